@@ -1,0 +1,1 @@
+//! muxado for tokio.
