@@ -329,7 +329,9 @@ func (p *peer) driveAbandon(index int) error {
 	return stream.Close()
 }
 
-// driveRefused writes to streams the peer resets, until the error comes.
+// driveRefused writes to streams the peer resets, until the error comes. It
+// stays far below the window and makes a round trip after each write: a peer
+// that closes with a full window unread sends nothing that would wake a writer.
 func (p *peer) driveRefused(index int) error {
 	stream, err := p.open(index)
 	if err != nil {
@@ -339,12 +341,17 @@ func (p *peer) driveRefused(index int) error {
 	if err := p.writeAll(stream, binary.BigEndian.AppendUint32([]byte{cmdReset}, uint32(p.options.code))); err != nil {
 		return err
 	}
-	err = p.writePattern(stream, p.seed(index), p.options.bytes)
-	if err == nil {
-		return errors.New("the peer took everything")
+	const piece, attempts = 512, 200
+	for n := 0; n < attempts; n++ {
+		if err := p.writePattern(stream, p.seed(index), piece); err != nil {
+			p.report.reset(p.code(err))
+			return nil
+		}
+		if err := p.driveEcho(p.options.streams); err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
 	}
-	p.report.reset(p.code(err))
-	return nil
+	return errors.New("the peer took everything")
 }
 
 // code finds the muxado error code in a wrapped error.
