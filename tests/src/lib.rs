@@ -1,1 +1,3 @@
 //! Shared test machinery of muxado.
+
+pub mod vectors;
