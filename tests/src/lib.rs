@@ -1,3 +1,4 @@
 //! Shared test machinery of muxado.
 
+pub mod interop;
 pub mod vectors;

@@ -1,0 +1,93 @@
+//! What the application of the interop tests needs from a muxado implementation.
+
+use core::future::Future;
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::io::{AsyncRead, AsyncWrite};
+
+use super::options::Options;
+use super::report::{End, Report};
+
+/// A session of some implementation. Clones are handles of the same session.
+pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
+    /// The name under which reports give the implementation.
+    const NAME: &'static str;
+
+    /// The implementation's stream.
+    type Stream: MuxStream;
+    /// A listening socket of the implementation's runtime.
+    type Listener: Send;
+    /// A connected transport of the implementation's runtime.
+    type Transport: Send + 'static;
+
+    /// Runs a future to its end, on the runtime the implementation is made for.
+    fn block_on<F: Future>(future: F) -> F::Output;
+    /// Runs a future on its own.
+    fn spawn(future: impl Future<Output = ()> + Send + 'static);
+    /// Lets time pass.
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Listens, and tells the address.
+    fn listen(
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<(Self::Listener, SocketAddr)>> + Send;
+    /// Waits for a connection.
+    fn accept_transport(
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<Self::Transport>> + Send;
+    /// Connects.
+    fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Transport>> + Send;
+
+    /// Starts a session. Heartbeats are to be told to the report.
+    fn start(
+        transport: Self::Transport,
+        options: &Options,
+        report: &Arc<Report>,
+    ) -> impl Future<Output = io::Result<Self>> + Send;
+
+    /// Opens a stream, with a type on a typed session.
+    fn open(
+        &self,
+        stream_type: Option<u32>,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// Accepts a stream, with its type on a typed session.
+    fn accept(&self) -> impl Future<Output = Accepted<Self::Stream>> + Send;
+    /// Sends GOAWAY, and lets the streams run on where the implementation can.
+    fn go_away(&self, code: u32, text: String) -> impl Future<Output = io::Result<()>> + Send;
+    /// Ends the session.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+    /// Waits for the end of the session.
+    fn ended(&self) -> impl Future<Output = End> + Send;
+
+    /// The muxado error code an error carries.
+    fn error_code(error: &io::Error) -> Option<u32>;
+}
+
+/// What came of an attempt to accept a stream.
+#[derive(Debug)]
+pub enum Accepted<S> {
+    /// A stream and its type, which is 0 on a session that is not typed.
+    Stream(S, u32),
+    /// A stream that failed before it could be accepted.
+    Failed(io::Error),
+    /// The session is over.
+    SessionOver,
+}
+
+/// A stream of some implementation.
+pub trait MuxStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The receiving half.
+    type Reader: AsyncRead + Unpin + Send + 'static;
+    /// The sending half.
+    type Writer: AsyncWrite + Unpin + Send + 'static;
+
+    /// Splits the stream.
+    fn halves(self) -> (Self::Reader, Self::Writer);
+    /// Resets the stream, or drops it where the implementation has no reset.
+    fn reset(self, code: u32);
+    /// The stream's id, where the implementation tells.
+    fn id(&self) -> u32;
+}

@@ -1,0 +1,18 @@
+//! Interop with the muxado implementations people run.
+//!
+//! An *interop peer* is a program that speaks muxado over TCP through some implementation, serves
+//! a small application on the streams it accepts, and drives that application on its peer. There
+//! are two in Go (`tests/interop`) and the binary `interop-peer` here, which runs on any
+//! implementation that has an [`Endpoint`](endpoint::Endpoint). All take the same options and
+//! report the same lines of JSON, so the tests can pair any two.
+
+pub mod control;
+pub mod drive;
+pub mod endpoint;
+pub mod hex;
+pub mod ngrok;
+pub mod options;
+pub mod pattern;
+pub mod peer;
+pub mod report;
+pub mod serve;
