@@ -33,6 +33,9 @@ pub struct Options {
     /// Stream window in bytes, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub window: u32,
+    /// The peer's window if it is not the default; ours alone tell it from their own.
+    #[arg(long, default_value_t = 0)]
+    pub send_window: u32,
     /// Accept backlog, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub backlog: u32,

@@ -1,0 +1,62 @@
+//! The interop matrix: ours with the implementations people run, in both roles, in every mode.
+//!
+//! `MUXADO_INTEROP_REPEAT=n` runs all of it n times. Where Go is not installed, what needs it is
+//! reported as ignored; with `MUXADO_REQUIRE_GO=1` that is a failure.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use muxado_tests::interop::matrix::{Mode, Run, runs};
+use muxado_tests::interop::options::Implementation;
+use muxado_tests::interop::process::{Kind, Programs, go_missing};
+
+const NGROK: Kind = Kind::Rust(Implementation::Ngrok);
+const PEERS: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
+
+/// What the peers can do among themselves: it shows that the programs are right.
+const PEERS_CAN: &[Mode] = &[
+    Mode::Echo,
+    Mode::HalfClose,
+    Mode::Requests,
+    Mode::Typed,
+    Mode::Heartbeat,
+    Mode::BulkUp,
+    Mode::BulkDown,
+    Mode::BothOpen,
+    Mode::ClosedByServer,
+    Mode::TinyReads,
+    Mode::LargeWrites,
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let programs = Arc::new(Programs::new(
+        env!("CARGO_BIN_EXE_interop-peer"),
+        env!("CARGO_MANIFEST_DIR"),
+        env!("CARGO_TARGET_TMPDIR"),
+    ));
+    let repeat = std::env::var("MUXADO_INTEROP_REPEAT")
+        .map_or(1, |times| times.parse().expect("MUXADO_INTEROP_REPEAT is a number"));
+    let trials = (1..=repeat)
+        .flat_map(|round| all_runs().into_iter().map(move |run| (round, run)))
+        .map(|(round, run)| trial(round, run, &programs))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn all_runs() -> Vec<Run> {
+    let mut all = Vec::new();
+    for (n, &one) in PEERS.iter().enumerate() {
+        all.extend(runs(&[one], &PEERS[n + 1..], PEERS_CAN));
+    }
+    all
+}
+
+fn trial(round: usize, run: Run, programs: &Arc<Programs>) -> Trial {
+    let name = if round == 1 { run.to_string() } else { format!("{run} (round {round})") };
+    let missing = if run.needs_go() { go_missing() } else { None };
+    let name = missing.map_or(name.clone(), |reason| format!("{name} - {reason}"));
+    let programs = programs.clone();
+    Trial::test(name, move || Ok(run.run(&programs)?)).with_ignored_flag(missing.is_some())
+}
