@@ -1,1 +1,129 @@
-//! muxado protocol core.
+//! A sans-IO implementation of muxado, a protocol that carries many independent full-duplex
+//! *streams* over one *transport* (any reliable byte stream); two peers and a transport are a
+//! *session*.
+//!
+//! This crate is the protocol and nothing else: a [`Session`] takes the bytes that have arrived
+//! and gives frames to send and events to react to. It does no I/O, reads no clock and starts no
+//! thread, so it fits every event loop; `muxado-tokio` and `muxado-smol` are such loops, ready to
+//! use. PROTOCOL.md, beside this crate, is the wire protocol.
+//!
+//! # The run loop
+//!
+//! Calls are of three kinds, in any order:
+//!
+//! * **inputs**: [`handle_input`](Session::handle_input), [`handle_eof`](Session::handle_eof),
+//!   [`handle_timeout`](Session::handle_timeout);
+//! * **outputs**: [`poll_transmit`](Session::poll_transmit), [`poll_event`](Session::poll_event),
+//!   [`poll_timeout`](Session::poll_timeout); call them after inputs and commands;
+//! * **commands**: [`open`](Session::open), [`accept`](Session::accept),
+//!   [`stream`](Session::stream), [`close`](Session::close) and so on.
+//!
+//! Two sessions wired back to back, which is also how the tests run them:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Buf;
+//! use muxado_proto::{Config, Event, ReadError, Role, Session, Timestamp, Transmit};
+//!
+//! let config = Arc::new(Config::default());
+//! let now = Timestamp::ZERO; // from the caller's clock
+//! let mut client = Session::new(Role::Client, config.clone(), now, 1);
+//! let mut server = Session::new(Role::Server, config, now, 2);
+//!
+//! // Whatever one has to send is the input of the other.
+//! fn carry(from: &mut Session, to: &mut Session, now: Timestamp) {
+//!     let mut out = Transmit::new();
+//!     while from.poll_transmit(now, &mut out, 64 * 1024) > 0 {
+//!         let bytes = out.copy_to_bytes(out.remaining());
+//!         to.handle_input(now, bytes);
+//!     }
+//! }
+//!
+//! // The client asks. Nothing is on the wire before the first write.
+//! let id = client.open()?;
+//! let mut stream = client.stream(id).unwrap();
+//! stream.write(b"meaning of life?").unwrap();
+//! stream.finish();
+//! carry(&mut client, &mut server, now);
+//!
+//! // The server answers.
+//! assert_eq!(server.poll_event(), Some(Event::Acceptable));
+//! let id = server.accept().unwrap();
+//! let mut stream = server.stream(id).unwrap();
+//! let mut buf = [0; 64];
+//! assert_eq!(stream.read(&mut buf), Ok(16));
+//! assert_eq!(stream.read(&mut buf), Ok(0)); // the client has finished
+//! stream.write(b"42").unwrap();
+//! stream.release(); // sends what was written, then FIN
+//! carry(&mut server, &mut client, now);
+//!
+//! assert_eq!(client.poll_event(), Some(Event::Readable(id)));
+//! let mut stream = client.stream(id).unwrap();
+//! assert_eq!(stream.read_chunk(usize::MAX).unwrap().unwrap(), "42");
+//! assert_eq!(stream.read_chunk(usize::MAX), Ok(None));
+//! stream.release();
+//! # Ok::<(), muxado_proto::OpenError>(())
+//! ```
+//!
+//! # Promises
+//!
+//! * Whatever the peer sends and however little it reads, a session holds a bounded amount of
+//!   memory ([`Config::max_memory`]), does a bounded amount of work for each byte, and does not
+//!   panic.
+//! * Output is state, not a queue: frames are cut when the transport takes them.
+//! * The same calls with the same arguments give the same bytes.
+//!
+//! # Features
+//!
+//! `task` (off by default; needs `std`) adds the `task` module, the layer between a session and
+//! `async` that the adapters share.
+
+#![no_std]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+extern crate alloc;
+#[cfg(any(feature = "task", test))]
+extern crate std;
+
+mod config;
+pub mod decode;
+mod error;
+mod event;
+pub mod frame;
+mod heartbeat;
+mod limits;
+mod session;
+mod stats;
+mod stream;
+mod time;
+mod timers;
+mod transmit;
+
+pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_WINDOW, Heartbeat, RateLimit};
+pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, WriteError};
+pub use event::Event;
+pub use frame::{Role, StreamId};
+pub use session::{Session, StreamMut};
+pub use stats::{SessionStats, StreamStats};
+pub use stream::StreamType;
+pub use stream::schedule::Priority;
+pub use time::Timestamp;
+pub use transmit::Transmit;

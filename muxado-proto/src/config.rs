@@ -1,0 +1,317 @@
+//! Settings of a session: validated once, then trusted.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::frame::{MAX_PAYLOAD, MAX_U31};
+
+/// The window every known implementation starts with, in bytes per stream and direction.
+///
+/// Windows are not negotiated: each side assumes that the other uses the same figure.
+pub const DEFAULT_WINDOW: u32 = 262_144;
+
+/// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Events allowed at once.
+    pub burst: u32,
+    /// Events allowed per second in the long run.
+    pub per_second: u32,
+}
+
+/// How a session beats (PROTOCOL.md, section "Heartbeat").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// From one beat to the next. Default 10 s.
+    pub interval: Duration,
+    /// How long an echo may take. Default 15 s.
+    pub tolerance: Duration,
+    /// Whether the session closes when the tolerance is exceeded. Default `true`; otherwise only
+    /// [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed) tells.
+    pub close_on_timeout: bool,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(10),
+            tolerance: Duration::from_secs(15),
+            close_on_timeout: true,
+        }
+    }
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr;)*) => {
+        /// The settings of a session. Immutable and cheap to share: one `Arc<Config>` serves any
+        /// number of sessions.
+        ///
+        /// ```
+        /// use muxado_proto::Config;
+        ///
+        /// let config = Config::builder().accept_backlog(32).typed(true).build()?;
+        /// assert_eq!(config.accept_backlog(), 32);
+        /// # Ok::<(), muxado_proto::ConfigError>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Config {
+            $(pub(crate) $name: $kind,)*
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Config {
+            $($(#[$doc])* #[must_use] pub const fn $name(&self) -> $kind { self.$name })*
+        }
+
+        /// Collects settings; [`build`](ConfigBuilder::build) checks them.
+        #[derive(Debug, Clone, Default)]
+        #[must_use = "a builder does nothing until `build` is called"]
+        pub struct ConfigBuilder {
+            config: Config,
+        }
+
+        impl ConfigBuilder {
+            $($(#[$doc])* pub const fn $name(mut self, $name: $kind) -> Self {
+                self.config.$name = $name;
+                self
+            })*
+        }
+    };
+}
+
+settings! {
+    /// Whether streams carry a 32-bit type (PROTOCOL.md, section "Typed streams"). Both ends must
+    /// agree. Default `false`.
+    typed: bool = false;
+    /// Whether, and how, this side sends heartbeats; typed sessions only. Default none. Beats of
+    /// the peer are answered in any case.
+    heartbeat: Option<Heartbeat> = None;
+
+    /// Bytes a peer may send on a new stream before it is granted more. Default 262144, which
+    /// every known peer assumes: a smaller figure makes peers overrun it and lose streams, so use
+    /// one only if the peer is configured alike.
+    receive_window: u32 = DEFAULT_WINDOW;
+    /// Bytes this side may send on a new stream before it is granted more: the receive window of
+    /// the peer. Default 262144. A figure above the peer's real window makes it reset streams.
+    send_window: u32 = DEFAULT_WINDOW;
+    /// Whether a stream's receive window grows while its reader keeps up and the peer runs out of
+    /// credit. Default `true`.
+    auto_tune: bool = true;
+    /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
+    max_receive_window: u32 = 16 << 20;
+    /// Bytes by which the windows of one session may grow together. Default 64 MiB.
+    window_budget: u32 = 64 << 20;
+    /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms.
+    update_delay: Duration = Duration::from_millis(5);
+
+    /// The largest payload sent in one DATA frame, in bytes. Default 16 KiB, so that streams
+    /// interleave; at most 0xFFFFFF.
+    max_frame_size: u32 = 16 << 10;
+    /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB.
+    send_buffer: u32 = 256 << 10;
+    /// Bytes written and not yet sent, per session. Default 16 MiB.
+    session_send_buffer: u32 = 16 << 20;
+    /// Bytes received and not yet read, per session. Beyond it the stream that holds most is reset
+    /// with `ENHANCE_YOUR_CALM`. Default 64 MiB.
+    session_receive_buffer: u32 = 64 << 20;
+
+    /// Streams the peer has opened that the application has not accepted yet. One more is refused
+    /// with `ACCEPT_QUEUE_FULL`. Default 128.
+    accept_backlog: u32 = 128;
+    /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
+    /// Default 1024.
+    max_inbound_streams: u32 = 1024;
+    /// Streams of this side that are open at once; opening one more blocks. Default 1024.
+    max_outbound_streams: u32 = 1024;
+    /// Streams of this side on which nothing has come back yet; opening one more blocks. The
+    /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.
+    /// Default none: no limit.
+    max_unanswered_streams: Option<u32> = None;
+    /// How long the four bytes of a stream's type may take. Default 10 s.
+    typed_timeout: Duration = Duration::from_secs(10);
+    /// Heartbeat streams of the peer that are answered at once. Default 4.
+    max_heartbeat_responders: u32 = 4;
+
+    /// Ids of finished streams that are remembered, so that late frames are told from wrong ones.
+    /// Default 1024 (16 bytes each, allocated as needed).
+    tombstones: u32 = 1024;
+    /// RSTs for streams without a record that may wait to be sent; beyond that none are generated.
+    /// Default 1024 (8 bytes each, allocated as needed).
+    pending_resets: u32 = 1024;
+    /// Ranges of ids the peer has skipped that may still be opened. Default 256.
+    id_gaps: u32 = 256;
+    /// DATA on streams that never were, or that broke the rules. Default 100, 20 per second.
+    stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
+    /// Streams the peer opens and makes end in a reset. Default 1000, 33 per second.
+    reset_limit: RateLimit = RateLimit { burst: 1000, per_second: 33 };
+    /// DATA frames without payload, SYN or FIN. Default 100, 100 per second.
+    empty_data_limit: RateLimit = RateLimit { burst: 100, per_second: 100 };
+    /// Bytes in frames of unknown type. Default 1 MiB, 1 MiB per second.
+    unknown_bytes_limit: RateLimit = RateLimit { burst: 1 << 20, per_second: 1 << 20 };
+    /// Bytes of a received GOAWAY's text that are kept, and of an own one that are sent. Default
+    /// 4 KiB.
+    goaway_text: u32 = 4096;
+
+    /// How long one batch of output may take to be written before the session is closed. Default
+    /// 30 s.
+    write_stall_timeout: Duration = Duration::from_secs(30);
+    /// How long the peer may take over a header, a control frame, or 4 KiB of payload. Default
+    /// 30 s.
+    frame_stall_timeout: Duration = Duration::from_secs(30);
+    /// How long a stream may have data to send and no credit before it is reset with
+    /// `WRITE_TIMEOUT`. Default none: as long as the peer likes.
+    stream_stall_timeout: Option<Duration> = None;
+    /// How long the streams of a session that is going away may take to finish. Default 10 s.
+    drain_timeout: Duration = Duration::from_secs(10);
+    /// How long the peer may take to end the transport once this side has. Default 2 s.
+    linger_timeout: Duration = Duration::from_secs(2);
+}
+
+impl Config {
+    /// Starts from the defaults.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// Starts from these settings.
+    pub const fn into_builder(self) -> ConfigBuilder {
+        ConfigBuilder { config: self }
+    }
+
+    /// Defaults for a peer built on the Go implementations, v1 or v2.
+    ///
+    /// Their accept backlog is 128 and an overflow leaks in v1, so at most 128 streams are
+    /// unanswered at once (PROTOCOL.md, section "Known peers").
+    pub fn for_go() -> ConfigBuilder {
+        Self::builder().max_unanswered_streams(Some(128))
+    }
+
+    /// Defaults for a peer built on ngrok's Rust crate.
+    ///
+    /// Its reader stalls at 65 streams nobody accepted and dies at 512 open ones, both directions
+    /// counted, so 64 may be unanswered and 256 open each way. Its sender drops credit above its
+    /// first window, so receive windows do not grow (PROTOCOL.md, section "Known peers").
+    pub fn for_ngrok() -> ConfigBuilder {
+        Self::builder()
+            .max_unanswered_streams(Some(64))
+            .max_outbound_streams(255)
+            .max_inbound_streams(256)
+            .auto_tune(false)
+    }
+
+    /// The most payload and bookkeeping a session with these settings can hold, in bytes, whatever
+    /// the peer sends and however little it reads. The formula stands in SECURITY.md.
+    #[must_use]
+    pub fn max_memory(&self) -> u64 {
+        /// A stream record, its buffers' heads and its share of the tables.
+        const PER_STREAM: u64 = 1024;
+        /// The session record and one partial frame.
+        const FIXED: u64 = 16 << 10;
+        /// Chunks are kept when they are at least an eighth of the memory behind them.
+        const PINNED: u64 = 8;
+        let streams = u64::from(self.max_inbound_streams)
+            .saturating_add(u64::from(self.max_outbound_streams))
+            .saturating_add(u64::from(self.max_heartbeat_responders));
+        let received = u64::from(self.session_receive_buffer).saturating_mul(PINNED);
+        let tables = u64::from(self.tombstones)
+            .saturating_mul(64)
+            .saturating_add(u64::from(self.pending_resets).saturating_mul(16))
+            .saturating_add(u64::from(self.id_gaps).saturating_mul(16));
+        received
+            .saturating_add(u64::from(self.session_send_buffer).saturating_mul(2))
+            .saturating_add(streams.saturating_mul(PER_STREAM))
+            .saturating_add(tables)
+            .saturating_add(u64::from(self.goaway_text).saturating_mul(2))
+            .saturating_add(FIXED)
+    }
+}
+
+impl ConfigBuilder {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first setting that is out of its range.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let c = self.config;
+        let check = |ok: bool, setting, rule| {
+            if ok { Ok(()) } else { Err(ConfigError { setting, rule }) }
+        };
+        let u31 = 1..=MAX_U31;
+        check(u31.contains(&c.receive_window), "receive_window", "1 to 2^31-1")?;
+        check(u31.contains(&c.send_window), "send_window", "1 to 2^31-1")?;
+        check(c.max_receive_window <= MAX_U31, "max_receive_window", "at most 2^31-1")?;
+        check(
+            (1024..=MAX_PAYLOAD).contains(&c.max_frame_size),
+            "max_frame_size",
+            "1024 to 0xFFFFFF",
+        )?;
+        check(u31.contains(&c.send_buffer), "send_buffer", "1 to 2^31-1")?;
+        check(u31.contains(&c.session_send_buffer), "session_send_buffer", "1 to 2^31-1")?;
+        check(
+            c.session_receive_buffer >= c.receive_window,
+            "session_receive_buffer",
+            "at least receive_window",
+        )?;
+        check(c.accept_backlog >= 1, "accept_backlog", "at least 1")?;
+        check(c.max_outbound_streams >= 1, "max_outbound_streams", "at least 1")?;
+        check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "at least 1")?;
+        check(
+            c.heartbeat.is_none_or(|h| !h.interval.is_zero() && !h.tolerance.is_zero()),
+            "heartbeat",
+            "interval and tolerance above zero",
+        )?;
+        check(c.heartbeat.is_none() || c.typed, "heartbeat", "needs a typed session")?;
+        Ok(c)
+    }
+}
+
+/// A setting is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    setting: &'static str,
+    rule: &'static str,
+}
+
+impl ConfigError {
+    /// The name of the setting.
+    #[must_use]
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid setting `{}`: must be {}", self.setting, self.rule)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Config::builder().build(), Ok(Config::default()));
+        assert!(Config::for_go().build().is_ok());
+        assert!(Config::for_ngrok().build().is_ok());
+    }
+
+    #[test]
+    fn errors_name_the_setting() {
+        let error = Config::builder().max_frame_size(1 << 24).build().unwrap_err();
+        assert_eq!(error.setting(), "max_frame_size");
+        assert_eq!(error.to_string(), "invalid setting `max_frame_size`: must be 1024 to 0xFFFFFF");
+        let beat = Config::builder().heartbeat(Some(Heartbeat::default())).build().unwrap_err();
+        assert_eq!(beat.setting(), "heartbeat");
+    }
+}

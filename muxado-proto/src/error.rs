@@ -1,0 +1,353 @@
+//! Error codes of the wire and errors of the API.
+
+use alloc::string::String;
+use bytes::Bytes;
+use core::fmt;
+
+use crate::frame::StreamId;
+
+/// A code in an RST or GOAWAY frame (PROTOCOL.md, "Error codes").
+///
+/// Any `u32` is a code: those without a name here survive a round trip, and applications may
+/// define their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ErrorCode(pub u32);
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
+        impl ErrorCode {
+            $($(#[$doc])* pub const $name: Self = Self($value);)*
+
+            /// The name the protocol gives this code, if it has one.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($value => Some($text),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Nothing went wrong. Valid in a GOAWAY; never sent in an RST.
+    NO_ERROR = 0, "no error";
+    /// The peer broke the protocol.
+    PROTOCOL = 1, "protocol error";
+    /// This end failed.
+    INTERNAL = 2, "internal error";
+    /// More data than credit.
+    FLOW_CONTROL = 3, "flow control error";
+    /// A frame for a stream that is over.
+    STREAM_CLOSED = 4, "stream closed";
+    /// The stream was not processed at all.
+    STREAM_REFUSED = 5, "stream refused";
+    /// The stream is not wanted any more.
+    STREAM_CANCELLED = 6, "stream cancelled";
+    /// The stream was ended by its user.
+    STREAM_RESET = 7, "stream reset";
+    /// A frame of an impossible length.
+    FRAME_SIZE = 8, "frame size error";
+    /// More streams than the acceptor's backlog holds.
+    ACCEPT_QUEUE_FULL = 9, "accept queue full";
+    /// The peer asks for too much.
+    ENHANCE_YOUR_CALM = 10, "enhance your calm";
+    /// The peer has sent a GOAWAY.
+    REMOTE_GONE_AWAY = 11, "remote gone away";
+    /// Every stream id has been used.
+    STREAMS_EXHAUSTED = 12, "streams exhausted";
+    /// The peer granted no credit for too long.
+    WRITE_TIMEOUT = 13, "write timeout";
+    /// The session is over.
+    SESSION_CLOSED = 14, "session closed";
+    /// The transport ended.
+    PEER_EOF = 15, "peer EOF";
+}
+
+impl fmt::Debug for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "ErrorCode({}, {name})", self.0),
+            None => write!(f, "ErrorCode({})", self.0),
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.0),
+            None => write!(f, "code {}", self.0),
+        }
+    }
+}
+
+impl From<u32> for ErrorCode {
+    fn from(code: u32) -> Self {
+        Self(code)
+    }
+}
+
+impl From<ErrorCode> for u32 {
+    fn from(code: ErrorCode) -> Self {
+        code.0
+    }
+}
+
+/// Why a session ended. Everyone who waits on the session or one of its streams gets the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it, with this code.
+    Local {
+        /// The code sent in the GOAWAY.
+        code: ErrorCode,
+    },
+    /// The peer sent a GOAWAY.
+    Remote {
+        /// The code of the GOAWAY.
+        code: ErrorCode,
+        /// Its debug text, cut to the configured limit.
+        text: Bytes,
+    },
+    /// The peer broke the protocol or a limit; a GOAWAY with this code was sent.
+    Violation {
+        /// The code sent in the GOAWAY.
+        code: ErrorCode,
+        /// What the peer did.
+        what: &'static str,
+    },
+    /// The transport ended without a GOAWAY.
+    TransportEof,
+    /// The transport failed; whoever drives it has the error.
+    TransportError,
+    /// No heartbeat came back within the tolerance.
+    HeartbeatTimeout,
+    /// The transport took no output for the configured time.
+    WriteStalled,
+    /// A frame was begun and not completed within the configured time.
+    FrameStalled,
+    /// Whoever drove the session went away before it ended.
+    Abandoned,
+}
+
+impl CloseReason {
+    /// The code that describes this reason, as an application would report it.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Local { code } | Self::Remote { code, .. } | Self::Violation { code, .. } => {
+                *code
+            }
+            Self::TransportEof | Self::TransportError => ErrorCode::PEER_EOF,
+            Self::HeartbeatTimeout | Self::WriteStalled | Self::FrameStalled => {
+                ErrorCode::WRITE_TIMEOUT
+            }
+            Self::Abandoned => ErrorCode::SESSION_CLOSED,
+        }
+    }
+
+    /// Whether the session ended as intended: closed with [`ErrorCode::NO_ERROR`] by either side.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        matches!(self, Self::Local { code } | Self::Remote { code, .. } if *code == ErrorCode::NO_ERROR)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { code } => write!(f, "closed by this side: {code}"),
+            Self::Remote { code, text } if text.is_empty() => {
+                write!(f, "closed by the peer: {code}")
+            }
+            Self::Remote { code, text } => {
+                write!(f, "closed by the peer: {code}: {}", String::from_utf8_lossy(text))
+            }
+            Self::Violation { code, what } => {
+                write!(f, "peer violated the protocol: {what} ({code})")
+            }
+            Self::TransportEof => f.write_str("transport ended without a GOAWAY"),
+            Self::TransportError => f.write_str("transport failed"),
+            Self::HeartbeatTimeout => f.write_str("no heartbeat within the tolerance"),
+            Self::WriteStalled => f.write_str("transport took no output for too long"),
+            Self::FrameStalled => f.write_str("frame not completed in time"),
+            Self::Abandoned => f.write_str("session driver was dropped"),
+        }
+    }
+}
+
+impl core::error::Error for CloseReason {}
+
+/// Why a stream could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// As many streams are open as the configuration allows. [`Event::OpenReady`] tells when to
+    /// try again.
+    ///
+    /// [`Event::OpenReady`]: crate::Event::OpenReady
+    Blocked,
+    /// Every id has been used: start a new session.
+    StreamsExhausted,
+    /// A typed stream was asked of a session that is not typed, or the reverse, or the type is
+    /// reserved for heartbeats.
+    WrongType,
+    /// The session is going away: one side has sent a GOAWAY or is closing.
+    GoingAway,
+    /// The session is over.
+    SessionClosed(CloseReason),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocked => f.write_str("as many streams are open as the configuration allows"),
+            Self::StreamsExhausted => f.write_str("every stream id of this session has been used"),
+            Self::WrongType => {
+                f.write_str("stream type does not fit: the session must be typed exactly if the stream is, and type 0xffffffff is reserved")
+            }
+            Self::GoingAway => f.write_str("session is going away and opens no more streams"),
+            Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::SessionClosed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Why nothing could be read from a stream. Bytes that had arrived are always read first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nothing has arrived yet. [`Event::Readable`] tells when to try again.
+    ///
+    /// [`Event::Readable`]: crate::Event::Readable
+    Blocked,
+    /// The peer reset the stream.
+    Reset(ErrorCode),
+    /// This side reset the stream, or stopped reading it. The code is the one sent.
+    ResetLocally(ErrorCode),
+    /// The session ended before the peer finished the stream.
+    SessionClosed(CloseReason),
+    /// No such stream: it was released.
+    UnknownStream(StreamId),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocked => f.write_str("nothing to read yet"),
+            Self::Reset(code) => write!(f, "stream was reset by the peer: {code}"),
+            Self::ResetLocally(code) => write!(f, "stream was reset by this side: {code}"),
+            Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
+            Self::UnknownStream(id) => write!(f, "no stream {id}"),
+        }
+    }
+}
+
+impl core::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::SessionClosed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Why nothing could be written to a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The send buffer is full. [`Event::Writable`] tells when to try again.
+    ///
+    /// [`Event::Writable`]: crate::Event::Writable
+    Blocked,
+    /// This side has finished the stream already.
+    Finished,
+    /// The peer reset the stream.
+    Reset(ErrorCode),
+    /// This side reset the stream. The code is the one sent.
+    ResetLocally(ErrorCode),
+    /// The session is over.
+    SessionClosed(CloseReason),
+    /// No such stream: it was released.
+    UnknownStream(StreamId),
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocked => f.write_str("send buffer is full"),
+            Self::Finished => f.write_str("stream was finished by this side"),
+            Self::Reset(code) => write!(f, "stream was reset by the peer: {code}"),
+            Self::ResetLocally(code) => write!(f, "stream was reset by this side: {code}"),
+            Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
+            Self::UnknownStream(id) => write!(f, "no stream {id}"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::SessionClosed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Why a ping can not be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PingError {
+    /// Heartbeats run on typed sessions only.
+    NotTyped,
+    /// No stream can be opened for the heartbeat.
+    Open(OpenError),
+}
+
+impl fmt::Display for PingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTyped => f.write_str("heartbeats need a typed session"),
+            Self::Open(error) => write!(f, "no heartbeat stream: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for PingError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Open(error) => Some(error),
+            Self::NotTyped => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(ErrorCode::PEER_EOF.to_string(), "peer EOF (15)");
+        assert_eq!(ErrorCode(0xFFFF_FFFF).to_string(), "code 4294967295");
+    }
+
+    proptest! {
+        #[test]
+        fn any_code_survives(code: u32) {
+            prop_assert_eq!(u32::from(ErrorCode::from(code)), code);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a session has to tell.
+
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::error::{CloseReason, ErrorCode};
+use crate::frame::StreamId;
+
+/// Something the application may want to react to; see
+/// [`Session::poll_event`](crate::Session::poll_event).
+///
+/// Readiness is edge-triggered: an event says that something has become possible that a call had
+/// answered with "blocked" (or that was never tried). It is reported once, until the next call is
+/// blocked again. There is at most one event of a kind for each stream, so unread events take no
+/// memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A stream waits to be accepted. Accept until there is none.
+    Acceptable,
+    /// A stream can be opened again.
+    OpenReady,
+    /// A stream has data, or its end or an error, to read.
+    Readable(StreamId),
+    /// A stream takes data again, or has an error to report.
+    Writable(StreamId),
+    /// A heartbeat came back.
+    Pong {
+        /// From its sending to its return.
+        rtt: Duration,
+    },
+    /// A heartbeat did not come back in time, or its stream was ended by the peer.
+    HeartbeatMissed,
+    /// The peer has announced the end of the session: no more streams can be opened, those open
+    /// run on for at most the drain timeout.
+    GoAway {
+        /// Why.
+        code: ErrorCode,
+        /// Its debug text.
+        text: Bytes,
+    },
+    /// This side has used up its ids. Open a new session.
+    StreamsExhausted,
+    /// The session is over. Always the last event of the session itself; what the streams have
+    /// received can still be read.
+    Closed(CloseReason),
+}
+
+/// The events of the session itself, one bit each, in the order in which they are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Acceptable = 1,
+    OpenReady = 1 << 1,
+    Pong = 1 << 2,
+    HeartbeatMissed = 1 << 3,
+    GoAway = 1 << 4,
+    StreamsExhausted = 1 << 5,
+    Closed = 1 << 6,
+}
+
+/// The pending signals.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Signals(u8);
+
+impl Signals {
+    pub(crate) const fn raise(&mut self, signal: Signal) {
+        self.0 |= signal as u8;
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Takes one signal, if it is pending.
+    pub(crate) const fn take(&mut self, signal: Signal) -> bool {
+        let pending = self.0 & signal as u8 != 0;
+        self.0 &= !(signal as u8);
+        pending
+    }
+}

@@ -1,0 +1,65 @@
+//! Limits on what a peer may ask for: token buckets that refill with time.
+
+use crate::config::RateLimit;
+use crate::time::Timestamp;
+
+/// The state of one rate limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bucket {
+    /// Tokens taken and not refilled, in billionths.
+    used: u64,
+    /// When `used` was last brought up to date.
+    at: Timestamp,
+}
+
+const NANO: u64 = 1_000_000_000;
+
+impl Bucket {
+    /// Takes `count` tokens; `false` if the bucket does not hold so many.
+    #[must_use]
+    pub(crate) fn take(&mut self, count: u32, limit: RateLimit, now: Timestamp) -> bool {
+        let elapsed = now.as_nanos().saturating_sub(self.at.as_nanos());
+        self.at = self.at.max(now);
+        self.used = self.used.saturating_sub(elapsed.saturating_mul(u64::from(limit.per_second)));
+        let used = self.used.saturating_add(u64::from(count).saturating_mul(NANO));
+        if used > u64::from(limit.burst).saturating_mul(NANO) {
+            return false;
+        }
+        self.used = used;
+        true
+    }
+}
+
+/// All buckets of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// DATA on streams that are not there.
+    pub(crate) stray: Bucket,
+    /// Resets the peer caused on streams it opened.
+    pub(crate) resets: Bucket,
+    /// Empty DATA.
+    pub(crate) empty: Bucket,
+    /// Bytes of unknown frames.
+    pub(crate) unknown: Bucket,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burst_then_rate() {
+        let limit = RateLimit { burst: 10, per_second: 2 };
+        let mut bucket = Bucket::default();
+        let start = Timestamp::from_millis(5000);
+        for _ in 0..10 {
+            assert!(bucket.take(1, limit, start));
+        }
+        assert!(!bucket.take(1, limit, start));
+        let later = Timestamp::from_millis(5499);
+        assert!(!bucket.take(1, limit, later));
+        assert!(bucket.take(1, limit, Timestamp::from_millis(5500)));
+        // A clock that goes back gives nothing.
+        assert!(!bucket.take(1, limit, Timestamp::ZERO));
+    }
+}

@@ -1,0 +1,150 @@
+//! The heartbeat on its streams: both the side that asks and the side that answers.
+//!
+//! Neither is seen by the application, and neither waits for it.
+
+use super::Session;
+use super::lifecycle::Phase;
+use crate::error::{ErrorCode, OpenError, PingError};
+use crate::event::Signal;
+use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT};
+use crate::stream::store::Key;
+use crate::stream::{Owner, StreamType};
+use crate::time::Timestamp;
+use crate::timers::Timer;
+
+use super::records::Unread;
+
+impl Session {
+    /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) tells when it is back; while one
+    /// is under way, that one serves.
+    ///
+    /// # Errors
+    ///
+    /// [`PingError`], if the session is not typed or opens no more streams.
+    pub fn ping(&mut self, now: Timestamp) -> Result<(), PingError> {
+        if !self.config.typed {
+            return Err(PingError::NotTyped);
+        }
+        self.advance_clock(now);
+        self.beat().map_err(PingError::Open)
+    }
+
+    fn beat(&mut self) -> Result<(), OpenError> {
+        if self.requester.is_waiting() {
+            return Ok(());
+        }
+        let current = self.requester.stream.and_then(|id| self.store.key(id));
+        let key = match current {
+            Some(key) => key,
+            None => {
+                let id = self.open_stream(Owner::Beats)?;
+                self.requester.stream = Some(id);
+                self.send_type(id, StreamType::HEARTBEAT);
+                self.store.key(id).ok_or(OpenError::StreamsExhausted)?
+            }
+        };
+        let value = self.requester.beat(self.now);
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.outgoing.push_copy(&value, &mut self.pool);
+            self.stats.send_buffered = self.stats.send_buffered.saturating_add(BEAT_LEN as u64);
+        }
+        self.schedule(key);
+        let settings = self.config.heartbeat.unwrap_or_default();
+        self.timers.set(Timer::Tolerance, Some(self.now + settings.tolerance));
+        Ok(())
+    }
+
+    /// The interval has passed: beats, unless what the peer has sent meanwhile says that it lives.
+    pub(super) fn on_beat_due(&mut self) {
+        let Some(settings) = self.config.heartbeat else { return };
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let alive = core::mem::take(&mut self.heard);
+        if !alive || self.requester.rtt().is_none() {
+            // Without ids there is no heartbeat; the session is about to be replaced anyway.
+            let _exhausted = self.beat();
+        }
+        self.timers.set(Timer::Beat, Some(self.now + settings.interval));
+    }
+
+    /// Something arrived from the peer.
+    pub(super) const fn requester_saw_input(&mut self, bytes: usize) {
+        self.heard |= bytes > 0;
+    }
+
+    /// Beats have come back on the stream of the requester.
+    pub(super) fn on_echo(&mut self, key: Key) {
+        while let Some(value) = self.take_beat(key) {
+            if self.requester.echo(value, self.now).is_some() {
+                self.timers.set(Timer::Tolerance, None);
+                self.signals.raise(Signal::Pong);
+            } else {
+                // Not what was sent: the tolerance decides.
+                self.stats.oddities = self.stats.oddities.saturating_add(1);
+            }
+        }
+    }
+
+    /// The peer has ended the stream of the requester. That took a living peer; the next beat goes
+    /// out on a new stream.
+    pub(super) fn on_beats_ended(&mut self, key: Key) {
+        self.requester.stream = None;
+        if self.requester.is_waiting() {
+            self.requester.give_up();
+            self.timers.set(Timer::Tolerance, None);
+            self.signals.raise(Signal::HeartbeatMissed);
+        }
+        // Not by a FIN: ngrok's responder answers that with a flood of zero beats.
+        self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
+    }
+
+    /// A stream of the peer turns out to carry its heartbeats.
+    pub(super) fn adopt_echo(&mut self, key: Key) {
+        if self.responders >= self.config.max_heartbeat_responders {
+            return self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
+        }
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.owner = Owner::Echo;
+            self.responders = self.responders.saturating_add(1);
+            self.inbound = self.inbound.saturating_sub(1);
+        }
+        self.echo(key);
+        self.finish_draining();
+    }
+
+    /// Sends back the whole beats that have arrived, as long as few echoes are waiting: a peer
+    /// that does not read them runs out of credit.
+    pub(super) fn echo(&mut self, key: Key) {
+        while self.store.get(key).is_some_and(|stream| stream.outgoing.len() < ECHO_LIMIT) {
+            let Some(value) = self.take_beat(key) else { break };
+            if let Some(stream) = self.store.get_mut(key) {
+                stream.outgoing.push_copy(&value, &mut self.pool);
+                let count = BEAT_LEN as u64;
+                self.stats.send_buffered = self.stats.send_buffered.saturating_add(count);
+            }
+        }
+        self.schedule(key);
+    }
+
+    /// The peer has ended its heartbeat.
+    pub(super) fn finish_echo(&mut self, key: Key) {
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.send = stream.send.finish();
+        }
+        self.schedule(key);
+    }
+
+    fn take_beat(&mut self, key: Key) -> Option<[u8; BEAT_LEN]> {
+        let stream = self.store.get_mut(key)?;
+        if stream.incoming.len() < BEAT_LEN {
+            return None;
+        }
+        let mut value = [0; BEAT_LEN];
+        stream.incoming.read(&mut value, &mut self.pool);
+        let count = BEAT_LEN as u64;
+        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(count);
+        self.consumed(key, BEAT_LEN);
+        Some(value)
+    }
+}

@@ -1,0 +1,395 @@
+//! Frames from the peer. Everything that can be judged by a header is judged by the header, before
+//! any payload is stored.
+
+use bytes::Bytes;
+
+use super::Session;
+use super::lifecycle::Phase;
+use super::records::Unread;
+use crate::decode::Item;
+use crate::error::ErrorCode;
+use crate::event::Signal;
+use crate::frame::{Flags, HEADER_LEN, StreamId};
+use crate::stream::schedule::Queue;
+use crate::stream::state::{RecvState, SendState};
+use crate::stream::store::{Entry, Key};
+use crate::stream::{Edge, Owner, Stream, StreamType};
+use crate::time::Timestamp;
+use crate::timers::Timer;
+
+/// Pieces of payload at least this large may be kept as slices of the input.
+const SLICE_MIN: usize = 512;
+
+/// … if they are at least this fraction of it, so that a live byte never pins more than eight.
+const SLICE_FRACTION: usize = 8;
+
+/// Payload a peer must deliver within the frame time limit to start it anew.
+const FRAME_PROGRESS: usize = 4096;
+
+/// Where the payload of the current DATA frame goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sink {
+    Discard,
+    Stream { key: Key, id: StreamId, fin: bool },
+}
+
+impl Session {
+    /// Takes bytes that have arrived on the transport, in any chunking.
+    ///
+    /// Never fails: a fault of one stream resets that stream, a fault of the session queues a
+    /// GOAWAY and ends in [`Event::Closed`](crate::Event::Closed).
+    ///
+    /// Large payloads are kept as slices of `data`, without a copy. So that this does not pin
+    /// memory, `data` should fill most of the allocation behind it; hand in small reads by
+    /// [`handle_slice`](Self::handle_slice).
+    pub fn handle_input(&mut self, now: Timestamp, data: Bytes) {
+        self.receive(now, &data, Some(&data));
+    }
+
+    /// Like [`handle_input`](Self::handle_input), but copies what it keeps: the buffer can be used
+    /// again at once.
+    pub fn handle_slice(&mut self, now: Timestamp, data: &[u8]) {
+        self.receive(now, data, None);
+    }
+
+    fn receive(&mut self, now: Timestamp, data: &[u8], owner: Option<&Bytes>) {
+        self.advance_clock(now);
+        let count = data.len() as u64;
+        self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
+        self.requester_saw_input(data.len());
+        let mut input = data;
+        while !matches!(self.phase, Phase::Over(_)) {
+            let Some(item) = self.decoder.decode(&mut input) else { break };
+            match item {
+                Item::Payload { bytes, end } => self.on_payload(bytes, end, owner),
+                Item::Skipped(bytes) => self.on_unknown(bytes),
+                frame => {
+                    self.stats.frames_received = self.stats.frames_received.saturating_add(1);
+                    self.on_frame(frame);
+                }
+            }
+        }
+        self.watch_frame(data.len());
+    }
+
+    fn on_frame(&mut self, frame: Item<'_>) {
+        match frame {
+            Item::Data { id, flags, length } => {
+                self.sink = Sink::Discard;
+                self.on_data(id, flags, length);
+            }
+            Item::Rst { id, code } => self.on_rst(id, code),
+            Item::WndInc { id, increment } => self.on_wnd_inc(id, increment),
+            Item::GoAway { last, code, text } => self.on_go_away(last, code, text),
+            Item::Unknown { .. } => {
+                self.stats.unknown_frames = self.stats.unknown_frames.saturating_add(1);
+                self.on_unknown(HEADER_LEN);
+            }
+            Item::Malformed { code, .. } => self.violate(code, "frame of impossible length"),
+            Item::Payload { .. } | Item::Skipped(_) => {}
+        }
+    }
+
+    fn on_data(&mut self, id: StreamId, flags: Flags, length: u32) {
+        if id.get() == 0 {
+            return self.violate(ErrorCode::PROTOCOL, "DATA on stream 0");
+        }
+        match self.store.entry(id) {
+            Some(Entry::Live(key)) if flags.is_syn() => {
+                self.violation(key, ErrorCode::PROTOCOL);
+            }
+            Some(Entry::Live(key)) => self.on_live_data(key, id, flags, length),
+            None if flags.is_syn() => self.on_syn(id, flags, length),
+            Some(Entry::Closed) if flags.is_syn() => self.on_reused(id),
+            // Its reader has gone: tell the peer, as it could not know before.
+            Some(Entry::Closed) if length > 0 || !flags.is_fin() => {
+                self.refuse(id, ErrorCode::STREAM_CLOSED);
+            }
+            Some(Entry::Closed | Entry::Reset) => {}
+            None => self.on_stray(id, flags, length),
+        }
+    }
+
+    /// DATA on a stream that is not there and never was, as far as we remember.
+    fn on_stray(&mut self, id: StreamId, flags: Flags, length: u32) {
+        if length == 0 && flags.is_fin() {
+            return;
+        }
+        self.stats.stray_frames = self.stats.stray_frames.saturating_add(1);
+        if !self.limits.stray.take(1, self.config.stray_data_limit, self.now) {
+            return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too much DATA on unknown streams");
+        }
+        if id.is_opened_by(self.role.peer()) {
+            // A SYN that still arrives would open a stream with a hole in it, so the id is used.
+            let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
+            let _used_before = !self.seen.insert(id, gaps);
+        }
+        self.refuse(id, ErrorCode::STREAM_CLOSED);
+    }
+
+    fn on_reused(&mut self, id: StreamId) {
+        self.stats.oddities = self.stats.oddities.saturating_add(1);
+        self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
+        if !self.limits.stray.take(1, self.config.stray_data_limit, self.now) {
+            return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
+        }
+        self.refuse(id, ErrorCode::PROTOCOL);
+    }
+
+    fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
+        if id.is_opened_by(self.role) {
+            return self.violate(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
+        }
+        let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
+        if !self.seen.insert(id, gaps) {
+            return self.on_reused(id);
+        }
+        if let Some(code) = self.refusal(length) {
+            self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
+            return self.refuse(id, code);
+        }
+        let owner =
+            if self.config.typed { Owner::Untyped { since: self.now } } else { Owner::Backlog };
+        let key = self.store.insert(Stream::new(id, owner, SendState::Open, &self.config));
+        self.inbound = self.inbound.saturating_add(1);
+        self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
+        if self.config.typed {
+            self.store.push(Queue::Untyped, key);
+            self.arm_untyped();
+        } else {
+            self.store.push(Queue::Accept, key);
+            self.signals.raise(Signal::Acceptable);
+        }
+        self.on_live_data(key, id, flags.with(Flags::SYN), length);
+    }
+
+    /// Why a new stream can not be let in.
+    fn refusal(&self, length: u32) -> Option<ErrorCode> {
+        let waiting = self
+            .store
+            .list(Queue::Accept)
+            .len()
+            .saturating_add(self.store.list(Queue::Untyped).len());
+        if self.refuses_streams() {
+            Some(ErrorCode::STREAM_REFUSED)
+        } else if waiting >= self.config.accept_backlog {
+            Some(ErrorCode::ACCEPT_QUEUE_FULL)
+        } else if self.inbound >= self.config.max_inbound_streams {
+            Some(ErrorCode::STREAM_REFUSED)
+        } else if length > self.config.receive_window {
+            Some(ErrorCode::FLOW_CONTROL)
+        } else {
+            None
+        }
+    }
+
+    fn on_live_data(&mut self, key: Key, id: StreamId, flags: Flags, length: u32) {
+        self.answered(key);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let empty = length == 0;
+        match stream.recv {
+            // A repeated FIN, or an empty frame behind it, is harmless.
+            RecvState::Finished if empty => return,
+            RecvState::Finished => return self.violation(key, ErrorCode::STREAM_CLOSED),
+            // On its way when the RST was.
+            RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
+            RecvState::Open | RecvState::Stopped => {}
+        }
+        if empty && !flags.is_fin() && !flags.is_syn() {
+            if !self.limits.empty.take(1, self.config.empty_data_limit, self.now) {
+                self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many empty DATA frames");
+            }
+            return;
+        }
+        if !stream.recv_window.receive(length) {
+            return self.violation(key, ErrorCode::FLOW_CONTROL);
+        }
+        if stream.recv == RecvState::Stopped && !empty {
+            if stream.send == SendState::Finished {
+                return self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
+            }
+            self.consumed(key, usize::try_from(length).unwrap_or(usize::MAX));
+        }
+        if !empty {
+            self.sink = Sink::Stream { key, id, fin: flags.is_fin() };
+        } else if flags.is_fin() {
+            self.on_fin(key);
+        }
+    }
+
+    fn on_payload(&mut self, bytes: &[u8], end: bool, owner: Option<&Bytes>) {
+        let Sink::Stream { key, id, fin } = self.sink else { return };
+        // The stream may have ended, and its place may have been taken, since the header.
+        let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
+            return;
+        };
+        if stream.recv == RecvState::Open {
+            let whole = owner.filter(|data| {
+                bytes.len() >= SLICE_MIN && bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
+            });
+            match whole {
+                Some(data) => stream.incoming.push_chunk(data.slice_ref(bytes), &mut self.pool),
+                None => stream.incoming.push_copy(bytes, &mut self.pool),
+            }
+            let count = bytes.len() as u64;
+            self.stats.payload_received = self.stats.payload_received.saturating_add(count);
+            self.stats.receive_buffered = self.stats.receive_buffered.saturating_add(count);
+            match stream.owner {
+                Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
+                Owner::Untyped { .. } => self.collect_type(key),
+                Owner::Beats => self.on_echo(key),
+                Owner::Echo => self.echo(key),
+                Owner::Released => {}
+            }
+            if self.stats.receive_buffered > u64::from(self.config.session_receive_buffer) {
+                self.reset_largest();
+            }
+        }
+        if end && fin {
+            self.on_fin(key);
+        }
+    }
+
+    fn on_fin(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.recv.is_open() {
+            return;
+        }
+        stream.recv = stream.recv.fin();
+        self.store.unlink(Queue::Owed, key);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        match stream.owner {
+            Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
+            Owner::Untyped { .. } => {
+                // It can not deliver its type any more: its own fault, and nobody else's.
+                self.violation(key, ErrorCode::PROTOCOL);
+            }
+            Owner::Beats => self.on_beats_ended(key),
+            Owner::Echo => self.finish_echo(key),
+            Owner::Released => self.free_if_done(key),
+        }
+    }
+
+    fn on_rst(&mut self, id: StreamId, code: ErrorCode) {
+        if id.get() == 0 {
+            return self.violate(ErrorCode::PROTOCOL, "RST on stream 0");
+        }
+        self.stats.resets_received = self.stats.resets_received.saturating_add(1);
+        let Some(Entry::Live(key)) = self.store.entry(id) else {
+            if self.store.entry(id) == Some(Entry::Closed) {
+                self.store.bury(id, Entry::Reset);
+            }
+            return;
+        };
+        let inbound = id.is_opened_by(self.role.peer());
+        self.peer_reset(key, code);
+        if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
+            // The Go reference keeps a refused stream in its table until it hears of it again.
+            self.queue_reset(id, ErrorCode::STREAM_CLOSED);
+        }
+        if inbound {
+            self.count_reset();
+        }
+    }
+
+    /// The stream has been reset by the peer: buffered data stays readable, writing is over.
+    pub(super) fn peer_reset(&mut self, key: Key, code: ErrorCode) {
+        self.answered(key);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        stream.recv = stream.recv.peer_reset(code);
+        stream.send = stream.send.peer_reset(code);
+        let (over, owner) = (stream.send.is_over(), stream.owner);
+        if over {
+            self.drop_outgoing(key);
+        }
+        self.store.unlink(Queue::Owed, key);
+        self.store.unlink(Queue::Control, key);
+        self.store.unlink(Queue::Budget, key);
+        self.notify(key, Edge::Readable);
+        self.notify(key, Edge::Writable);
+        if owner == Owner::Beats {
+            self.on_beats_ended(key);
+        }
+        self.leave_backlog(key);
+        self.free_if_done(key);
+    }
+
+    fn on_wnd_inc(&mut self, id: StreamId, increment: u32) {
+        if id.get() == 0 {
+            return self.violate(ErrorCode::PROTOCOL, "WNDINC on stream 0");
+        }
+        let Some(key) = self.store.key(id) else { return };
+        self.answered(key);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.send.is_sending() {
+            return;
+        }
+        if increment == 0 {
+            return self.violation(key, ErrorCode::PROTOCOL);
+        }
+        stream.send_window.grant(increment);
+        self.schedule(key);
+    }
+
+    fn on_unknown(&mut self, bytes: usize) {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if !self.limits.unknown.take(count, self.config.unknown_bytes_limit, self.now) {
+            self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many bytes in unknown frames");
+        }
+    }
+
+    /// Moves a stream whose four type bytes have arrived into the backlog.
+    fn collect_type(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let mut bytes = [0; 4];
+        if stream.incoming.len() < bytes.len() {
+            return;
+        }
+        stream.incoming.read(&mut bytes, &mut self.pool);
+        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(4);
+        let stream_type = StreamType(u32::from_be_bytes(bytes));
+        stream.stream_type = Some(stream_type);
+        self.store.unlink(Queue::Untyped, key);
+        self.arm_untyped();
+        if stream_type == StreamType::HEARTBEAT {
+            self.adopt_echo(key);
+        } else {
+            if let Some(stream) = self.store.get_mut(key) {
+                stream.owner = Owner::Backlog;
+            }
+            self.store.push(Queue::Accept, key);
+            self.signals.raise(Signal::Acceptable);
+        }
+        self.consumed(key, bytes.len());
+    }
+
+    /// The session holds more than it may: the stream that holds most pays.
+    fn reset_largest(&mut self) {
+        let largest = self
+            .store
+            .keys()
+            .filter_map(|key| self.store.get(key).map(|stream| (stream.incoming.len(), key)))
+            .max_by_key(|&(held, _)| held);
+        if let Some((_, key)) = largest {
+            self.stats.oddities = self.stats.oddities.saturating_add(1);
+            self.reset_stream(key, ErrorCode::ENHANCE_YOUR_CALM, Unread::Drop);
+        }
+    }
+
+    /// Keeps the time limit on a frame that has begun: it starts anew with every frame and
+    /// whenever a fair amount of one arrives.
+    fn watch_frame(&mut self, received: usize) {
+        if !self.decoder.is_mid_frame() || matches!(self.phase, Phase::Over(_)) {
+            return self.timers.set(Timer::Frame, None);
+        }
+        let (frame, bytes) = self.frame_progress;
+        let bytes = bytes.saturating_add(received);
+        let current = self.stats.frames_received;
+        if self.timers.get(Timer::Frame).is_none() || frame != current || bytes >= FRAME_PROGRESS {
+            self.frame_progress = (current, 0);
+            self.timers.set(Timer::Frame, Some(self.now + self.config.frame_stall_timeout));
+        } else {
+            self.frame_progress = (frame, bytes);
+        }
+    }
+}

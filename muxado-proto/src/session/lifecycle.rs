@@ -1,0 +1,263 @@
+//! The end of a session: going away, closing, over.
+//!
+//! ```text
+//!   Open ──go_away, close, GOAWAY received──▶ Draining ──no streams, or time──▶ Over(reason)
+//!    └──abort, violation, EOF, time limits────────────────────────────────────▶   │
+//!                                             flush, shut the write side, read to EOF or time
+//!                                                                                 ▼
+//!                                                                            is_finished
+//! ```
+
+use bytes::Bytes;
+
+use super::Session;
+use super::records::Unread;
+use crate::error::{CloseReason, ErrorCode};
+use crate::event::Signal;
+use crate::frame::StreamId;
+use crate::stream::schedule::Queue;
+use crate::stream::store::Key;
+use crate::stream::{Edge, Owner};
+use crate::time::Timestamp;
+use crate::timers::{Timer, Timers};
+
+/// How far the session has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Streams can be opened.
+    Open,
+    /// No new streams from here; over when those open have ended. `refuse`: the peer's new ones
+    /// are refused too, because this side has begun.
+    Draining { reason: CloseReason, refuse: bool },
+    /// Over, for this reason.
+    Over(CloseReason),
+}
+
+/// The GOAWAYs of both sides, and the end of the transport.
+#[derive(Debug, Default)]
+pub(super) struct Farewell {
+    /// To be sent.
+    pub(super) to_send: Option<(ErrorCode, Bytes)>,
+    /// One was sent, or is in `to_send`.
+    said: bool,
+    /// What this side says when it closes, if it has not said it by then.
+    text: Bytes,
+    pub(super) received: Option<(ErrorCode, Bytes)>,
+    /// Nothing more to send, so the transport's write side may be shut.
+    flushed: bool,
+    /// The peer's side of the transport has ended, or was given up.
+    ended: bool,
+}
+
+impl Session {
+    /// Announces the end: the peer is told to open no more streams, and its new ones are refused.
+    /// Those open run on; when they have ended, or after
+    /// [`drain_timeout`](crate::Config::drain_timeout), the session is over. Has no effect on a
+    /// session that is going away or over.
+    pub fn go_away(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
+        self.advance_clock(now);
+        if self.drain(code, text.into()) {
+            self.say_goodbye(code);
+        }
+        self.finish_draining();
+    }
+
+    /// Closes in order: streams nobody has accepted are refused, those open run on until both
+    /// sides have finished them, or for [`drain_timeout`](crate::Config::drain_timeout); then
+    /// comes the GOAWAY. New streams are refused on both sides meanwhile.
+    pub fn close(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
+        self.advance_clock(now);
+        self.drain(code, text.into());
+        for queue in [Queue::Accept, Queue::Untyped] {
+            while let Some(key) = self.store.pop(queue) {
+                if let Some(stream) = self.store.get_mut(key) {
+                    stream.owner = Owner::Released;
+                }
+                self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
+            }
+        }
+        self.finish_draining();
+    }
+
+    /// Closes at once: what was not sent is dropped, a GOAWAY with `code` and `text` is all that
+    /// goes out.
+    pub fn abort(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
+        self.advance_clock(now);
+        self.farewell.text = text.into();
+        self.end(CloseReason::Local { code }, Some(code));
+    }
+
+    /// The transport has ended, in the direction of this side.
+    pub fn handle_eof(&mut self, now: Timestamp) {
+        self.advance_clock(now);
+        self.farewell.ended = true;
+        self.farewell.text = Bytes::from_static(b"transport ended");
+        let reason = self.reason_or(CloseReason::TransportEof);
+        self.end(reason, Some(ErrorCode::PEER_EOF));
+    }
+
+    /// The transport has failed: nothing can be sent or received any more.
+    pub fn handle_transport_error(&mut self, now: Timestamp) {
+        self.advance_clock(now);
+        let reason = self.reason_or(CloseReason::TransportError);
+        self.end(reason, None);
+        self.give_up_transport();
+    }
+
+    /// Whoever drives the session goes away: as [`handle_transport_error`], for a reason of this
+    /// side.
+    ///
+    /// [`handle_transport_error`]: Self::handle_transport_error
+    pub fn abandon(&mut self) {
+        self.end(CloseReason::Abandoned, None);
+        self.give_up_transport();
+    }
+
+    /// Whether the session is over and everything it had to say is in the caller's hands: when
+    /// that is written, shut the transport's write side.
+    #[must_use]
+    pub const fn wants_shutdown(&self) -> bool {
+        self.farewell.flushed
+    }
+
+    /// Whether the transport can be dropped: all is sent, and the peer has ended its side or was
+    /// given the time to.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.farewell.flushed && self.farewell.ended
+    }
+
+    /// Starts to drain; `false` if the session does so already. A reason of this side replaces
+    /// that of the peer's GOAWAY.
+    fn drain(&mut self, code: ErrorCode, text: Bytes) -> bool {
+        match self.phase {
+            Phase::Over(_) | Phase::Draining { refuse: true, .. } => return false,
+            Phase::Open | Phase::Draining { refuse: false, .. } => {}
+        }
+        self.phase = Phase::Draining { reason: CloseReason::Local { code }, refuse: true };
+        self.farewell.text = text;
+        self.arm_drain();
+        true
+    }
+
+    fn arm_drain(&mut self) {
+        self.timers.set(Timer::Beat, None);
+        let end = self.now + self.config.drain_timeout;
+        self.timers.set(Timer::Drain, Some(end));
+        // Those who wait to open a stream learn that there will be none.
+        if core::mem::take(&mut self.open_blocked) {
+            self.signals.raise(Signal::OpenReady);
+        }
+    }
+
+    fn say_goodbye(&mut self, code: ErrorCode) {
+        if !core::mem::replace(&mut self.farewell.said, true) {
+            self.farewell.to_send = Some((code, core::mem::take(&mut self.farewell.text)));
+        }
+    }
+
+    /// Whether new streams of the peer are refused.
+    pub(super) const fn refuses_streams(&self) -> bool {
+        matches!(self.phase, Phase::Draining { refuse: true, .. })
+    }
+
+    pub(super) fn on_go_away(&mut self, last: StreamId, code: ErrorCode, text: Bytes) {
+        self.farewell.received = Some((code, text.clone()));
+        self.signals.raise(Signal::GoAway);
+        let lost: alloc::vec::Vec<Key> = self
+            .store
+            .keys()
+            .filter(|&key| {
+                self.store
+                    .get(key)
+                    .is_some_and(|stream| stream.id.is_opened_by(self.role) && stream.id > last)
+            })
+            .collect();
+        for key in lost {
+            self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
+        }
+        if matches!(self.phase, Phase::Open) {
+            let reason = CloseReason::Remote { code, text };
+            self.phase = Phase::Draining { reason, refuse: false };
+            self.arm_drain();
+        }
+        self.finish_draining();
+    }
+
+    /// Ends a draining session whose streams have all ended.
+    pub(super) fn finish_draining(&mut self) {
+        if self.inbound == 0 && self.outbound == 0 {
+            self.end_draining();
+        }
+    }
+
+    /// Ends a draining session whatever its streams do.
+    pub(super) fn end_draining(&mut self) {
+        if let Phase::Draining { reason, .. } = &self.phase {
+            let reason = reason.clone();
+            let code = match reason {
+                CloseReason::Local { code } => code,
+                _ => ErrorCode::NO_ERROR,
+            };
+            self.end(reason, Some(code));
+        }
+    }
+
+    /// The peer has broken a rule of the session. After its GOAWAY that only means that it is
+    /// gone: ngrok's crate sends eight bytes that are no frame behind its own.
+    pub(super) fn violate(&mut self, code: ErrorCode, what: &'static str) {
+        if self.farewell.received.is_some() {
+            let reason = self.reason_or(CloseReason::Violation { code, what });
+            return self.end(reason, Some(ErrorCode::NO_ERROR));
+        }
+        self.stats.oddities = self.stats.oddities.saturating_add(1);
+        self.farewell.text = Bytes::from_static(what.as_bytes());
+        self.end(CloseReason::Violation { code, what }, Some(code));
+    }
+
+    /// The reason a session ends for that was going away already, or else `reason`.
+    pub(super) fn reason_or(&self, reason: CloseReason) -> CloseReason {
+        match (&self.phase, &self.farewell.received) {
+            (Phase::Draining { reason, .. }, _) => reason.clone(),
+            (_, Some((code, text))) => CloseReason::Remote { code: *code, text: text.clone() },
+            _ => reason,
+        }
+    }
+
+    /// Ends the session; with `goodbye` the peer is told. Everybody who waits is woken.
+    pub(super) fn end(&mut self, reason: CloseReason, goodbye: Option<ErrorCode>) {
+        if matches!(self.phase, Phase::Over(_)) {
+            return;
+        }
+        self.phase = Phase::Over(reason);
+        self.timers.clear();
+        self.refusals.clear();
+        if let Some(code) = goodbye {
+            self.say_goodbye(code);
+        }
+        for signal in [Signal::Acceptable, Signal::OpenReady, Signal::Closed] {
+            self.signals.raise(signal);
+        }
+        for key in self.store.keys() {
+            self.drop_outgoing(key);
+            self.notify(key, Edge::Readable);
+            self.notify(key, Edge::Writable);
+            self.free_if_done(key);
+        }
+    }
+
+    /// Nothing more to send: from here the peer has the linger timeout to end its side.
+    pub(super) fn start_lingering(&mut self) {
+        if !core::mem::replace(&mut self.farewell.flushed, true) && !self.farewell.ended {
+            self.timers.set(Timer::Linger, Some(self.now + self.config.linger_timeout));
+        }
+    }
+
+    /// Nobody will write or read the transport any more.
+    pub(super) fn give_up_transport(&mut self) {
+        self.farewell.to_send = None;
+        self.farewell.flushed = true;
+        self.farewell.ended = true;
+        self.timers = Timers::default();
+    }
+}

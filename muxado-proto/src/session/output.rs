@@ -1,0 +1,170 @@
+//! Frames for the peer, cut from state when the transport can take them.
+
+use super::Session;
+use super::lifecycle::Phase;
+use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
+use crate::stream::schedule::{Link, Queue};
+use crate::stream::state::SendState;
+use crate::stream::store::Key;
+use crate::stream::{Edge, Owner};
+use crate::time::Timestamp;
+use crate::timers::Timer;
+use crate::transmit::Transmit;
+
+impl Session {
+    /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
+    /// there is nothing to send; returns by how much it grew.
+    ///
+    /// Order: GOAWAY, RST, WNDINC, heartbeat, then data by priority and in turns. Call it when the
+    /// batch handed out before has been written, and until it returns 0: the session takes a
+    /// batch that is not followed by another call for a transport that stalls, after
+    /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
+    pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
+        self.advance_clock(now);
+        if self.owed_unarmed {
+            self.owed_unarmed = false;
+            self.timers.set(Timer::Update, Some(now + self.config.update_delay));
+        }
+        let before = out.len();
+        let limit = before.saturating_add(max);
+        self.cut_farewell(out);
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.cut_refusals(out, limit);
+            self.cut_control(out, limit);
+            self.cut_data(out, limit);
+        }
+        let grown = out.len().saturating_sub(before);
+        self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
+        let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
+        self.timers.set(Timer::Write, stall);
+        if grown == 0 && matches!(self.phase, Phase::Over(_)) {
+            self.start_lingering();
+        }
+        grown
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) has anything to do: after a command this
+    /// tells whether whoever writes to the transport needs to be woken.
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        let unsaid = matches!(self.phase, Phase::Over(_)) && !self.wants_shutdown();
+        unsaid
+            || self.farewell.to_send.is_some()
+            || self.owed_unarmed
+            || !self.refusals.is_empty()
+            || !self.store.list(Queue::Control).is_empty()
+            || self.store.most_urgent().is_some()
+    }
+
+    fn frame_sent(&mut self) {
+        self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+    }
+
+    fn cut_farewell(&mut self, out: &mut Transmit) {
+        let Some((code, text)) = self.farewell.to_send.take() else { return };
+        let limit = usize::try_from(self.config.goaway_text.min(MAX_PAYLOAD / 2)).unwrap_or(0);
+        let text = text.get(..limit).unwrap_or(&text);
+        let length = u32::try_from(text.len()).unwrap_or(0).saturating_add(8);
+        let kind = FrameType::GoAway;
+        let id = StreamId::new(0);
+        out.join(&Header { length, kind, flags: Flags::NONE, id }.encode());
+        out.join(&self.seen.highest().get().to_be_bytes());
+        out.join(&code.0.to_be_bytes());
+        out.join(text);
+        out.join(&GOAWAY_PAD);
+        self.frame_sent();
+    }
+
+    fn cut_refusals(&mut self, out: &mut Transmit, limit: usize) {
+        while out.len() < limit {
+            let Some((id, code)) = self.refusals.pop_front() else { break };
+            out.join(&Header::rst(id, code.0));
+            self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
+            self.frame_sent();
+        }
+        if self.refusals.is_empty() && self.refusals.capacity() > 16 {
+            self.refusals = alloc::collections::VecDeque::new();
+        }
+    }
+
+    /// RSTs and WNDINCs: the queue has the RSTs in front.
+    fn cut_control(&mut self, out: &mut Transmit, limit: usize) {
+        while out.len() < limit {
+            let Some(key) = self.store.pop(Queue::Control) else { break };
+            let Some(stream) = self.store.get_mut(key) else { continue };
+            let id = stream.id;
+            if let SendState::Resetting(code) = stream.send {
+                if stream.recv_window.credit() == 0 {
+                    // The peer's writer may be blocked; ngrok's wakes for credit, not for an RST.
+                    out.join(&Header::wnd_inc(id, 1));
+                    self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+                }
+                out.join(&Header::rst(id, code.0));
+                stream.send = stream.send.rst_sent();
+                self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
+                self.frame_sent();
+                self.free_if_done(key);
+            } else if stream.recv.is_open() {
+                if let Some(increment) = stream.recv_window.update() {
+                    out.join(&Header::wnd_inc(id, increment));
+                    self.frame_sent();
+                }
+            }
+        }
+    }
+
+    fn cut_data(&mut self, out: &mut Transmit, limit: usize) {
+        while out.len() < limit {
+            let Some(queue) = self.store.most_urgent() else { break };
+            let Some(key) = self.store.pop(queue) else { break };
+            self.cut_frame(key, out);
+        }
+    }
+
+    /// Cuts one DATA frame, and the FIN behind a SYN.
+    fn cut_frame(&mut self, key: Key, out: &mut Transmit) {
+        let max = self.config.max_frame_size;
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.can_send() {
+            return;
+        }
+        let id = stream.id;
+        let buffered = stream.outgoing.len();
+        let room = stream.send_window.credit().min(max);
+        let count = buffered.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let length = u32::try_from(count).unwrap_or(0);
+        let syn = stream.send.owes_syn();
+        let ends = count == buffered && matches!(stream.send, SendState::Finishing { .. });
+        // Go's writing half is dead after a SYN|FIN: the two never go in one frame.
+        let fin = ends && !syn;
+        let flags = if syn { Flags::SYN } else { Flags::NONE };
+        let flags = if fin { flags.with(Flags::FIN) } else { flags };
+        out.join(&Header::data(id, length, flags).encode());
+        stream.outgoing.transmit(count, out, &mut self.pool);
+        stream.send_window.spend(length);
+        stream.send = stream.send.syn_sent();
+        if ends {
+            if syn {
+                out.join(&Header::data(id, 0, Flags::FIN).encode());
+                self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+            }
+            stream.send = stream.send.fin_sent();
+        }
+        let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);
+        let echo = stream.owner == Owner::Echo;
+        let roomy = stream.outgoing.len() <= half;
+        self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
+        self.frame_sent();
+        self.sent(count);
+        if ends {
+            self.free_if_done(key);
+        } else {
+            self.schedule(key);
+            if echo {
+                self.echo(key);
+            } else if roomy && !self.store.is_linked(Link::Wait, key) {
+                self.notify(key, Edge::Writable);
+            }
+        }
+    }
+}

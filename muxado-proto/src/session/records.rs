@@ -1,0 +1,272 @@
+//! The books of the streams: readiness, credit, refusals, and when a record can go.
+
+use super::Session;
+use super::lifecycle::Phase;
+use crate::error::ErrorCode;
+use crate::event::Signal;
+use crate::frame::StreamId;
+use crate::stream::schedule::{Link, Queue};
+use crate::stream::state::{RecvState, SendState};
+use crate::stream::store::{Entry, Key};
+use crate::stream::{Edge, Owner};
+
+/// What happens to the bytes that have arrived on a stream when this side resets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// The application resets the stream: nobody wants them.
+    Drop,
+    /// The peer broke a rule: they arrived in order before that.
+    Keep,
+}
+
+impl Session {
+    /// Puts a stream that can send into its ready queue.
+    pub(super) fn schedule(&mut self, key: Key) {
+        let Some(stream) = self.store.get(key) else { return };
+        if stream.can_send() {
+            let queue = stream.ready_queue();
+            self.store.unlink(Queue::Stalled, key);
+            self.store.push(queue, key);
+        } else if stream.is_stalled()
+            && self.config.stream_stall_timeout.is_some()
+            && !self.store.is_linked(Link::Data, key)
+        {
+            let now = self.now;
+            if let Some(stream) = self.store.get_mut(key) {
+                stream.stalled_since = now;
+            }
+            self.store.push(Queue::Stalled, key);
+            self.arm_stalled();
+        }
+    }
+
+    /// Reports an edge if the application waits for it.
+    pub(super) fn notify(&mut self, key: Key, edge: Edge) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let bit = edge as u8;
+        if stream.interest & bit == 0
+            || !matches!(stream.owner, Owner::Application | Owner::Backlog)
+        {
+            return;
+        }
+        stream.interest &= !bit;
+        stream.edges |= bit;
+        self.store.push(Queue::Event, key);
+    }
+
+    /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
+    /// rules say so (PROTOCOL.md, "When to grant").
+    pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if bytes == 0 || !stream.recv.is_open() {
+            return;
+        }
+        let drained = stream.incoming.is_empty();
+        let window = &mut stream.recv_window;
+        window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if drained
+            && stream.recv == RecvState::Open
+            && window.wants_growth()
+            && self.config.auto_tune
+        {
+            let budget = u64::from(self.config.window_budget);
+            let left = budget.saturating_sub(self.stats.window_growth);
+            let room = self.config.max_receive_window.saturating_sub(window.size());
+            let step = window.size().min(room).min(u32::try_from(left).unwrap_or(u32::MAX));
+            window.grow(step);
+            self.stats.window_growth = self.stats.window_growth.saturating_add(u64::from(step));
+        }
+        if window.is_due() {
+            self.store.unlink(Queue::Owed, key);
+            self.store.push(Queue::Control, key);
+        } else if drained && !self.store.is_linked(Link::Control, key) {
+            self.owed_unarmed |= self.store.list(Queue::Owed).is_empty();
+            self.store.push(Queue::Owed, key);
+        }
+    }
+
+    /// Drops what has arrived on a stream and was not read.
+    pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
+        let Some(stream) = self.store.get_mut(key) else { return 0 };
+        let dropped = stream.incoming.clear(&mut self.pool);
+        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(dropped as u64);
+        dropped
+    }
+
+    /// Drops what was written to a stream and not sent.
+    pub(super) fn drop_outgoing(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let dropped = stream.outgoing.clear(&mut self.pool);
+        if let Some(queue) = stream.links.queue(Link::Data) {
+            self.store.unlink(queue, key);
+        }
+        self.sent(dropped);
+    }
+
+    /// `bytes` have left the send buffers: writers that waited for room in them may go on.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.stats.send_buffered = self.stats.send_buffered.saturating_sub(bytes as u64);
+        let limit = u64::from(self.config.session_send_buffer);
+        if self.store.list(Queue::Budget).is_empty() || self.stats.send_buffered > limit / 2 {
+            return;
+        }
+        while let Some(key) = self.store.pop(Queue::Budget) {
+            self.notify(key, Edge::Writable);
+        }
+    }
+
+    /// Ends a stream from this side: what was written and not sent is dropped, an RST is sent if
+    /// the stream ever was on the wire.
+    pub(super) fn reset_stream(&mut self, key: Key, code: ErrorCode, unread: Unread) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        // An RST says that something is wrong, so it never carries "no error".
+        let code = if code == ErrorCode::NO_ERROR { ErrorCode::STREAM_RESET } else { code };
+        if !stream.send.is_over() || stream.recv.is_open() {
+            stream.send = stream.send.reset(code);
+        }
+        let resetting = matches!(stream.send, SendState::Resetting(_));
+        match unread {
+            Unread::Drop => {
+                stream.recv = stream.recv.reset(code);
+                self.drop_incoming(key);
+            }
+            Unread::Keep if stream.recv.is_open() => stream.recv = stream.recv.reset(code),
+            Unread::Keep => {}
+        }
+        self.drop_outgoing(key);
+        self.store.unlink(Queue::Owed, key);
+        self.store.unlink(Queue::Control, key);
+        if resetting {
+            // RSTs overtake the grants in the same queue.
+            self.store.push_front(Queue::Control, key);
+        }
+        self.notify(key, Edge::Readable);
+        self.notify(key, Edge::Writable);
+        self.leave_backlog(key);
+        self.free_if_done(key);
+    }
+
+    /// A stream that ended before the application knew of it is none of its business any more.
+    pub(super) fn leave_backlog(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let queue = match stream.owner {
+            Owner::Backlog => Queue::Accept,
+            Owner::Untyped { .. } => Queue::Untyped,
+            _ => return,
+        };
+        stream.owner = Owner::Released;
+        stream.edges = 0;
+        self.store.unlink(queue, key);
+        self.store.unlink(Queue::Event, key);
+        self.arm_untyped();
+    }
+
+    /// The peer broke a rule of one stream. What it had sent before stays readable.
+    pub(super) fn violation(&mut self, key: Key, code: ErrorCode) {
+        self.stats.oddities = self.stats.oddities.saturating_add(1);
+        let inbound =
+            self.store.get(key).is_some_and(|stream| stream.id.is_opened_by(self.role.peer()));
+        self.reset_stream(key, code, Unread::Keep);
+        if inbound {
+            self.count_reset();
+        }
+    }
+
+    /// Counts a reset the peer has caused on a stream it opened.
+    pub(super) fn count_reset(&mut self) {
+        if !self.limits.resets.take(1, self.config.reset_limit, self.now) {
+            self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many resets");
+        }
+    }
+
+    /// Answers a frame for a stream without a record by an RST, once.
+    pub(super) fn refuse(&mut self, id: StreamId, code: ErrorCode) {
+        self.store.bury(id, Entry::Reset);
+        self.queue_reset(id, code);
+    }
+
+    /// Sends an RST that no record stands for, if not too many of them wait already.
+    pub(super) fn queue_reset(&mut self, id: StreamId, code: ErrorCode) {
+        let max = usize::try_from(self.config.pending_resets).unwrap_or(usize::MAX);
+        if self.refusals.len() < max {
+            self.refusals.push_back((id, code));
+        } else {
+            self.stats.resets_dropped = self.stats.resets_dropped.saturating_add(1);
+        }
+    }
+
+    /// The application has no more use for a stream: what was written is sent, then FIN.
+    pub(super) fn release(&mut self, key: Key) {
+        let dropped = self.drop_incoming(key);
+        self.consumed(key, dropped);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        stream.owner = Owner::Released;
+        stream.edges = 0;
+        stream.recv = stream.recv.stop();
+        stream.send = if stream.send == SendState::Fresh && stream.outgoing.is_empty() {
+            SendState::ResetLocally(ErrorCode::STREAM_CANCELLED)
+        } else {
+            stream.send.finish()
+        };
+        self.store.unlink(Queue::Event, key);
+        self.store.unlink(Queue::Budget, key);
+        self.schedule(key);
+        self.free_if_done(key);
+    }
+
+    /// Removes the record of a stream that nobody uses and that has nothing more to send.
+    pub(super) fn free_if_done(&mut self, key: Key) {
+        let Some(stream) = self.store.get(key) else { return };
+        let over = stream.send.is_over() || matches!(self.phase, Phase::Over(_));
+        // Streams of the backlog are over only when they were reset: the application never knew.
+        if stream.owner == Owner::Application || !over {
+            return;
+        }
+        let tombstone = match (stream.send, stream.recv) {
+            (SendState::Finished, recv) if recv.is_open() => Some(Entry::Closed),
+            (SendState::Finished, _) => None,
+            _ => Some(Entry::Reset),
+        };
+        self.forget(key, tombstone);
+    }
+
+    fn forget(&mut self, key: Key, tombstone: Option<Entry>) {
+        self.drop_incoming(key);
+        self.drop_outgoing(key);
+        let Some(stream) = self.store.remove(key, tombstone) else { return };
+        let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
+        self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(growth));
+        if stream.owner == Owner::Echo {
+            self.responders = self.responders.saturating_sub(1);
+        }
+        if stream.is_counted() {
+            if stream.id.is_opened_by(self.role) {
+                self.outbound = self.outbound.saturating_sub(1);
+                if !stream.answered {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                }
+                self.report_open_ready();
+            } else {
+                self.inbound = self.inbound.saturating_sub(1);
+            }
+        }
+        self.finish_draining();
+    }
+
+    /// The peer has sent something on one of our streams.
+    pub(super) fn answered(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
+            stream.answered = true;
+            self.unanswered = self.unanswered.saturating_sub(1);
+            self.report_open_ready();
+        }
+    }
+
+    fn report_open_ready(&mut self) {
+        if self.open_blocked && !self.is_open_blocked() && matches!(self.phase, Phase::Open) {
+            self.open_blocked = false;
+            self.signals.raise(Signal::OpenReady);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What happens when time passes.
+
+use super::Session;
+use super::lifecycle::Phase;
+use crate::error::{CloseReason, ErrorCode};
+use crate::event::Signal;
+use crate::stream::Owner;
+use crate::stream::schedule::Queue;
+use crate::time::Timestamp;
+use crate::timers::Timer;
+
+use super::records::Unread;
+
+impl Session {
+    /// Reacts to the time. Call it when [`poll_timeout`](Self::poll_timeout) says; earlier or
+    /// later does no harm.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance_clock(now);
+        let now = self.now;
+        if self.timers.expire(Timer::Write, now) {
+            // What was handed out is stuck; nothing more will be taken.
+            let reason = match &self.phase {
+                Phase::Over(reason) => reason.clone(),
+                _ => CloseReason::WriteStalled,
+            };
+            self.end(reason, None);
+            self.give_up_transport();
+        }
+        if self.timers.expire(Timer::Linger, now) {
+            self.give_up_transport();
+        }
+        if self.timers.expire(Timer::Frame, now) {
+            let reason = self.reason_or(CloseReason::FrameStalled);
+            self.end(reason, Some(ErrorCode::ENHANCE_YOUR_CALM));
+        }
+        if self.timers.expire(Timer::Drain, now) {
+            self.end_draining();
+        }
+        if self.timers.expire(Timer::Tolerance, now) {
+            self.on_beat_missed();
+        }
+        if self.timers.expire(Timer::Beat, now) {
+            self.on_beat_due();
+        }
+        if self.timers.expire(Timer::Untyped, now) {
+            self.end_untyped();
+        }
+        if self.timers.expire(Timer::Stalled, now) {
+            self.end_stalled();
+        }
+        if self.timers.expire(Timer::Update, now) {
+            while let Some(key) = self.store.pop(Queue::Owed) {
+                self.store.push(Queue::Control, key);
+            }
+        }
+    }
+
+    /// Sets the timer for the stream that has waited longest for its type.
+    pub(super) fn arm_untyped(&mut self) {
+        let since =
+            self.store.front(Queue::Untyped).and_then(|key| match self.store.get(key)?.owner {
+                Owner::Untyped { since } => Some(since),
+                _ => None,
+            });
+        self.timers.set(Timer::Untyped, since.map(|since| since + self.config.typed_timeout));
+    }
+
+    fn end_untyped(&mut self) {
+        while let Some(key) = self.store.front(Queue::Untyped) {
+            let late = self.store.get(key).is_some_and(|stream| {
+                matches!(stream.owner, Owner::Untyped { since }
+                    if since + self.config.typed_timeout <= self.now)
+            });
+            if !late {
+                break;
+            }
+            // A violation takes the stream out of the queue.
+            self.violation(key, ErrorCode::STREAM_CANCELLED);
+        }
+        self.arm_untyped();
+    }
+
+    /// Sets the timer for the stream that has waited longest for credit.
+    pub(super) fn arm_stalled(&mut self) {
+        let since = self
+            .store
+            .front(Queue::Stalled)
+            .and_then(|key| self.store.get(key).map(|stream| stream.stalled_since));
+        let limit = self.config.stream_stall_timeout;
+        self.timers.set(Timer::Stalled, since.zip(limit).map(|(since, limit)| since + limit));
+    }
+
+    fn end_stalled(&mut self) {
+        let Some(limit) = self.config.stream_stall_timeout else { return };
+        while let Some(key) = self.store.front(Queue::Stalled) {
+            let late =
+                self.store.get(key).is_some_and(|stream| stream.stalled_since + limit <= self.now);
+            if !late {
+                break;
+            }
+            self.store.unlink(Queue::Stalled, key);
+            self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
+        }
+        self.arm_stalled();
+    }
+
+    fn on_beat_missed(&mut self) {
+        self.requester.give_up();
+        self.signals.raise(Signal::HeartbeatMissed);
+        let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
+        if closes && matches!(self.phase, Phase::Open) {
+            self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
+        }
+    }
+}

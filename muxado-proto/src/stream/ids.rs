@@ -1,0 +1,230 @@
+//! Which ids have been used, and a map from ids to what is known of them.
+
+use alloc::vec::Vec;
+
+use crate::frame::StreamId;
+
+/// The ids the peer has opened: the highest one and, because SYNs come in any order, the ranges
+/// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
+/// which makes its ids count as used.
+#[derive(Debug, Default)]
+pub(crate) struct SeenIds {
+    /// The highest id seen, 0 if none.
+    highest: u32,
+    /// Unused ids below it as inclusive ranges of one parity, ascending.
+    gaps: Vec<(u32, u32)>,
+}
+
+impl SeenIds {
+    pub(crate) const fn highest(&self) -> StreamId {
+        StreamId::new(self.highest)
+    }
+
+    /// Marks `id` as used; `false` if it was already, or may have been.
+    #[must_use]
+    pub(crate) fn insert(&mut self, id: StreamId, max_gaps: usize) -> bool {
+        let id = id.get();
+        if id > self.highest {
+            // The first id of this parity is 1 or 2; a first SYN of 7 leaves 1..=5 open.
+            let first = if self.highest == 0 {
+                if id % 2 == 0 { 2 } else { 1 }
+            } else {
+                self.highest.saturating_add(2)
+            };
+            let last = id.saturating_sub(2);
+            if first <= last && id > 2 {
+                self.gaps.push((first, last));
+                self.bound(max_gaps);
+            }
+            self.highest = id;
+            return true;
+        }
+        let index = self.gaps.partition_point(|&(_, last)| last < id);
+        let Some(gap) = self.gaps.get_mut(index) else { return false };
+        let (first, last) = *gap;
+        if id < first {
+            return false;
+        }
+        match (id == first, id == last) {
+            (true, true) => {
+                self.gaps.remove(index);
+            }
+            (true, false) => gap.0 = id.saturating_add(2),
+            (false, true) => gap.1 = id.saturating_sub(2),
+            (false, false) => {
+                gap.1 = id.saturating_sub(2);
+                self.gaps.insert(index.saturating_add(1), (id.saturating_add(2), last));
+                self.bound(max_gaps);
+            }
+        }
+        true
+    }
+
+    fn bound(&mut self, max_gaps: usize) {
+        while self.gaps.len() > max_gaps {
+            self.gaps.remove(0);
+        }
+    }
+}
+
+/// A hash map from stream ids to small numbers: open addressing, linear probing, deletion by
+/// shifting back.
+///
+/// The hash multiplies by a secret odd number, so a peer that picks its ids can not aim for one
+/// bucket. The map is never iterated: its order is not part of any behaviour.
+#[derive(Debug)]
+pub(crate) struct IdMap {
+    /// `(id, value)`; id 0 marks a free place.
+    places: Vec<(u32, u32)>,
+    len: usize,
+    multiplier: u64,
+}
+
+impl IdMap {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { places: Vec::new(), len: 0, multiplier: seed | 1 }
+    }
+
+    /// The place where `id` is or would be, and whether it is there. The table is never full.
+    fn find(&self, id: u32) -> Option<(usize, bool)> {
+        let mask = self.places.len().checked_sub(1)?;
+        let mut at = self.home(id, mask);
+        loop {
+            match self.places.get(at)?.0 {
+                0 => return Some((at, false)),
+                key if key == id => return Some((at, true)),
+                _ => at = at.wrapping_add(1) & mask,
+            }
+        }
+    }
+
+    fn home(&self, id: u32, mask: usize) -> usize {
+        let hash = u64::from(id).wrapping_mul(self.multiplier) >> 32;
+        usize::try_from(hash).unwrap_or_default() & mask
+    }
+
+    pub(crate) fn get(&self, id: StreamId) -> Option<u32> {
+        let (at, found) = self.find(id.get())?;
+        if found { self.places.get(at).map(|place| place.1) } else { None }
+    }
+
+    /// Inserts or replaces. `id` must not be 0, which no stream has.
+    pub(crate) fn insert(&mut self, id: StreamId, value: u32) {
+        if self.len.saturating_mul(4) >= self.places.len().saturating_mul(3) {
+            self.resize(self.places.len().saturating_mul(2).max(8));
+        }
+        let Some((at, found)) = self.find(id.get()) else { return };
+        if let Some(place) = self.places.get_mut(at) {
+            *place = (id.get(), value);
+            if !found {
+                self.len = self.len.saturating_add(1);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: StreamId) {
+        let Some((mut hole, true)) = self.find(id.get()) else { return };
+        let mask = self.places.len().wrapping_sub(1);
+        let mut at = hole;
+        loop {
+            at = at.wrapping_add(1) & mask;
+            let Some(&place) = self.places.get(at) else { return };
+            if place.0 == 0 {
+                break;
+            }
+            // Move it back unless that would put it before its home.
+            let home = self.home(place.0, mask);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                if let Some(to) = self.places.get_mut(hole) {
+                    *to = place;
+                }
+                hole = at;
+            }
+        }
+        if let Some(place) = self.places.get_mut(hole) {
+            *place = (0, 0);
+        }
+        self.len = self.len.saturating_sub(1);
+        if self.places.len() > 64 && self.len.saturating_mul(8) < self.places.len() {
+            self.resize(self.places.len() / 2);
+        }
+    }
+
+    fn resize(&mut self, places: usize) {
+        let mut bigger = Vec::new();
+        bigger.resize(places, (0, 0));
+        for (id, value) in core::mem::replace(&mut self.places, bigger) {
+            if id != 0 {
+                if let Some((at, _)) = self.find(id) {
+                    if let Some(place) = self.places.get_mut(at) {
+                        *place = (id, value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::{BTreeMap, BTreeSet};
+    use proptest::prelude::*;
+
+    #[test]
+    fn out_of_order_ids_are_new_once() {
+        let mut seen = SeenIds::default();
+        for id in [9, 5, 3, 7, 1] {
+            assert!(seen.insert(StreamId::new(id), 256), "{id}");
+            assert!(!seen.insert(StreamId::new(id), 256), "{id} again");
+        }
+        assert_eq!(seen.highest(), StreamId::new(9));
+        assert!(seen.gaps.is_empty());
+    }
+
+    #[test]
+    fn gap_bomb_is_bounded() {
+        let mut seen = SeenIds::default();
+        for id in (3..100_000).step_by(4) {
+            assert!(seen.insert(StreamId::new(id), 256));
+            assert!(seen.gaps.len() <= 256);
+        }
+        // The oldest gap was forgotten: its ids count as used. The newest is open.
+        assert!(!seen.insert(StreamId::new(5), 256));
+        assert!(seen.insert(StreamId::new(99_997), 256));
+    }
+
+    proptest! {
+        #[test]
+        fn seen_ids_match_a_set(ids in proptest::collection::vec(0u32..120, 0..100), odd: bool) {
+            let mut seen = SeenIds::default();
+            let mut model = BTreeSet::new();
+            for id in ids {
+                let id = id * 2 + if odd { 1 } else { 2 };
+                prop_assert_eq!(seen.insert(StreamId::new(id), 256), model.insert(id));
+            }
+        }
+
+        #[test]
+        fn id_map_matches_a_map(
+            seed: u64,
+            ops in proptest::collection::vec((any::<bool>(), 1u32..200, any::<u32>()), 0..400),
+        ) {
+            let mut map = IdMap::new(seed);
+            let mut model = BTreeMap::new();
+            for (insert, id, value) in ops {
+                if insert {
+                    map.insert(StreamId::new(id), value);
+                    model.insert(id, value);
+                } else {
+                    map.remove(StreamId::new(id));
+                    model.remove(&id);
+                }
+                prop_assert_eq!(map.len, model.len());
+            }
+            for id in 1..200 {
+                prop_assert_eq!(map.get(StreamId::new(id)), model.get(&id).copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One stream: its record, its halves, buffers, windows and place in the session's queues.
+
+pub(crate) mod buffer;
+pub(crate) mod ids;
+pub(crate) mod schedule;
+pub(crate) mod state;
+pub(crate) mod store;
+pub(crate) mod window;
+
+use core::fmt;
+
+use crate::config::Config;
+use crate::frame::StreamId;
+use crate::time::Timestamp;
+use buffer::Buffer;
+use schedule::{Links, Priority, Queue};
+use state::{RecvState, SendState};
+use window::{ReceiveWindow, SendWindow};
+
+/// The 32-bit type of a stream in a typed session: what protocol it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamType(pub u32);
+
+impl StreamType {
+    /// The type of heartbeat streams, which the session answers itself: applications can not use
+    /// it.
+    pub const HEARTBEAT: Self = Self(u32::MAX);
+}
+
+impl fmt::Display for StreamType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+impl From<u32> for StreamType {
+    fn from(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// Who uses a stream, and so what happens with what it receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody yet: the four bytes of its type are being collected, since then.
+    Untyped { since: Timestamp },
+    /// Nobody yet: it waits to be accepted.
+    Backlog,
+    /// The application.
+    Application,
+    /// Nobody any more: what was written is still sent.
+    Released,
+    /// The heartbeat this side sends.
+    Beats,
+    /// The heartbeat of the peer.
+    Echo,
+}
+
+/// One bit for each thing to report of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    Readable = 0b01,
+    Writable = 0b10,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) owner: Owner,
+    pub(crate) send: SendState,
+    pub(crate) recv: RecvState,
+    /// Written and not sent.
+    pub(crate) outgoing: Buffer,
+    /// Received and not read.
+    pub(crate) incoming: Buffer,
+    pub(crate) send_window: SendWindow,
+    pub(crate) recv_window: ReceiveWindow,
+    pub(crate) stream_type: Option<StreamType>,
+    pub(crate) priority: Priority,
+    /// Edges the application waits for: it has been told "blocked", or never asked.
+    pub(crate) interest: u8,
+    /// Edges to report.
+    pub(crate) edges: u8,
+    /// The peer has sent something on it.
+    pub(crate) answered: bool,
+    pub(crate) links: Links,
+    /// Since when there has been data to send and no credit.
+    pub(crate) stalled_since: Timestamp,
+}
+
+impl Stream {
+    pub(crate) fn new(id: StreamId, owner: Owner, send: SendState, config: &Config) -> Self {
+        Self {
+            id,
+            owner,
+            send,
+            recv: RecvState::Open,
+            outgoing: Buffer::default(),
+            incoming: Buffer::default(),
+            send_window: SendWindow::new(config.send_window),
+            recv_window: ReceiveWindow::new(config.receive_window),
+            stream_type: None,
+            priority: Priority::DEFAULT,
+            interest: Edge::Readable as u8 | Edge::Writable as u8,
+            edges: 0,
+            answered: false,
+            links: Links::NONE,
+            stalled_since: Timestamp::ZERO,
+        }
+    }
+
+    /// Whether DATA, SYN or FIN could leave now.
+    pub(crate) fn can_send(&self) -> bool {
+        if self.outgoing.is_empty() {
+            matches!(self.send, SendState::Finishing { .. })
+        } else {
+            self.send.is_sending() && self.send_window.credit() > 0
+        }
+    }
+
+    /// Whether there is data that waits for credit.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.outgoing.is_empty() && self.send.is_sending() && self.send_window.credit() == 0
+    }
+
+    /// The ready queue this stream belongs in.
+    pub(crate) const fn ready_queue(&self) -> Queue {
+        match self.owner {
+            Owner::Beats | Owner::Echo => Queue::Beat,
+            _ => Queue::Ready(self.priority),
+        }
+    }
+
+    /// Whether it counts against the limits on streams: heartbeats do not.
+    pub(crate) const fn is_counted(&self) -> bool {
+        !matches!(self.owner, Owner::Beats | Owner::Echo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_stream_is_small() {
+        assert!(size_of::<Stream>() <= 184, "{}", size_of::<Stream>());
+    }
+}

@@ -1,0 +1,248 @@
+//! The queues a stream can stand in, and the order in which streams get to send.
+//!
+//! Queues are intrusive: a stream carries the links, so entering and leaving any queue takes
+//! constant time and no memory, and a stream that ends can leave all of them.
+
+use core::fmt;
+
+use super::store::Key;
+
+/// How urgent a stream's data is. Classes are strict: as long as a stream of a higher class can
+/// send, those below wait; within a class streams take turns, frame by frame.
+///
+/// ```
+/// use muxado_proto::Priority;
+///
+/// assert!(Priority::HIGHEST > Priority::DEFAULT);
+/// assert_eq!(Priority::new(200), Priority::HIGHEST);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Served last: 0.
+    pub const LOWEST: Self = Self(0);
+    /// The class of a new stream: 3.
+    pub const DEFAULT: Self = Self(3);
+    /// Served first: 7.
+    pub const HIGHEST: Self = Self(7);
+
+    /// A class from 0 to 7; larger numbers count as 7.
+    #[must_use]
+    pub const fn new(class: u8) -> Self {
+        if class > 7 { Self::HIGHEST } else { Self(class) }
+    }
+
+    /// The number of the class.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A pair of links in every stream. Queues that exclude each other share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The ready queues and the stalled one.
+    Data = 0,
+    Control = 1,
+    Event = 2,
+    Owed = 3,
+    /// Waiting for its type, to be accepted, or for room in the session's send buffer.
+    Wait = 4,
+}
+
+impl Link {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Data, Self::Control, Self::Event, Self::Owed, Self::Wait];
+}
+
+/// A queue of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Heartbeats to send; before all data.
+    Beat,
+    /// Data or a FIN to send.
+    Ready(Priority),
+    /// Data to send and no credit, oldest first. Kept only if stalls are limited.
+    Stalled,
+    /// An RST or a WNDINC to send.
+    Control,
+    /// An event to report.
+    Event,
+    /// Credit owed and the buffer empty.
+    Owed,
+    /// Inbound, typed, and the type has not arrived; oldest first.
+    Untyped,
+    /// Inbound, and not accepted yet.
+    Accept,
+    /// The writer waits for room in the session's send buffer.
+    Budget,
+}
+
+impl Queue {
+    pub(crate) const COUNT: usize = 16;
+
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Beat,
+        Self::Ready(Priority(7)),
+        Self::Ready(Priority(6)),
+        Self::Ready(Priority(5)),
+        Self::Ready(Priority(4)),
+        Self::Ready(Priority(3)),
+        Self::Ready(Priority(2)),
+        Self::Ready(Priority(1)),
+        Self::Ready(Priority(0)),
+        Self::Stalled,
+        Self::Control,
+        Self::Event,
+        Self::Owed,
+        Self::Untyped,
+        Self::Accept,
+        Self::Budget,
+    ];
+
+    /// The place of this queue in [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Beat => 0,
+            Self::Ready(Priority(class)) => 8usize.saturating_sub(class as usize),
+            Self::Stalled => 9,
+            Self::Control => 10,
+            Self::Event => 11,
+            Self::Owed => 12,
+            Self::Untyped => 13,
+            Self::Accept => 14,
+            Self::Budget => 15,
+        }
+    }
+
+    pub(crate) const fn link(self) -> Link {
+        match self {
+            Self::Beat | Self::Ready(_) | Self::Stalled => Link::Data,
+            Self::Control => Link::Control,
+            Self::Event => Link::Event,
+            Self::Owed => Link::Owed,
+            Self::Untyped | Self::Accept | Self::Budget => Link::Wait,
+        }
+    }
+
+    /// For a ready queue, how many are more urgent.
+    pub(crate) const fn urgency(self) -> Option<u32> {
+        match self {
+            Self::Beat => Some(0),
+            Self::Ready(Priority(class)) => Some(8u32.saturating_sub(class as u32)),
+            _ => None,
+        }
+    }
+
+    /// The ready queue with that many before it.
+    pub(crate) const fn ready_at(urgency: u32) -> Option<Self> {
+        match urgency {
+            0 => Some(Self::Beat),
+            1..=8 => Some(Self::Ready(Priority(8u32.saturating_sub(urgency) as u8))),
+            _ => None,
+        }
+    }
+}
+
+/// The ends of a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List {
+    pub(super) head: Key,
+    pub(super) tail: Key,
+    pub(super) len: u32,
+}
+
+impl List {
+    pub(super) const EMPTY: Self = Self { head: Key::NONE, tail: Key::NONE, len: 0 };
+
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The links of one stream.
+#[derive(Debug)]
+pub(crate) struct Links {
+    /// `(prev, next)` by [`Link`].
+    pairs: [(Key, Key); 5],
+    /// The queue the stream stands in by way of each link, as its index plus one.
+    inside: [u8; 5],
+}
+
+#[allow(clippy::indexing_slicing, reason = "a `Link` is below the length of both arrays")]
+impl Links {
+    pub(super) const NONE: Self = Self { pairs: [(Key::NONE, Key::NONE); 5], inside: [0; 5] };
+
+    const fn tag(queue: Queue) -> u8 {
+        (queue.index() as u8).saturating_add(1)
+    }
+
+    /// The queue the stream stands in by way of this link.
+    pub(crate) fn queue(&self, link: Link) -> Option<Queue> {
+        let index = usize::from(self.inside[link as usize].checked_sub(1)?);
+        Queue::ALL.get(index).copied()
+    }
+
+    /// Enters a queue between two neighbours; `false` if the link is taken.
+    pub(super) const fn enter(&mut self, queue: Queue, prev: Key, next: Key) -> bool {
+        let link = queue.link() as usize;
+        if self.inside[link] != 0 {
+            return false;
+        }
+        self.inside[link] = Self::tag(queue);
+        self.pairs[link] = (prev, next);
+        true
+    }
+
+    /// Leaves a queue; its neighbours there, `None` if it was not in it.
+    pub(super) const fn leave(&mut self, queue: Queue) -> Option<(Key, Key)> {
+        let link = queue.link() as usize;
+        if self.inside[link] != Self::tag(queue) {
+            return None;
+        }
+        self.inside[link] = 0;
+        Some(self.pairs[link])
+    }
+
+    pub(super) const fn set_next(&mut self, link: Link, key: Key) {
+        self.pairs[link as usize].1 = key;
+    }
+
+    pub(super) const fn set_prev(&mut self, link: Link, key: Key) {
+        self.pairs[link as usize].0 = key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_know_their_places() {
+        for (index, queue) in Queue::ALL.into_iter().enumerate() {
+            assert_eq!(queue.index(), index);
+            if let Some(urgency) = queue.urgency() {
+                assert_eq!(Queue::ready_at(urgency), Some(queue));
+            }
+        }
+        assert_eq!(Queue::ready_at(u16::BITS), None);
+    }
+}

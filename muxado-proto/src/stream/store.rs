@@ -1,0 +1,282 @@
+//! All streams of a session: a slab with intrusive queues, and what is remembered of finished ones.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::Stream;
+use super::ids::IdMap;
+use super::schedule::{Link, List, Queue};
+use crate::frame::StreamId;
+
+/// A place in the slab. Valid until its stream is removed; look-ups by a stale key find nothing
+/// or, once the place is reused, another stream, so keys do not leave the session: ids do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key(u32);
+
+impl Key {
+    /// No place.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What is known of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A stream.
+    Live(Key),
+    /// A finished stream. The peer may not know yet and its late DATA deserves an RST.
+    Closed,
+    /// A finished stream; the peer has been sent an RST, or has sent one.
+    Reset,
+}
+
+const CLOSED: u32 = u32::MAX;
+const RESET: u32 = u32::MAX - 1;
+
+#[derive(Debug)]
+enum Slot {
+    Used(Stream),
+    /// The next free place.
+    Free(Key),
+}
+
+/// The streams, by key and by id; see the module.
+#[derive(Debug)]
+pub(crate) struct Store {
+    slots: Vec<Slot>,
+    free: Key,
+    live: usize,
+    ids: IdMap,
+    /// The ids in `ids` that have no stream any more, oldest first.
+    tombstones: VecDeque<StreamId>,
+    max_tombstones: usize,
+    lists: [List; Queue::COUNT],
+    /// Which ready queues are not empty, one bit each, the most urgent lowest.
+    ready: u16,
+}
+
+impl Store {
+    pub(crate) fn new(seed: u64, max_tombstones: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Key::NONE,
+            live: 0,
+            ids: IdMap::new(seed),
+            tombstones: VecDeque::new(),
+            max_tombstones,
+            lists: [List::EMPTY; Queue::COUNT],
+            ready: 0,
+        }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&Stream> {
+        match self.slots.get(key.index()) {
+            Some(Slot::Used(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
+        match self.slots.get_mut(key.index()) {
+            Some(Slot::Used(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn entry(&self, id: StreamId) -> Option<Entry> {
+        self.ids.get(id).map(|value| match value {
+            CLOSED => Entry::Closed,
+            RESET => Entry::Reset,
+            slot => Entry::Live(Key(slot)),
+        })
+    }
+
+    pub(crate) fn key(&self, id: StreamId) -> Option<Key> {
+        match self.entry(id) {
+            Some(Entry::Live(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// All keys in use, in slab order: the order does not depend on the ids' hashes.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(Key)
+    }
+
+    pub(crate) fn insert(&mut self, stream: Stream) -> Key {
+        let id = stream.id;
+        let key = match self.slots.get(self.free.index()) {
+            Some(&Slot::Free(next)) => core::mem::replace(&mut self.free, next),
+            _ => {
+                if self.slots.len() == self.slots.capacity() {
+                    // Grow by an eighth: ten thousand idle streams should not pay for twenty.
+                    self.slots.reserve_exact((self.slots.len() / 8).max(4));
+                }
+                self.slots.push(Slot::Free(Key::NONE));
+                Key(u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX))
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(key.index()) {
+            *slot = Slot::Used(stream);
+        }
+        self.live = self.live.saturating_add(1);
+        self.ids.insert(id, key.number());
+        key
+    }
+
+    /// Removes a stream from the slab and all queues. With `tombstone` its id is remembered.
+    pub(crate) fn remove(&mut self, key: Key, tombstone: Option<Entry>) -> Option<Stream> {
+        for link in Link::ALL {
+            if let Some(queue) = self.get(key)?.links.queue(link) {
+                self.unlink(queue, key);
+            }
+        }
+        let slot = self.slots.get_mut(key.index())?;
+        let Slot::Used(stream) = core::mem::replace(slot, Slot::Free(self.free)) else {
+            return None;
+        };
+        self.free = key;
+        self.live = self.live.saturating_sub(1);
+        match tombstone {
+            Some(entry) => self.bury(stream.id, entry),
+            None => self.ids.remove(stream.id),
+        }
+        if self.live == 0 && self.slots.len() > 64 {
+            self.slots = Vec::new();
+            self.free = Key::NONE;
+        }
+        Some(stream)
+    }
+
+    /// Remembers something of an id without a stream; the oldest such memory makes room.
+    pub(crate) fn bury(&mut self, id: StreamId, entry: Entry) {
+        let value = match entry {
+            Entry::Live(_) => return,
+            Entry::Closed => CLOSED,
+            Entry::Reset => RESET,
+        };
+        if !matches!(self.entry(id), Some(Entry::Closed | Entry::Reset)) {
+            self.tombstones.push_back(id);
+        }
+        self.ids.insert(id, value);
+        while self.tombstones.len() > self.max_tombstones {
+            if let Some(oldest) = self.tombstones.pop_front() {
+                self.ids.remove(oldest);
+            }
+        }
+    }
+
+    pub(crate) const fn list(&self, queue: Queue) -> &List {
+        // `index` is below `COUNT` for every queue.
+        #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
+        &self.lists[queue.index()]
+    }
+
+    const fn list_mut(&mut self, queue: Queue) -> &mut List {
+        #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
+        &mut self.lists[queue.index()]
+    }
+
+    /// Whether the stream stands in this queue, or in one that shares its link.
+    pub(crate) fn is_linked(&self, link: Link, key: Key) -> bool {
+        self.get(key).is_some_and(|stream| stream.links.queue(link).is_some())
+    }
+
+    /// Puts a stream at the end of a queue, unless it stands in one with that link already.
+    pub(crate) fn push(&mut self, queue: Queue, key: Key) {
+        let tail = self.list(queue).tail;
+        let Some(stream) = self.get_mut(key) else { return };
+        if !stream.links.enter(queue, tail, Key::NONE) {
+            return;
+        }
+        if let Some(before) = self.get_mut(tail) {
+            before.links.set_next(queue.link(), key);
+        }
+        let list = self.list_mut(queue);
+        if list.head == Key::NONE {
+            list.head = key;
+        }
+        list.tail = key;
+        list.len = list.len.saturating_add(1);
+        self.mark_ready(queue);
+    }
+
+    /// Puts a stream at the front of a queue, unless it stands in one with that link already.
+    pub(crate) fn push_front(&mut self, queue: Queue, key: Key) {
+        let head = self.list(queue).head;
+        let Some(stream) = self.get_mut(key) else { return };
+        if !stream.links.enter(queue, Key::NONE, head) {
+            return;
+        }
+        if let Some(after) = self.get_mut(head) {
+            after.links.set_prev(queue.link(), key);
+        }
+        let list = self.list_mut(queue);
+        if list.tail == Key::NONE {
+            list.tail = key;
+        }
+        list.head = key;
+        list.len = list.len.saturating_add(1);
+        self.mark_ready(queue);
+    }
+
+    /// Takes the stream at the front of a queue.
+    pub(crate) fn pop(&mut self, queue: Queue) -> Option<Key> {
+        let head = self.list(queue).head;
+        if head == Key::NONE {
+            return None;
+        }
+        self.unlink(queue, head);
+        Some(head)
+    }
+
+    pub(crate) fn front(&self, queue: Queue) -> Option<Key> {
+        let head = self.list(queue).head;
+        (head != Key::NONE).then_some(head)
+    }
+
+    /// Takes a stream out of a queue, if it is there.
+    pub(crate) fn unlink(&mut self, queue: Queue, key: Key) {
+        let Some(stream) = self.get_mut(key) else { return };
+        let Some((prev, next)) = stream.links.leave(queue) else { return };
+        let link = queue.link();
+        if let Some(before) = self.get_mut(prev) {
+            before.links.set_next(link, next);
+        }
+        if let Some(after) = self.get_mut(next) {
+            after.links.set_prev(link, prev);
+        }
+        let list = self.list_mut(queue);
+        if list.head == key {
+            list.head = next;
+        }
+        if list.tail == key {
+            list.tail = prev;
+        }
+        list.len = list.len.saturating_sub(1);
+        self.mark_ready(queue);
+    }
+
+    /// The most urgent ready queue that is not empty.
+    pub(crate) fn most_urgent(&self) -> Option<Queue> {
+        Queue::ready_at(self.ready.trailing_zeros())
+    }
+
+    fn mark_ready(&mut self, queue: Queue) {
+        if let Some(urgency) = queue.urgency() {
+            let bit = 1u16.checked_shl(urgency).unwrap_or_default();
+            if self.list(queue).len == 0 {
+                self.ready &= !bit;
+            } else {
+                self.ready |= bit;
+            }
+        }
+    }
+}

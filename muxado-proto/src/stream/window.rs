@@ -1,0 +1,198 @@
+//! Credit, in both directions (PROTOCOL.md, section "Flow control").
+
+use crate::frame::MAX_U31;
+
+/// Credit must be given back at the latest after this many bytes, whatever the window: ngrok's
+/// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
+pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
+
+/// What we may send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendWindow {
+    credit: u32,
+}
+
+impl SendWindow {
+    pub(crate) const fn new(initial: u32) -> Self {
+        Self { credit: initial }
+    }
+
+    pub(crate) const fn credit(self) -> u32 {
+        self.credit
+    }
+
+    /// Takes a grant; credit saturates at 2^31-1.
+    pub(crate) fn grant(&mut self, increment: u32) {
+        self.credit = self.credit.saturating_add(increment).min(MAX_U31);
+    }
+
+    pub(crate) fn spend(&mut self, bytes: u32) {
+        self.credit = self.credit.saturating_sub(bytes);
+    }
+}
+
+/// What the peer may send. Always `credit + held + owed == size`, where `held` are the bytes that
+/// have arrived and were not consumed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReceiveWindow {
+    /// The window: how much may be on its way or unread.
+    size: u32,
+    /// What the peer may still send.
+    credit: u32,
+    /// Consumed and not yet granted again.
+    owed: u32,
+    /// What was left to send of the grants before the latest one when that was made. If the peer
+    /// stops exactly there, it had run out of credit.
+    before_update: u32,
+    /// The peer has run out of credit since the window last grew.
+    exhausted: bool,
+}
+
+impl ReceiveWindow {
+    pub(crate) const fn new(size: u32) -> Self {
+        Self { size, credit: size, owed: 0, before_update: size, exhausted: false }
+    }
+
+    pub(crate) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    pub(crate) const fn credit(&self) -> u32 {
+        self.credit
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn owed(&self) -> u32 {
+        self.owed
+    }
+
+    /// Accounts for a frame of `length` bytes; `false` if it exceeds the credit.
+    #[must_use]
+    pub(crate) fn receive(&mut self, length: u32) -> bool {
+        let Some(credit) = self.credit.checked_sub(length) else { return false };
+        self.credit = credit;
+        if length > 0 && self.before_update == length {
+            self.exhausted = true;
+        }
+        self.before_update = self.before_update.saturating_sub(length);
+        true
+    }
+
+    /// The application, or nobody, has taken `bytes`.
+    pub(crate) fn consume(&mut self, bytes: u32) {
+        self.owed = self.owed.saturating_add(bytes);
+    }
+
+    /// Whether so much is owed that an update is due at once.
+    pub(crate) fn is_due(&self) -> bool {
+        self.owed >= (self.size / 2).clamp(1, UPDATE_THRESHOLD)
+    }
+
+    /// Whether the window should grow, now that its reader has emptied the buffer.
+    pub(crate) const fn wants_growth(&self) -> bool {
+        self.exhausted
+    }
+
+    /// Makes the window larger by `bytes`.
+    pub(crate) fn grow(&mut self, bytes: u32) {
+        self.size = self.size.saturating_add(bytes);
+        self.owed = self.owed.saturating_add(bytes);
+        self.exhausted = false;
+    }
+
+    /// Grants what is owed: the increment for a WNDINC, `None` if it would be zero.
+    pub(crate) fn update(&mut self) -> Option<u32> {
+        let room = MAX_U31.saturating_sub(self.credit);
+        let increment = self.owed.min(room);
+        if increment == 0 {
+            return None;
+        }
+        self.before_update = self.credit;
+        self.credit = self.credit.saturating_add(increment);
+        self.owed = self.owed.saturating_sub(increment);
+        Some(increment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_WINDOW;
+    use proptest::prelude::*;
+
+    #[test]
+    fn send_credit_saturates() {
+        let mut window = SendWindow::new(DEFAULT_WINDOW);
+        for _ in 0..3 {
+            window.grant(MAX_U31);
+        }
+        assert_eq!(window.credit(), MAX_U31);
+        window.spend(1);
+        assert_eq!(window.credit(), MAX_U31 - 1);
+    }
+
+    #[test]
+    fn the_window_is_exact() {
+        let mut window = ReceiveWindow::new(DEFAULT_WINDOW);
+        assert!(window.receive(DEFAULT_WINDOW));
+        assert!(!window.receive(1));
+        assert_eq!(window.credit(), 0);
+    }
+
+    #[test]
+    fn an_update_is_due_at_128_kib_whatever_the_window() {
+        for size in [DEFAULT_WINDOW, 1 << 20, 16 << 20] {
+            let mut window = ReceiveWindow::new(size);
+            assert!(window.receive(UPDATE_THRESHOLD));
+            window.consume(UPDATE_THRESHOLD - 1);
+            assert!(!window.is_due());
+            window.consume(1);
+            assert!(window.is_due());
+            assert_eq!(window.update(), Some(UPDATE_THRESHOLD));
+            assert_eq!(window.update(), None);
+        }
+    }
+
+    #[test]
+    fn exhaustion_is_seen_when_the_peer_stops_at_the_former_limit() {
+        let mut window = ReceiveWindow::new(1000);
+        assert!(window.receive(500));
+        window.consume(500);
+        assert_eq!(window.update(), Some(500));
+        // 500 bytes were left of the first grant: a peer that sends across them had more credit.
+        let mut flowing = window;
+        assert!(flowing.receive(499) && flowing.receive(2));
+        assert!(!flowing.wants_growth());
+        assert!(window.receive(499) && window.receive(1));
+        assert!(window.wants_growth());
+    }
+
+    proptest! {
+        #[test]
+        fn credit_is_conserved(
+            size in 1u32..1_000_000,
+            ops in proptest::collection::vec((0u8..3, 0u32..400_000), 0..100),
+        ) {
+            let mut window = ReceiveWindow::new(size);
+            let (mut held, mut size) = (0u32, size);
+            for (op, amount) in ops {
+                match op {
+                    0 => {
+                        let fits = amount <= window.credit();
+                        prop_assert_eq!(window.receive(amount), fits);
+                        if fits { held += amount; }
+                    }
+                    1 => {
+                        let amount = amount.min(held);
+                        window.consume(amount);
+                        held -= amount;
+                        if window.wants_growth() { window.grow(1000); size += 1000; }
+                    }
+                    _ => { prop_assert_ne!(window.update(), Some(0)); }
+                }
+                prop_assert_eq!(window.credit() + held + window.owed(), size);
+                prop_assert_eq!(window.size(), size);
+            }
+        }
+    }
+}

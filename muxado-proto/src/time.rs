@@ -1,0 +1,74 @@
+//! Time as the core sees it: always handed in, never read.
+
+use core::ops::{Add, Sub};
+use core::time::Duration;
+
+/// A point in time, as a distance from an origin the caller picks.
+///
+/// The core has no clock. Whoever drives a [`Session`](crate::Session) passes the current time to
+/// every call that needs it; a simulator passes virtual time. Resolution is one nanosecond, range
+/// 584 years; arithmetic saturates.
+///
+/// ```
+/// use core::time::Duration;
+/// use muxado_proto::Timestamp;
+///
+/// let start = Timestamp::from_millis(10);
+/// let later = start + Duration::from_millis(5);
+/// assert_eq!(later - start, Duration::from_millis(5));
+/// assert_eq!(start - later, Duration::ZERO);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The origin itself.
+    pub const ZERO: Self = Self(0);
+
+    /// A point `nanos` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// A point `millis` milliseconds after the origin.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// A point `elapsed` after the origin; saturates after 584 years.
+    #[must_use]
+    pub fn from_duration(elapsed: Duration) -> Self {
+        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The distance from the origin.
+    #[must_use]
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(Self::from_duration(rhs).0))
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Duration;
+
+    /// The time from `rhs` to `self`, zero if `rhs` is the later one.
+    fn sub(self, rhs: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(rhs.0))
+    }
+}
