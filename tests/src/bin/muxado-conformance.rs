@@ -1,0 +1,200 @@
+//! Checks a muxado endpoint against the protocol. `docs/conformance.md` says
+//! what the endpoint has to run.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use muxado_tests::conformance::{self, Case, Class, Outcome, Reach, Role, Settings, report};
+use tokio::net::TcpListener;
+
+/// Check a muxado endpoint against the protocol, case by case, over TCP.
+///
+/// The endpoint has to run an echo application: accept streams, send every
+/// byte back, half-close after the peer's half-close. Every case has a
+/// connection of its own.
+///
+/// The exit code is 0 when no MUST failed, 1 when one did, and 2 when the run
+/// could not be made.
+#[derive(Debug, Parser)]
+#[command(name = "muxado-conformance", version)]
+struct Cli {
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// The role of the endpoint; without it, the one that dials is the client.
+    #[arg(long, value_enum)]
+    role: Option<Role>,
+    /// The streams of the endpoint begin with a type.
+    #[arg(long)]
+    typed: bool,
+    /// The receive window the endpoint is configured with, in bytes.
+    #[arg(long, default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=0x7fff_ffff))]
+    window: u32,
+    /// Seconds to wait for a frame that is due.
+    #[arg(long, default_value_t = 5.0)]
+    timeout: f64,
+    /// Cases that run at a time.
+    #[arg(long, default_value_t = 16)]
+    jobs: usize,
+    /// Run only the cases of this class.
+    #[arg(long, value_enum)]
+    class: Option<ClassArg>,
+    /// Print the cases with the rules they check, and run none.
+    #[arg(long)]
+    list: bool,
+    /// A failed SHOULD makes the exit code 1, too.
+    #[arg(long)]
+    strict: bool,
+    /// Print only the cases that did not pass, and the summary.
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print the last frames of the cases that failed.
+    #[arg(long, short)]
+    verbose: bool,
+    /// Write the report as JSON to this file, `-` for the standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as JUnit XML to this file, `-` for the standard output.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Run only cases whose name contains one of these.
+    #[arg(value_name = "CASE")]
+    filter: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false, args = ["dial", "listen", "list"])]
+struct ReachArgs {
+    /// Dial the endpoint at this address, once for every case.
+    #[arg(long, value_name = "ADDR")]
+    dial: Option<String>,
+    /// Listen on this address; the endpoint dials, and dials again whenever a
+    /// session has ended.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClassArg {
+    Must,
+    Should,
+}
+
+impl Cli {
+    fn cases(&self) -> Vec<&'static Case> {
+        let class = self.class.map(|class| match class {
+            ClassArg::Must => Class::Must,
+            ClassArg::Should => Class::Should,
+        });
+        conformance::cases::all()
+            .filter(|case| self.list || case.scope.includes(self.typed))
+            .filter(|case| class.is_none_or(|class| case.class == class))
+            .filter(|case| {
+                self.filter.is_empty() || self.filter.iter().any(|part| case.name.contains(part))
+            })
+            .collect()
+    }
+
+    /// The standard output belongs to a report that was asked for there.
+    fn prints(&self) -> bool {
+        ![&self.json, &self.junit].into_iter().flatten().any(|file| file == Path::new("-"))
+    }
+
+    async fn reach(&self) -> std::io::Result<Reach> {
+        match (&self.reach.dial, &self.reach.listen) {
+            (Some(addr), _) => Ok(Reach::dial(addr)),
+            (None, listen) => {
+                let listener =
+                    TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:0")).await?;
+                eprintln!("listening on {}", listener.local_addr()?);
+                Ok(Reach::listen(listener))
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let cases = cli.cases();
+    if cli.list {
+        for case in &cases {
+            println!(
+                "{:<6} {:<31} §{:<5} {} | expected: {}",
+                case.class, case.name, case.rule, case.given, case.expected
+            );
+        }
+        return ExitCode::SUCCESS;
+    }
+    if cases.is_empty() {
+        eprintln!("no such case");
+        return ExitCode::from(2);
+    }
+    match run(&cli, &cases) {
+        Ok(outcomes) => exit_code(&cli, &outcomes),
+        Err(error) => {
+            eprintln!("muxado-conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn exit_code(cli: &Cli, outcomes: &[Outcome]) -> ExitCode {
+    use conformance::Status::{Error, Failed};
+    if outcomes.iter().all(|outcome| outcome.status == Error) {
+        eprintln!("muxado-conformance: no connection to the endpoint");
+        return ExitCode::from(2);
+    }
+    let failed = outcomes.iter().any(|outcome| {
+        outcome.is_broken() || cli.strict && matches!(outcome.status, Failed | Error)
+    });
+    ExitCode::from(u8::from(failed))
+}
+
+#[tokio::main]
+async fn run(
+    cli: &Cli,
+    cases: &[&'static Case],
+) -> Result<Vec<Outcome>, Box<dyn std::error::Error>> {
+    let role = match (cli.role, &cli.reach.dial) {
+        (Some(role), _) => role,
+        (None, Some(_)) => Role::Server,
+        (None, None) => Role::Client,
+    };
+    let settings = Arc::new(Settings {
+        role,
+        typed: cli.typed,
+        window: cli.window,
+        patience: Duration::try_from_secs_f64(cli.timeout)?,
+    });
+    let reach = cli.reach().await?;
+    let outcomes = conformance::run(&reach, &settings, cases, cli.jobs, |outcome| {
+        if cli.prints() && !(cli.quiet && outcome.status == conformance::Status::Passed) {
+            println!("{}", report::line(outcome));
+            for frame in outcome.trace.iter().filter(|_| cli.verbose) {
+                println!("        {frame}");
+            }
+        }
+    })
+    .await;
+    if cli.prints() {
+        println!("{}", report::summary(&outcomes));
+    }
+    if let Some(file) = &cli.json {
+        write(file, &(report::json(&settings, &outcomes)? + "\n"))?;
+    }
+    if let Some(file) = &cli.junit {
+        write(file, &report::junit(&outcomes)?)?;
+    }
+    Ok(outcomes)
+}
+
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    if file == Path::new("-") {
+        print!("{text}");
+        Ok(())
+    } else {
+        std::fs::write(file, text)
+    }
+}
