@@ -7,6 +7,7 @@ use super::lifecycle::Phase;
 use crate::error::{ErrorCode, OpenError, PingError};
 use crate::event::Signal;
 use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT};
+use crate::stream::state::RecvState;
 use crate::stream::store::Key;
 use crate::stream::{Owner, StreamType};
 use crate::time::Timestamp;
@@ -68,11 +69,6 @@ impl Session {
         self.timers.set(Timer::Beat, Some(self.now + settings.interval));
     }
 
-    /// Something arrived from the peer.
-    pub(super) const fn requester_saw_input(&mut self, bytes: usize) {
-        self.heard |= bytes > 0;
-    }
-
     /// Beats have come back on the stream of the requester.
     pub(super) fn on_echo(&mut self, key: Key) {
         while let Some(value) = self.take_beat(key) {
@@ -114,7 +110,8 @@ impl Session {
     }
 
     /// Sends back the whole beats that have arrived, as long as few echoes are waiting: a peer
-    /// that does not read them runs out of credit.
+    /// that does not read them runs out of credit. After the last one of a peer that has ended its
+    /// heartbeat comes FIN.
     pub(super) fn echo(&mut self, key: Key) {
         while self.store.get(key).is_some_and(|stream| stream.outgoing.len() < ECHO_LIMIT) {
             let Some(value) = self.take_beat(key) else { break };
@@ -124,13 +121,10 @@ impl Session {
                 self.stats.send_buffered = self.stats.send_buffered.saturating_add(count);
             }
         }
-        self.schedule(key);
-    }
-
-    /// The peer has ended its heartbeat.
-    pub(super) fn finish_echo(&mut self, key: Key) {
         if let Some(stream) = self.store.get_mut(key) {
-            stream.send = stream.send.finish();
+            if stream.recv == RecvState::Finished && stream.incoming.len() < BEAT_LEN {
+                stream.send = stream.send.finish();
+            }
         }
         self.schedule(key);
     }

@@ -56,7 +56,6 @@ impl Session {
         self.advance_clock(now);
         let count = data.len() as u64;
         self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
-        self.requester_saw_input(data.len());
         let mut input = data;
         while !matches!(self.phase, Phase::Over(_)) {
             let Some(item) = self.decoder.decode(&mut input) else { break };
@@ -186,6 +185,7 @@ impl Session {
     fn on_live_data(&mut self, key: Key, id: StreamId, flags: Flags, length: u32) {
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return };
+        self.heard |= stream.is_counted();
         let empty = length == 0;
         match stream.recv {
             // A repeated FIN, or an empty frame behind it, is harmless.
@@ -265,7 +265,7 @@ impl Session {
                 self.violation(key, ErrorCode::PROTOCOL);
             }
             Owner::Beats => self.on_beats_ended(key),
-            Owner::Echo => self.finish_echo(key),
+            Owner::Echo => self.echo(key),
             Owner::Released => self.free_if_done(key),
         }
     }

@@ -65,7 +65,7 @@ pub struct Session {
     refusals: VecDeque<(StreamId, ErrorCode)>,
     limits: Limits,
     requester: Requester,
-    /// Something has arrived since the heartbeat last looked.
+    /// DATA other than heartbeats has arrived since the last beat was due.
     heard: bool,
     responders: u32,
     timers: Timers,

@@ -200,6 +200,16 @@ impl Session {
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
         let Some(stream) = self.store.get_mut(key) else { return };
+        let unheard = dropped > 0 && stream.recv.is_open();
+        if unheard && stream.send == SendState::Finished {
+            // What the reader left behind is DATA on a closed stream, as if it came now.
+            self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
+        } else if unheard {
+            // Its writer may be out of credit: it has to go on to learn that nobody reads.
+            self.store.unlink(Queue::Owed, key);
+            self.store.push(Queue::Control, key);
+        }
+        let Some(stream) = self.store.get_mut(key) else { return };
         stream.owner = Owner::Released;
         stream.edges = 0;
         stream.recv = stream.recv.stop();
