@@ -1,0 +1,103 @@
+//! Where a benchmark ran, with what, and how quiet it was there.
+
+use std::collections::BTreeMap;
+
+use cargo_lock::Lockfile;
+use procfs::{CpuInfo, Current as _, CurrentSI as _, KernelStats, LoadAverage, Meminfo};
+use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator as _;
+
+use crate::contestants::Contestant;
+
+/// The lock file this program was built with.
+const LOCK: &str = include_str!("../../../../Cargo.lock");
+
+/// The machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// The model of its CPU.
+    pub(crate) cpu: String,
+    /// The number of CPUs.
+    pub(crate) cores: usize,
+    /// The kernel.
+    pub(crate) kernel: String,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+}
+
+impl Machine {
+    /// This machine. What cannot be found out is left empty.
+    pub(crate) fn this() -> Self {
+        let cpus = CpuInfo::current().ok();
+        let kernel = procfs::sys::kernel::Version::current().ok();
+        Self {
+            cpu: cpus
+                .as_ref()
+                .and_then(|cpus| cpus.model_name(0))
+                .unwrap_or("unknown CPU")
+                .to_owned(),
+            cores: cpus.map_or(0, |cpus| cpus.num_cores()),
+            kernel: kernel
+                .map_or_else(String::new, |v| format!("Linux {}.{}.{}", v.major, v.minor, v.patch)),
+            memory: Meminfo::current().map_or(0, |memory| memory.mem_total),
+        }
+    }
+}
+
+/// The versions of everything compared, by package.
+pub(crate) fn versions() -> BTreeMap<String, String> {
+    let lock: Lockfile = LOCK.parse().expect("cargo built this program with its lock file");
+    Contestant::iter()
+        .filter_map(Contestant::package)
+        .filter_map(|package| {
+            // Two versions of a package may be locked: the newer is the one that is compared.
+            let versions = lock.packages.iter().filter(|p| p.name.as_str() == package);
+            let version = versions.map(|p| p.version.clone()).max()?;
+            Some((package.to_owned(), version.to_string()))
+        })
+        .collect()
+}
+
+/// What else went on while a sample was taken.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Noise {
+    /// The share of CPU time the hypervisor gave to others, in percent.
+    pub(crate) steal: f64,
+    /// The load average of the last minute, when the sample ended.
+    pub(crate) load: f32,
+}
+
+/// A running measurement of [`Noise`].
+#[derive(Debug)]
+pub(crate) struct Listening(Option<(u64, u64)>);
+
+fn ticks() -> Option<(u64, u64)> {
+    let total = KernelStats::current().ok()?.total;
+    let stolen = total.steal.unwrap_or(0);
+    let busy = total.user
+        + total.nice
+        + total.system
+        + total.idle
+        + total.iowait.unwrap_or(0)
+        + total.irq.unwrap_or(0)
+        + total.softirq.unwrap_or(0);
+    Some((stolen, busy + stolen))
+}
+
+impl Listening {
+    /// Starts listening.
+    pub(crate) fn start() -> Self {
+        Self(ticks())
+    }
+
+    /// What was heard.
+    pub(crate) fn stop(&self) -> Noise {
+        let steal = match (self.0, ticks()) {
+            (Some((stolen, all)), Some((stolen_now, all_now))) if all_now > all => {
+                100.0 * (stolen_now - stolen) as f64 / (all_now - all) as f64
+            }
+            _ => 0.0,
+        };
+        Noise { steal, load: LoadAverage::current().map_or(0.0, |load| load.one) }
+    }
+}

@@ -1,0 +1,235 @@
+//! Medians, spreads and ratios of the samples.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    contestants::Contestant,
+    measure::Outcome,
+    record::{Record, Sample},
+    runtime::Placement,
+    workloads::Workload,
+};
+
+/// What a workload is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// Operations a second: the more, the better.
+    Rate,
+    /// Bytes a second: the more, the better.
+    Throughput,
+    /// Half of the operations took no longer, in nanoseconds.
+    MedianLatency,
+    /// Resident bytes for each stream or session, both ends together.
+    Resident,
+}
+
+impl Metric {
+    /// The metric of a workload.
+    pub(crate) fn of(workload: Workload) -> Self {
+        match workload {
+            Workload::Request { inflight: 1 } | Workload::PingPong => Self::MedianLatency,
+            Workload::Request { .. } => Self::Rate,
+            Workload::Echo { payload, .. } if payload <= 1024 => Self::Rate,
+            Workload::Echo { .. } | Workload::Bulk { .. } | Workload::Unread | Workload::Link => {
+                Self::Throughput
+            }
+            Workload::IdleStreams | Workload::IdleSessions { .. } => Self::Resident,
+        }
+    }
+
+    /// Its value in one sample, in a unit that reads well.
+    fn value(self, outcome: &Outcome) -> Option<f64> {
+        let rate = |amount: u64| amount as f64 / outcome.usage.wall;
+        match self {
+            Self::Rate => Some(rate(outcome.ops) / 1e3),
+            Self::Throughput => Some(rate(outcome.bytes) / 1e6),
+            Self::MedianLatency => Some(outcome.latency?.p50 as f64 / 1e3),
+            Self::Resident => Some(outcome.resident? as f64 / outcome.ops as f64),
+        }
+    }
+
+    /// The unit of its values.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Rate => "thousand streams/s",
+            Self::Throughput => "MB/s",
+            Self::MedianLatency => "µs, median",
+            Self::Resident => "bytes, both ends",
+        }
+    }
+
+    /// Whether more is better.
+    pub(crate) fn more_is_better(self) -> bool {
+        matches!(self, Self::Rate | Self::Throughput)
+    }
+
+    /// How many times as good `value` is as `reference`.
+    pub(crate) fn ratio(self, value: f64, reference: f64) -> f64 {
+        if self.more_is_better() { value / reference } else { reference / value }
+    }
+}
+
+/// The median of some values, and the least and greatest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    /// The median.
+    pub(crate) median: f64,
+    /// The least.
+    pub(crate) min: f64,
+    /// The greatest.
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of values in any order; of none there is none.
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.retain(|value| value.is_finite());
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let upper = values[values.len() / 2];
+        let lower = values[(values.len() - 1) / 2];
+        Some(Self { median: (lower + upper) / 2.0, min, max })
+    }
+}
+
+/// What a contestant reached in a workload.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Who.
+    pub(crate) contestant: Contestant,
+    /// The metric of the workload; none if no sample came to an end.
+    pub(crate) value: Option<Spread>,
+    /// CPU of both ends: microseconds an operation, or seconds a GiB where bytes count.
+    pub(crate) cpu: Option<f64>,
+    /// 99 percent of the operations took no longer, in microseconds.
+    pub(crate) p99: Option<f64>,
+    /// System calls of both ends for an operation.
+    pub(crate) calls: Option<f64>,
+    /// What the figures do not say.
+    pub(crate) note: Option<String>,
+}
+
+/// A workload in one placement, with everybody who took part.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// What.
+    pub(crate) workload: Workload,
+    /// Where.
+    pub(crate) placement: Placement,
+    /// Who, in the order of contestants.
+    pub(crate) standings: Vec<Standing>,
+}
+
+impl Event {
+    /// The median of a contestant.
+    pub(crate) fn median(&self, contestant: Contestant) -> Option<f64> {
+        let standing = self.standings.iter().find(|s| s.contestant == contestant)?;
+        standing.value.map(|value| value.median)
+    }
+
+    /// Who is best among those `wanted`.
+    pub(crate) fn best(&self, wanted: impl Fn(Contestant) -> bool) -> Option<(Contestant, f64)> {
+        let metric = Metric::of(self.workload);
+        self.standings
+            .iter()
+            .filter(|standing| wanted(standing.contestant))
+            .filter_map(|standing| Some((standing.contestant, standing.value?.median)))
+            .reduce(|best, next| if metric.ratio(next.1, best.1) > 1.0 { next } else { best })
+    }
+
+    /// The best multiplexer that is not ours.
+    pub(crate) fn best_peer(&self) -> Option<(Contestant, f64)> {
+        self.best(|contestant| !contestant.ours() && !contestant.raw())
+    }
+
+    /// What to hold multiplexers against: plain TCP on Tokio.
+    pub(crate) fn raw(&self) -> Option<f64> {
+        self.median(Contestant::Tcp)
+    }
+}
+
+/// The events of a record, in the order of the report.
+pub(crate) fn events(record: &Record) -> Vec<Event> {
+    let mut groups: BTreeMap<(Placement, usize, Contestant), Vec<&Sample>> = BTreeMap::new();
+    let workloads = Workload::all();
+    for sample in &record.samples {
+        let Some(place) = workloads.iter().position(|w| *w == sample.workload) else { continue };
+        groups.entry((sample.placement, place, sample.contestant)).or_default().push(sample);
+    }
+    let mut events: Vec<Event> = Vec::new();
+    for ((placement, place, contestant), samples) in groups {
+        let workload = workloads[place];
+        let standing = standing(record, contestant, &samples);
+        match events.last_mut() {
+            Some(event) if (event.workload, event.placement) == (workload, placement) => {
+                event.standings.push(standing);
+            }
+            _ => events.push(Event { workload, placement, standings: vec![standing] }),
+        }
+    }
+    events
+}
+
+fn standing(record: &Record, contestant: Contestant, samples: &[&Sample]) -> Standing {
+    let first = samples[0];
+    let metric = Metric::of(first.workload);
+    // A sample with a remark instead of operations ran against a wall.
+    let outcomes: Vec<&Outcome> =
+        samples.iter().filter_map(|sample| sample.outcome.as_ref()).filter(|o| o.ops > 0).collect();
+    let median = |figure: &dyn Fn(&Outcome) -> Option<f64>| {
+        Spread::of(outcomes.iter().filter_map(|o| figure(o)).collect()).map(|s| s.median)
+    };
+    let failed = samples.len() - outcomes.len();
+    let failure = samples.iter().find_map(|sample| {
+        sample
+            .failure
+            .clone()
+            .or_else(|| sample.outcome.as_ref().filter(|o| o.ops == 0).and_then(|o| o.note.clone()))
+    });
+    Standing {
+        contestant,
+        value: Spread::of(outcomes.iter().filter_map(|o| metric.value(o)).collect()),
+        cpu: median(&|outcome| {
+            Some(match metric {
+                Metric::Throughput => outcome.usage.cpu() / (outcome.bytes as f64 / GIB),
+                _ => outcome.usage.cpu() * 1e6 / outcome.ops as f64,
+            })
+        }),
+        p99: median(&|outcome| Some(outcome.latency?.p99 as f64 / 1e3)),
+        calls: record
+            .calls
+            .iter()
+            .find(|calls| {
+                (calls.contestant, calls.workload, calls.placement)
+                    == (contestant, first.workload, first.placement)
+            })
+            .map(|calls| calls.per_op),
+        note: match (failure, failed) {
+            (Some(failure), failed) if failed == samples.len() => Some(failure),
+            (Some(failure), failed) => Some(format!("{failed} of {}: {failure}", samples.len())),
+            (None, _) => outcomes.iter().find_map(|outcome| outcome.note.clone()),
+        },
+    }
+}
+
+/// Bytes of a GiB.
+const GIB: f64 = (1u64 << 30) as f64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).expect("there are values");
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 4.0));
+        assert!(Spread::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_ratio_above_one_is_better_for_every_metric() {
+        assert!(Metric::Throughput.ratio(2.0, 1.0) > 1.0);
+        assert!(Metric::MedianLatency.ratio(1.0, 2.0) > 1.0);
+        assert!(Metric::Resident.ratio(1.0, 2.0) > 1.0);
+    }
+}
