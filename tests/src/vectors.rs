@@ -165,6 +165,17 @@ pub enum Outcome {
     Returned(Vec<Field>),
 }
 
+impl Outcome {
+    /// The error code, if there is one.
+    pub fn code(&self) -> Option<u32> {
+        let Self::Returned(fields) = self else { return None };
+        fields.iter().find_map(|field| match field {
+            Field::Code(code) => Some(*code),
+            _ => None,
+        })
+    }
+}
+
 /// One piece of what a call returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {

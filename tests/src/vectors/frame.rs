@@ -56,13 +56,24 @@ impl Frame {
         self.length() == self.payload.len()
     }
 
+    /// Takes one whole frame off the front of `input`, by its length field; `None` if there is
+    /// none yet.
+    pub fn take(input: &mut Vec<u8>) -> Option<Self> {
+        let header = *input.first_chunk()?;
+        let mut frame = Self { header, payload: Vec::new() };
+        let end = 8 + frame.length();
+        frame.payload = input.get(8..end)?.to_vec();
+        input.drain(..end);
+        Some(frame)
+    }
+
     /// Header and payload.
     pub fn to_bytes(&self) -> Vec<u8> {
         [&self.header[..], &self.payload].concat()
     }
 
-    /// The number in the payload at this offset: codes, increments, ids.
-    fn word(&self, offset: usize) -> u32 {
+    /// The number in the payload at this offset: codes, increments, ids. 0 where there is none.
+    pub fn word(&self, offset: usize) -> u32 {
         let word = self.payload.get(offset..offset + 4).and_then(|word| word.try_into().ok());
         word.map_or(0, u32::from_be_bytes)
     }
@@ -175,6 +186,21 @@ mod tests {
         assert_eq!(syn.parse::<Frame>().map(|frame| frame.to_string()), Ok(syn.to_owned()));
         assert!("00000212 00000003 6869 | DATA id=3 len=2 FIN".parse::<Frame>().is_err());
         assert!("00000212 000003 | DATA id=3 len=2 SYN".parse::<Frame>().is_err());
+    }
+
+    #[test]
+    fn frames_are_taken_off_a_buffer_one_by_one() {
+        let mut wire = parse_hex("00000212 00000003 6869 00000011 00000003 000001").expect("hex");
+        assert_eq!(
+            Frame::take(&mut wire).map(|frame| frame.meaning()).as_deref(),
+            Some("DATA id=3 len=2 SYN")
+        );
+        assert_eq!(
+            Frame::take(&mut wire).map(|frame| frame.meaning()).as_deref(),
+            Some("DATA id=3 len=0 FIN")
+        );
+        assert_eq!(Frame::take(&mut wire), None);
+        assert_eq!(wire, [0, 0, 1]);
     }
 
     #[test]
