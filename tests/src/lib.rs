@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod conformance;
+pub mod echo;
 pub mod interop;
 pub mod replay;
 pub mod vectors;

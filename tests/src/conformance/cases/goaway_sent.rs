@@ -45,19 +45,18 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Does what is a session error to one implementation or the other, and
-/// returns the GOAWAY.
+/// Does what is a session error to one implementation or the other, without
+/// naming an id of the suite's, and returns the GOAWAY.
 async fn provoke(p: &mut Probe) -> Result<GoAway, Stop> {
-    p.send(wire::frame(0xe, 0, 0, &[])).await?;
-    // A stream would show in the GOAWAY; a frame for none is answered as well.
-    let id = p.far_id();
-    p.send(wire::data(0, id, b"x")).await?;
+    let theirs = p.their_id();
+    let unknown_type = wire::frame(0xe, 0, 0, &[]);
+    p.send([unknown_type, wire::data(0, theirs, b"x")].concat()).await?;
     p.until("GOAWAY or RST", |record| {
-        !record.goaways.is_empty() || !record.stream(id).resets.is_empty()
+        !record.goaways.is_empty() || !record.stream(theirs).resets.is_empty()
     })
     .await?;
     if p.record.goaways.is_empty() {
-        p.send(p.syn(0, p.their_id(), b"x")).await?;
+        p.send(p.syn(0, theirs + 2, b"x")).await?;
     }
     p.goaway().await
 }

@@ -1,0 +1,67 @@
+//! An echo application on every way to run ours: what the conformance suite,
+//! and anybody who wants to try a peer, needs at the other end.
+//!
+//! It accepts streams, sends every byte back, and half-closes after the peer's
+//! half-close. `muxado-echo` is the program.
+
+mod event_loop;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use muxado_proto::{Config, Role};
+
+/// What a session runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    /// `muxado-tokio`.
+    Tokio,
+    /// `muxado-smol`.
+    Smol,
+    /// `muxado-proto` alone, on an event loop: many sessions in one thread.
+    Core,
+}
+
+impl Runtime {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::Core];
+}
+
+/// An endpoint that echoes.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// What it runs on.
+    pub runtime: Runtime,
+    /// Its role in its sessions.
+    pub role: Role,
+    /// The settings of its sessions.
+    pub config: Arc<Config>,
+}
+
+impl Endpoint {
+    /// Serves the sessions that come, for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the listener fails.
+    pub fn serve(&self, listener: TcpListener) -> io::Result<()> {
+        match self.runtime {
+            Runtime::Core => event_loop::serve(self, listener),
+            Runtime::Tokio | Runtime::Smol => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Keeps `sessions` sessions up by dialling again whenever one has ended,
+    /// until nobody listens any more.
+    ///
+    /// # Errors
+    ///
+    /// When dialling fails for another reason than that nobody listens.
+    pub fn dial(&self, addr: SocketAddr, sessions: usize) -> io::Result<()> {
+        match self.runtime {
+            Runtime::Core => event_loop::dial(self, addr, sessions),
+            Runtime::Tokio | Runtime::Smol => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
