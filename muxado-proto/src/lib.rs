@@ -113,6 +113,8 @@ mod limits;
 mod session;
 mod stats;
 mod stream;
+#[cfg(feature = "task")]
+pub mod task;
 mod time;
 mod timers;
 mod transmit;

@@ -20,8 +20,9 @@ use crate::timers::Timer;
 /// Pieces of payload at least this large may be kept as slices of the input.
 const SLICE_MIN: usize = 512;
 
-/// … if they are at least this fraction of it, so that a live byte never pins more than eight.
-const SLICE_FRACTION: usize = 8;
+/// … if they are at least this fraction of it: with an input that fills half of its memory, a live
+/// byte never pins more than eight.
+const SLICE_FRACTION: usize = 4;
 
 /// Payload a peer must deliver within the frame time limit to start it anew.
 const FRAME_PROGRESS: usize = 4096;
@@ -40,7 +41,7 @@ impl Session {
     /// GOAWAY and ends in [`Event::Closed`](crate::Event::Closed).
     ///
     /// Large payloads are kept as slices of `data`, without a copy. So that this does not pin
-    /// memory, `data` should fill most of the allocation behind it; hand in small reads by
+    /// memory, `data` should fill at least half of the allocation behind it; hand in small reads by
     /// [`handle_slice`](Self::handle_slice).
     pub fn handle_input(&mut self, now: Timestamp, data: Bytes) {
         self.receive(now, &data, Some(&data));

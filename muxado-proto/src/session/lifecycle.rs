@@ -248,7 +248,7 @@ impl Session {
 
     /// Nothing more to send: from here the peer has the linger timeout to end its side.
     pub(super) fn start_lingering(&mut self) {
-        if !core::mem::replace(&mut self.farewell.flushed, true) && !self.farewell.ended {
+        if !core::mem::replace(&mut self.farewell.flushed, true) {
             self.timers.set(Timer::Linger, Some(self.now + self.config.linger_timeout));
         }
     }

@@ -295,6 +295,18 @@ impl Session {
         self.requester.rtt()
     }
 
+    /// How many streams wait to be accepted.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        usize::try_from(self.store.list(Queue::Accept).len()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the limits on this side's streams leave room to open one.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        matches!(self.phase, Phase::Open) && !self.is_open_blocked() && self.next_id.is_some()
+    }
+
     /// Counters, and what the session holds now.
     #[must_use]
     pub fn stats(&self) -> SessionStats {

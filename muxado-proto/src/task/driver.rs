@@ -1,0 +1,454 @@
+//! The future that owns the transport.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+
+use super::scratch::{READ_SIZE, Scratch};
+use super::session::Session;
+use super::shared::{Shared, State};
+use super::signal::Signal;
+use super::{Clock, Transport};
+use crate::CloseReason;
+use crate::Config;
+use crate::Role;
+use crate::Timestamp;
+use crate::Transmit;
+
+/// Output cut at once.
+const BATCH: usize = 128 << 10;
+
+/// Slices of one vectored write.
+const SLICES: usize = 64;
+
+/// What one poll moves each way before it yields.
+const TURN: usize = 256 << 10;
+
+/// Reads that fill at least this much of the buffer are handed over without a copy, as slices of
+/// it.
+const SHARE_MIN: usize = READ_SIZE / 2;
+
+/// Buffers lent to the session that may come back.
+const LENT: usize = 4;
+
+/// What a session is made of.
+#[derive(Debug)]
+pub struct Endpoint<T, C> {
+    /// The byte stream.
+    pub transport: T,
+    /// The time.
+    pub clock: C,
+    /// Which end this is.
+    pub role: Role,
+    /// The settings.
+    pub config: Arc<Config>,
+}
+
+impl<T: Transport, C: Clock> Endpoint<T, C> {
+    /// Makes the session, and the driver that has to run for anything to happen. `S` is the
+    /// adapter's type of streams.
+    #[must_use]
+    pub fn start<S: From<super::Stream>>(self) -> (Session<S>, Driver<T, C>) {
+        let Self { transport, clock, role, config } = self;
+        let seed = RandomState::new().hash_one(0u8);
+        let session = crate::Session::new(role, config, clock.now(), seed);
+        let shared = Shared::new(session);
+        let signal = Signal::new();
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            transport,
+            clock,
+            transport_waker: Waker::from(Arc::clone(&signal)),
+            signal,
+            out: Transmit::new(),
+            lent: VecDeque::new(),
+            armed: None,
+            readable: true,
+            ended: false,
+            output: Output::Idle,
+            crowd: false,
+            stepped_back: false,
+        };
+        (Session::new(shared), driver)
+    }
+}
+
+/// How far the output has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// Everything has been written and passed on.
+    Idle,
+    /// Something was written and has to be flushed.
+    Unflushed,
+    /// The transport takes no more for now.
+    Blocked,
+    /// The transport's write side is being ended.
+    ShuttingDown,
+    /// It has ended.
+    Shut,
+}
+
+/// Drives one session: a future that has to be polled for the session to live. It ends, with the
+/// reason, when the session has and the transport is closed; dropping it before that abandons the
+/// session.
+#[derive(Debug)]
+#[must_use = "a session does nothing unless its driver is polled"]
+pub struct Driver<T: Transport, C: Clock> {
+    shared: Arc<Shared>,
+    transport: T,
+    clock: C,
+    signal: Arc<Signal>,
+    transport_waker: Waker,
+    /// Output the transport has not taken; without memory while there is none.
+    out: Transmit,
+    /// Read buffers whose slices the session may still hold.
+    lent: VecDeque<Bytes>,
+    /// The deadline the clock was last asked to wait for.
+    armed: Option<Timestamp>,
+    /// The transport may have input.
+    readable: bool,
+    /// The transport has no more input.
+    ended: bool,
+    output: Output,
+    /// Several tasks have something to do with the latest input: they may want to answer together.
+    crowd: bool,
+    /// This turn's output has waited for them.
+    stepped_back: bool,
+}
+
+/// What a turn has come to.
+enum Turn {
+    /// Waits for the transport, the time or a handle.
+    Sleep,
+    /// Has more to do, after others.
+    Yield,
+    Finished(CloseReason),
+}
+
+impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
+    type Output = CloseReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let driver = self.get_mut();
+        let mut scratch = Scratch::borrow();
+        let spare = core::mem::take(&mut scratch.out);
+        let mut out = if driver.out.is_empty() { spare } else { core::mem::take(&mut driver.out) };
+        let turn = driver.turn(cx, &mut scratch, &mut out);
+        if out.is_empty() {
+            scratch.out = out;
+        } else {
+            driver.out = out;
+        }
+        scratch.give_back();
+        match turn {
+            Turn::Sleep => Poll::Pending,
+            Turn::Yield => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Turn::Finished(reason) => Poll::Ready(reason),
+        }
+    }
+}
+
+impl<T: Transport, C: Clock> Driver<T, C> {
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
+        if self.signal.take(cx.waker()) {
+            self.readable = !self.ended;
+            if self.output == Output::Blocked {
+                self.output = Output::Unflushed;
+            }
+        }
+        let now = self.clock.now();
+        if let Err(error) = self.read(now, scratch) {
+            return self.fail(now, error, scratch);
+        }
+        if self.crowd && !self.stepped_back {
+            self.stepped_back = true;
+            return Turn::Yield;
+        }
+        self.stepped_back = false;
+        match self.write(cx, now, scratch, out) {
+            // More came in than one turn takes; the rest has to wait for its next one.
+            Ok(Turn::Sleep) if self.readable => Turn::Yield,
+            Ok(turn) => {
+                self.reclaim(scratch);
+                turn
+            }
+            Err(error) => {
+                // What the peer has said before it went is still worth hearing.
+                let _also_failed = self.read(now, scratch);
+                self.fail(now, error, scratch)
+            }
+        }
+    }
+
+    /// Reads what the transport has, up to the bounds of a turn.
+    fn read(&mut self, now: Timestamp, scratch: &mut Scratch) -> io::Result<()> {
+        let mut moved = 0usize;
+        while self.readable && moved < TURN {
+            if scratch.read.is_empty() {
+                self.reclaim(scratch);
+            }
+            let mut cx = Context::from_waker(&self.transport_waker);
+            match self.transport.poll_read(&mut cx, scratch.buffer()) {
+                Poll::Pending => self.readable = false,
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(result) => {
+                    let count = result?;
+                    moved = moved.saturating_add(count);
+                    self.input(now, count, scratch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the session the first `count` bytes of the read buffer; none means the end.
+    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) {
+        let lent = if count >= SHARE_MIN {
+            let whole = core::mem::take(&mut scratch.read).freeze();
+            let data = whole.slice(..count.min(whole.len()));
+            self.lent.push_back(whole);
+            Some(data)
+        } else {
+            None
+        };
+        let mut state = self.shared.state.lock();
+        if count == 0 {
+            self.ended = true;
+            self.readable = false;
+            state.session.handle_eof(now);
+        } else if let Some(data) = lent {
+            state.session.handle_input(now, data);
+        } else {
+            let data = scratch.read.get(..count).unwrap_or(&scratch.read);
+            state.session.handle_slice(now, data);
+        }
+        state.deliver(&mut scratch.wakes);
+        let backlog = state.session.backlog();
+        drop(state);
+        if !scratch.wakes.is_empty() {
+            self.crowd = scratch.wakes.len().saturating_add(backlog) > 1;
+            wake(scratch);
+        }
+    }
+
+    /// Writes what the session has to say, up to the bounds of a turn, and finds out what to wait
+    /// for.
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+        out: &mut Transmit,
+    ) -> io::Result<Turn> {
+        let mut moved = 0usize;
+        loop {
+            while !out.is_empty() && self.output != Output::Blocked {
+                moved = moved.saturating_add(self.write_some(out)?);
+            }
+            let Some(wait) = self.refill(cx, now, scratch, out, moved < TURN) else {
+                if out.is_empty() {
+                    return Ok(Turn::Yield);
+                } else {
+                    continue;
+                };
+            };
+            if out.is_empty() {
+                self.flush(wait.shutdown)?;
+            }
+            // Once it is over, all that can be waited for is the transport, for a while.
+            let gone = self.output == Output::Shut || wait.deadline.is_none();
+            if let Some(reason) = wait.finished.filter(|_| gone) {
+                self.finish(scratch);
+                return Ok(Turn::Finished(reason));
+            }
+            if self.sleep_until(wait.deadline, now) {
+                return Ok(Turn::Sleep);
+            }
+            if moved >= TURN {
+                return Ok(Turn::Yield);
+            }
+        }
+    }
+
+    /// Gets the next batch when the last one is written; `None` if there is more to do at once.
+    /// Otherwise the driver is registered to be woken by handles, and knows what else to wait for.
+    fn refill(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+        out: &mut Transmit,
+        may_continue: bool,
+    ) -> Option<Wait> {
+        let mut state = self.shared.state.lock();
+        state.carry_out(now);
+        if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.session.handle_timeout(now);
+        }
+        let mut grown = 0;
+        if out.is_empty() && may_continue {
+            grown = state.session.poll_transmit(now, out, BATCH);
+        }
+        state.deliver(&mut scratch.wakes);
+        let wait = if grown > 0 || (out.is_empty() && !may_continue) {
+            None
+        } else {
+            state.driver = Some(cx.waker().clone());
+            state.output_blocked = !out.is_empty();
+            Some(Wait::for_session(&state))
+        };
+        drop(state);
+        self.crowd |= scratch.wakes.len() > 1;
+        wake(scratch);
+        wait
+    }
+
+    fn write_some(&mut self, out: &mut Transmit) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = out.io_slices(&mut slices);
+        let mut cx = Context::from_waker(&self.transport_waker);
+        let filled = slices.get(..count).unwrap_or(&slices);
+        match self.transport.poll_write(&mut cx, filled) {
+            Poll::Pending => {
+                self.output = Output::Blocked;
+                Ok(0)
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(result) => {
+                let count = result?;
+                out.advance(count);
+                self.output = Output::Unflushed;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Everything is written: passes it on, and ends the write side when that is the end.
+    fn flush(&mut self, shutdown: bool) -> io::Result<()> {
+        let mut cx = Context::from_waker(&self.transport_waker);
+        if self.output == Output::Unflushed || self.output == Output::Blocked {
+            self.output = Output::Unflushed;
+            match self.transport.poll_flush(&mut cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(()),
+            }
+            self.output = Output::Idle;
+        }
+        if shutdown && self.output == Output::Idle {
+            self.output = Output::ShuttingDown;
+        }
+        if self.output == Output::ShuttingDown {
+            // A transport that fails to shut is shut all the same.
+            if self.transport.poll_shutdown(&mut cx).is_ready() {
+                self.output = Output::Shut;
+            }
+        }
+        Ok(())
+    }
+
+    /// Arranges to be woken at `deadline`; `false` if it has passed.
+    fn sleep_until(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> bool {
+        let Some(deadline) = deadline else { return true };
+        // A wake-up that comes too early costs less than setting a timer at every turn.
+        if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
+            return true;
+        }
+        let mut cx = Context::from_waker(&self.transport_waker);
+        if self.clock.poll_sleep(&mut cx, deadline).is_ready() {
+            self.armed = None;
+            return self.clock.now() < deadline;
+        }
+        self.armed = Some(deadline);
+        true
+    }
+
+    /// Takes back a read buffer the session has no more use for.
+    fn reclaim(&mut self, scratch: &mut Scratch) {
+        let mut kept = 0usize;
+        while let Some(whole) = self.lent.pop_front() {
+            match whole.try_into_mut() {
+                Ok(buffer) if scratch.read.is_empty() => scratch.read = buffer,
+                Ok(_) => {}
+                Err(whole) => {
+                    self.lent.push_back(whole);
+                    kept = kept.saturating_add(1);
+                    if kept >= self.lent.len() {
+                        break;
+                    }
+                }
+            }
+        }
+        while self.lent.len() > LENT {
+            self.lent.pop_front();
+        }
+    }
+
+    /// The transport has failed.
+    fn fail(&mut self, now: Timestamp, error: io::Error, scratch: &mut Scratch) -> Turn {
+        let mut state = self.shared.state.lock();
+        state.transport_error = Some(Arc::new(error));
+        state.session.handle_transport_error(now);
+        state.deliver(&mut scratch.wakes);
+        let reason = state.close_reason().cloned().unwrap_or(CloseReason::TransportError);
+        drop(state);
+        wake(scratch);
+        self.finish(scratch);
+        Turn::Finished(reason)
+    }
+
+    /// The last words: nobody is left waiting.
+    fn finish(&mut self, scratch: &mut Scratch) {
+        let mut state = self.shared.state.lock();
+        state.driver_gone = true;
+        state.driver = None;
+        state.requests.clear();
+        state.session.abandon();
+        state.deliver(&mut scratch.wakes);
+        state.wake_everybody(&mut scratch.wakes);
+        drop(state);
+        wake(scratch);
+    }
+}
+
+impl<T: Transport, C: Clock> Drop for Driver<T, C> {
+    fn drop(&mut self) {
+        if !self.shared.state.lock().driver_gone {
+            let mut scratch = Scratch::borrow();
+            self.finish(&mut scratch);
+            scratch.give_back();
+        }
+    }
+}
+
+/// What the session waits for.
+#[derive(Debug)]
+struct Wait {
+    deadline: Option<Timestamp>,
+    /// It is over and has said everything.
+    shutdown: bool,
+    /// The peer has ended its side, too.
+    finished: Option<CloseReason>,
+}
+
+impl Wait {
+    fn for_session(state: &State) -> Self {
+        let session = &state.session;
+        let finished = session.is_finished().then(|| session.close_reason().cloned()).flatten();
+        Self { deadline: session.poll_timeout(), shutdown: session.wants_shutdown(), finished }
+    }
+}
+
+/// Wakes everybody who was collected, with no lock held.
+fn wake(scratch: &mut Scratch) {
+    scratch.wakes.drain(..).for_each(Waker::wake);
+}

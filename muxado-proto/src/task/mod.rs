@@ -1,0 +1,94 @@
+//! What every async adapter shares: one lock around the session, one driver future that owns the
+//! transport, and handles that wait on each other through `core::task`.
+//!
+//! An adapter adds a [`Transport`] and a [`Clock`], spawns the [`Driver`], and wraps [`Session`]
+//! and [`Stream`] in types that have its runtime's read and write traits. Nothing here knows a
+//! runtime, and nothing here decides anything about the protocol.
+//!
+//! # The rules
+//!
+//! **One lock.** [`Shared`](shared::Shared) holds the session and everybody's wakers. Nobody
+//! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it.
+//!
+//! **Register, then sleep.** A handle that is told "blocked" registers its waker in the same
+//! critical section, so the event that ends the blockage finds it. The driver looks for new work
+//! and registers in one critical section, too.
+//!
+//! **One waker for each thing waited for.** The reader and the writer of a stream have separate
+//! places; those who wait to open or accept stand in a queue of which one is woken at a time. One
+//! that was woken and goes away without using its turn passes it on.
+//!
+//! **The driver is woken once.** Its waker is taken when it is woken, so a hundred writes between
+//! two of its turns cost one wake-up; while it waits for the transport to take output, writes do
+//! not wake it at all.
+//!
+//! **Joint departures.** When several tasks have been woken, the driver goes behind them in the
+//! executor's queue before it writes, so that what they have to say leaves in one system call.
+//! With one task in play it writes at once.
+//!
+//! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields.
+//!
+//! **Idle costs nothing.** I/O buffers belong to the thread and are borrowed for one poll.
+
+mod driver;
+mod error;
+mod scratch;
+mod session;
+mod shared;
+mod signal;
+mod stream;
+mod sync;
+mod waiters;
+
+pub use driver::{Driver, Endpoint};
+pub use error::SessionError;
+pub use session::{Incoming, Session};
+pub use stream::{RecvHalf, SendHalf, Stream};
+
+use core::task::{Context, Poll};
+use std::io::{self, IoSlice};
+
+use crate::Timestamp;
+
+/// The byte stream under a session, as the driver uses it.
+///
+/// The waker of each poll is the same, so an implementation may keep one for all of them.
+pub trait Transport {
+    /// Reads into `buf`; 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports. It ends the session.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes from the front of `bufs`, never empty; returns how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports. It ends the session.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>])
+    -> Poll<io::Result<usize>>;
+
+    /// Passes on what was written.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports. It ends the session.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the writing side.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Time, as the driver uses it.
+pub trait Clock {
+    /// The time now, from an origin of the clock's choice.
+    fn now(&self) -> Timestamp;
+
+    /// Waits until `deadline`. A later call replaces the deadline of an earlier one.
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()>;
+}

@@ -1,0 +1,225 @@
+//! The state everybody shares, under one lock.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::Waker;
+use core::time::Duration;
+use std::io;
+
+use bytes::Bytes;
+
+use super::sync::Mutex;
+use super::waiters::Waiters;
+use crate::Event;
+use crate::StreamId;
+use crate::Timestamp;
+use crate::{CloseReason, ErrorCode};
+use crate::{Session, StreamMut};
+
+/// Something a handle asks for that needs the time, which only the driver has.
+#[derive(Debug)]
+pub(super) enum Request {
+    Close { code: ErrorCode, text: Bytes },
+    GoAway { code: ErrorCode, text: Bytes },
+    Abort { code: ErrorCode, text: Bytes },
+    Ping,
+}
+
+/// Who waits on one stream, and how many handles there are on it.
+#[derive(Debug, Default)]
+pub(super) struct StreamWakers {
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+    /// 1 for a whole stream or the last half, 2 for two halves, 0 for a free place.
+    pub(super) handles: u8,
+}
+
+/// What has become of the heartbeats somebody waits for.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    pub(super) waiting: Waiters,
+    /// Beats that came back, and that did not.
+    pub(super) returned: u64,
+    pub(super) missed: u64,
+    pub(super) rtt: Duration,
+    /// Why the latest one could not be sent.
+    pub(super) refused: Option<crate::PingError>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) session: Session,
+    /// By [`StreamMut::slot`].
+    pub(super) streams: Vec<StreamWakers>,
+    pub(super) opening: Waiters,
+    pub(super) accepting: Waiters,
+    pub(super) closing: Waiters,
+    pub(super) pings: Pings,
+    pub(super) requests: Vec<Request>,
+    /// The driver's waker while it sleeps.
+    pub(super) driver: Option<Waker>,
+    /// The driver waits for the transport to take output: new output can wait, too.
+    pub(super) output_blocked: bool,
+    /// The driver has ended, or never will do anything again.
+    pub(super) driver_gone: bool,
+    pub(super) session_handles: usize,
+    pub(super) stream_handles: usize,
+    /// What the transport failed with.
+    pub(super) transport_error: Option<Arc<io::Error>>,
+}
+
+/// One session and everybody on it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+}
+
+impl Shared {
+    pub(super) fn new(session: Session) -> Arc<Self> {
+        let state = State {
+            session,
+            streams: Vec::new(),
+            opening: Waiters::default(),
+            accepting: Waiters::default(),
+            closing: Waiters::default(),
+            pings: Pings::default(),
+            requests: Vec::new(),
+            driver: None,
+            output_blocked: false,
+            driver_gone: false,
+            session_handles: 0,
+            stream_handles: 0,
+            transport_error: None,
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Runs a command, delivers the events it caused and wakes the driver if it left work.
+    pub(super) fn command<R>(&self, command: impl FnOnce(&mut State, &mut Vec<Waker>) -> R) -> R {
+        let mut wakes = Vec::new();
+        let result = {
+            let mut state = self.state.lock();
+            let result = command(&mut state, &mut wakes);
+            state.deliver(&mut wakes);
+            wakes.extend(state.kick());
+            result
+        };
+        wakes.into_iter().for_each(Waker::wake);
+        result
+    }
+}
+
+impl State {
+    /// The waker of a sleeping driver, if there is something for it to do.
+    pub(super) fn kick(&mut self) -> Option<Waker> {
+        let work =
+            !self.requests.is_empty() || (!self.output_blocked && self.session.wants_transmit());
+        if work { self.driver.take() } else { None }
+    }
+
+    /// Asks the driver for something.
+    pub(super) fn request(&mut self, request: Request) {
+        if !self.driver_gone {
+            self.requests.push(request);
+        }
+    }
+
+    /// Carries out what was asked for.
+    pub(super) fn carry_out(&mut self, now: Timestamp) {
+        for request in core::mem::take(&mut self.requests) {
+            match request {
+                Request::Close { code, text } => self.session.close(now, code, text),
+                Request::GoAway { code, text } => self.session.go_away(now, code, text),
+                Request::Abort { code, text } => self.session.abort(now, code, text),
+                Request::Ping => {
+                    if let Err(error) = self.session.ping(now) {
+                        self.pings.refused = Some(error);
+                        self.pings.missed = self.pings.missed.wrapping_add(1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers the pending events: collects the wakers of those who wait for them.
+    pub(super) fn deliver(&mut self, wakes: &mut Vec<Waker>) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Readable(id) => {
+                    wakes.extend(self.wakers(id).and_then(|wakers| wakers.reader.take()));
+                }
+                Event::Writable(id) => {
+                    wakes.extend(self.wakers(id).and_then(|wakers| wakers.writer.take()));
+                }
+                Event::Acceptable => self.accepting.wake_one(wakes),
+                Event::OpenReady => self.opening.wake_one(wakes),
+                Event::Pong { rtt } => {
+                    self.pings.rtt = rtt;
+                    self.pings.returned = self.pings.returned.wrapping_add(1);
+                    self.pings.waiting.wake_all(wakes);
+                }
+                Event::HeartbeatMissed => {
+                    self.pings.missed = self.pings.missed.wrapping_add(1);
+                    self.pings.waiting.wake_all(wakes);
+                }
+                Event::Closed(_) => self.wake_everybody(wakes),
+                Event::GoAway { .. } | Event::StreamsExhausted => {
+                    // Those who wait to open will not be served.
+                    self.opening.wake_all(wakes);
+                }
+            }
+        }
+        if self.pings.refused.is_some() {
+            self.pings.waiting.wake_all(wakes);
+        }
+    }
+
+    /// Those who wait on anything but a stream, whose own events come from the session.
+    pub(super) fn wake_everybody(&mut self, wakes: &mut Vec<Waker>) {
+        self.opening.wake_all(wakes);
+        self.accepting.wake_all(wakes);
+        self.pings.waiting.wake_all(wakes);
+        self.closing.wake_all(wakes);
+    }
+
+    /// The stream with this id, for a handle on it.
+    pub(super) fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
+        self.session.stream(id)
+    }
+
+    fn wakers(&mut self, id: StreamId) -> Option<&mut StreamWakers> {
+        let slot = self.session.stream(id)?.slot();
+        self.streams.get_mut(usize::try_from(slot).ok()?)
+    }
+
+    /// Makes a place for the wakers of a stream that gets a handle.
+    pub(super) fn adopt(&mut self, id: StreamId) {
+        let Some(slot) = self.slot(id) else { return };
+        if self.streams.len() <= slot {
+            let more = slot.saturating_add(1).saturating_sub(self.streams.len());
+            // The session's slab grows by an eighth; so does the table beside it.
+            self.streams.reserve_exact(more.max(self.streams.len() / 8));
+            self.streams.resize_with(slot.saturating_add(1), StreamWakers::default);
+        }
+        if let Some(place) = self.streams.get_mut(slot) {
+            *place = StreamWakers { reader: None, writer: None, handles: 1 };
+        }
+        self.stream_handles = self.stream_handles.saturating_add(1);
+    }
+
+    pub(super) fn slot(&mut self, id: StreamId) -> Option<usize> {
+        usize::try_from(self.session.stream(id)?.slot()).ok()
+    }
+
+    /// Nobody can use the session any more when the last handle of both kinds is gone.
+    pub(super) fn close_if_unused(&mut self) {
+        if self.session_handles == 0 && self.stream_handles == 0 {
+            self.request(Request::Close { code: ErrorCode::NO_ERROR, text: Bytes::new() });
+        }
+    }
+
+    /// Why the session is over; the driver's end counts.
+    pub(super) fn close_reason(&self) -> Option<&CloseReason> {
+        self.session.close_reason()
+    }
+}

@@ -1,0 +1,421 @@
+//! The handles on a stream.
+
+use alloc::sync::Arc;
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::shared::{Shared, State, StreamWakers};
+use crate::Priority;
+use crate::StreamId;
+use crate::StreamMut;
+use crate::StreamStats;
+use crate::StreamType;
+use crate::{ErrorCode, ReadError, WriteError};
+
+/// Writes at least this large are copied before the lock is taken, in pieces of at most
+/// [`PIECE`], so that the driver can send one while the next is copied.
+const LARGE_WRITE: usize = 8 << 10;
+const PIECE: usize = 64 << 10;
+
+/// What all handles on a stream have: which one it is.
+#[derive(Debug, Clone)]
+struct Target {
+    shared: Arc<Shared>,
+    id: StreamId,
+    stream_type: Option<StreamType>,
+}
+
+impl Target {
+    /// Runs something on the stream, and wakes the driver if that left it something to do.
+    fn with<R>(&self, run: impl FnOnce(&mut StreamMut<'_>) -> R) -> Option<R> {
+        self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
+    }
+
+    /// Tries something that may be blocked, under the lock; if it is, `place` of the stream's
+    /// wakers gets ours.
+    fn attempt<R, E>(
+        &self,
+        cx: &Context<'_>,
+        try_it: impl FnOnce(&mut StreamMut<'_>) -> Result<R, E>,
+        is_blocked: impl FnOnce(&E) -> bool,
+        place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
+    ) -> Poll<Option<Result<R, E>>> {
+        let mut state = self.shared.state.lock();
+        let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
+        let slot = usize::try_from(stream.slot()).unwrap_or(usize::MAX);
+        let result = try_it(&mut stream);
+        match result {
+            Err(error) if is_blocked(&error) => {
+                if let Some(wakers) = state.streams.get_mut(slot) {
+                    let place = place(wakers);
+                    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                        *place = Some(cx.waker().clone());
+                    }
+                }
+                Poll::Pending
+            }
+            result => {
+                let driver = state.kick();
+                drop(state);
+                if let Some(driver) = driver {
+                    driver.wake();
+                }
+                Poll::Ready(Some(result))
+            }
+        }
+    }
+
+    fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, ReadError>> {
+        self.poll_recv(cx, |stream| stream.read(buf))
+    }
+
+    fn poll_recv<R>(
+        &self,
+        cx: &Context<'_>,
+        read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, ReadError>,
+    ) -> Poll<Result<R, ReadError>> {
+        let blocked = |error: &ReadError| matches!(error, ReadError::Blocked);
+        self.attempt(cx, read, blocked, |wakers| &mut wakers.reader)
+            .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
+    }
+
+    fn poll_send<R>(
+        &self,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, WriteError>,
+    ) -> Poll<Result<R, WriteError>> {
+        let blocked = |error: &WriteError| matches!(error, WriteError::Blocked);
+        self.attempt(cx, write, blocked, |wakers| &mut wakers.writer)
+            .map(|result| result.unwrap_or(Err(WriteError::UnknownStream(self.id))))
+    }
+
+    fn poll_write(&self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize, WriteError>> {
+        if data.len() < LARGE_WRITE {
+            return self.poll_send(cx, |stream| stream.write(data));
+        }
+        let mut written = 0usize;
+        let mut room = match self.poll_send(cx, |stream| stream.room()) {
+            Poll::Ready(Ok(room)) => room,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
+            let piece = rest.get(..room.min(PIECE)).unwrap_or(rest);
+            let mut chunk = Bytes::copy_from_slice(piece);
+            let sent = self.with(|stream| {
+                let taken = stream.write_chunk(&mut chunk)?;
+                Ok::<_, WriteError>((taken, stream.room()))
+            });
+            match sent {
+                Some(Ok((taken, more))) => {
+                    written = written.saturating_add(taken);
+                    // Errors will be there again at the next call; these bytes are in.
+                    room = more.unwrap_or(0);
+                }
+                _ => break,
+            }
+        }
+        if written > 0 {
+            Poll::Ready(Ok(written))
+        } else {
+            // The room was taken by another stream, or the stream ended meanwhile.
+            self.poll_send(cx, |stream| stream.write(data))
+        }
+    }
+
+    fn poll_write_vectored<'b>(
+        &self,
+        cx: &Context<'_>,
+        buffers: impl Iterator<Item = &'b [u8]> + Clone,
+    ) -> Poll<Result<usize, WriteError>> {
+        let total = buffers.clone().fold(0usize, |sum, buf| sum.saturating_add(buf.len()));
+        if total < LARGE_WRITE {
+            return self.poll_send(cx, |stream| stream.write_vectored(buffers));
+        }
+        let mut written = 0usize;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            match self.poll_write(cx, buffer) {
+                Poll::Ready(Ok(count)) => {
+                    written = written.saturating_add(count);
+                    if count < buffer.len() {
+                        break;
+                    }
+                }
+                _ if written > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_chunk(
+        &self,
+        cx: &Context<'_>,
+        chunk: &mut Bytes,
+    ) -> Poll<Result<(), WriteError>> {
+        loop {
+            match self.poll_send(cx, |stream| stream.write_chunk(chunk)) {
+                Poll::Ready(Ok(_)) if chunk.is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// One handle on the stream goes away; `half` is what that means if another one is left.
+    fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
+        self.shared.command(|state, _| {
+            let Some(slot) = state.slot(self.id) else { return };
+            let Some(wakers) = state.streams.get_mut(slot) else { return };
+            wakers.handles = wakers.handles.saturating_sub(1);
+            let last = wakers.handles == 0;
+            if last {
+                *wakers = StreamWakers::default();
+                state.stream_handles = state.stream_handles.saturating_sub(1);
+            }
+            if let Some(mut stream) = state.stream(self.id) {
+                if last { stream.release() } else { half(&mut stream) }
+            }
+            state.close_if_unused();
+        });
+    }
+}
+
+macro_rules! common {
+    () => {
+        /// The stream's name in the session.
+        #[must_use]
+        pub const fn id(&self) -> StreamId {
+            self.target.id
+        }
+
+        /// The type, in a typed session.
+        #[must_use]
+        pub const fn stream_type(&self) -> Option<StreamType> {
+            self.target.stream_type
+        }
+
+        /// What the stream holds now.
+        #[must_use]
+        pub fn stats(&self) -> StreamStats {
+            self.target.with(|stream| stream.stats()).unwrap_or_default()
+        }
+
+        /// Ends both directions at once: what was not sent and not read is dropped, the peer gets
+        /// `code`.
+        pub fn reset(&self, code: ErrorCode) {
+            self.target.with(|stream| stream.reset(code));
+        }
+    };
+}
+
+macro_rules! receiving {
+    () => {
+        /// Reads into `buf`; 0 at the end of the stream.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        pub fn poll_read(
+            &mut self,
+            cx: &Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<Result<usize, ReadError>> {
+            self.target.poll_read(cx, buf)
+        }
+
+        /// Reads into `buf`; 0 at the end of the stream.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: nothing has been taken if the future is dropped.
+        pub async fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+            poll_fn(|cx| self.target.poll_read(cx, buf)).await
+        }
+
+        /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` at
+        /// the end of the stream.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: nothing has been taken if the future is dropped.
+        pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
+            poll_fn(|cx| self.target.poll_recv(cx, |stream| stream.read_chunk(max))).await
+        }
+
+        /// Copies what has arrived to the front of `buf` without taking it, and does not wait: 0
+        /// if there is nothing now.
+        pub fn peek(&self, buf: &mut [u8]) -> usize {
+            self.target.with(|stream| stream.peek(buf)).unwrap_or(0)
+        }
+
+        /// Stops reading: what has arrived and what still arrives is dropped, and the peer is not
+        /// held up.
+        pub fn stop(&self) {
+            self.target.with(|stream| stream.stop());
+        }
+    };
+}
+
+macro_rules! sending {
+    () => {
+        /// Takes bytes to send; returns how many.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Blocked`.
+        pub fn poll_write(
+            &mut self,
+            cx: &Context<'_>,
+            data: &[u8],
+        ) -> Poll<Result<usize, WriteError>> {
+            self.target.poll_write(cx, data)
+        }
+
+        /// Takes bytes of several buffers to send, in order; returns how many.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Blocked`.
+        pub fn poll_write_vectored<'b>(
+            &mut self,
+            cx: &Context<'_>,
+            buffers: impl Iterator<Item = &'b [u8]> + Clone,
+        ) -> Poll<Result<usize, WriteError>> {
+            self.target.poll_write_vectored(cx, buffers)
+        }
+
+        /// Takes bytes to send; returns how many, at least one unless `data` is empty.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Blocked`.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: nothing has been written if the future is dropped.
+        pub async fn write_some(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+            poll_fn(|cx| self.target.poll_write(cx, data)).await
+        }
+
+        /// Takes all of `chunk` to send, without a copy.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Blocked`.
+        ///
+        /// # Cancel safety
+        ///
+        /// A front part of the chunk may have been taken if the future is dropped. To know how
+        /// much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
+        pub async fn write_chunk(&mut self, mut chunk: Bytes) -> Result<(), WriteError> {
+            poll_fn(|cx| self.target.poll_write_chunk(cx, &mut chunk)).await
+        }
+
+        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Blocked`.
+        pub fn poll_write_chunk(
+            &mut self,
+            cx: &Context<'_>,
+            chunk: &mut Bytes,
+        ) -> Poll<Result<(), WriteError>> {
+            self.target.poll_write_chunk(cx, chunk)
+        }
+
+        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on.
+        pub fn finish(&mut self) {
+            self.target.with(|stream| stream.finish());
+        }
+
+        /// Changes how urgent what is written is, from the next frame on.
+        pub fn set_priority(&self, priority: Priority) {
+            self.target.with(|stream| stream.set_priority(priority));
+        }
+    };
+}
+
+/// One stream, both directions. Dropping it sends what was written, then the end of the stream;
+/// the peer learns, if it goes on sending, that nobody reads.
+#[derive(Debug)]
+pub struct Stream {
+    target: Target,
+}
+
+impl Stream {
+    pub(super) fn new(shared: &Arc<Shared>, state: &mut State, id: StreamId) -> Self {
+        state.adopt(id);
+        let stream_type = state.stream(id).and_then(|stream| stream.stream_type());
+        Self { target: Target { shared: Arc::clone(shared), id, stream_type } }
+    }
+
+    /// Splits into halves that can live in different tasks.
+    #[must_use]
+    pub fn into_split(self) -> (RecvHalf, SendHalf) {
+        let mut state = self.target.shared.state.lock();
+        if let Some(slot) = state.slot(self.target.id) {
+            if let Some(wakers) = state.streams.get_mut(slot) {
+                wakers.handles = 3;
+            }
+        }
+        drop(state);
+        (RecvHalf { target: self.target.clone() }, SendHalf { target: self.target.clone() })
+    }
+
+    common!();
+    receiving!();
+    sending!();
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.target.release(|_| {});
+    }
+}
+
+/// The receiving half of a stream. Dropping it alone is [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct RecvHalf {
+    target: Target,
+}
+
+impl RecvHalf {
+    common!();
+    receiving!();
+}
+
+impl Drop for RecvHalf {
+    fn drop(&mut self) {
+        self.target.release(|stream| stream.stop());
+    }
+}
+
+/// The sending half of a stream. Dropping it alone is [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct SendHalf {
+    target: Target,
+}
+
+impl SendHalf {
+    common!();
+    sending!();
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        self.target.release(|stream| stream.finish());
+    }
+}

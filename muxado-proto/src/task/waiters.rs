@@ -1,0 +1,96 @@
+//! Tasks that wait their turn for the same thing.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::task::Waker;
+
+/// The place of one waiter, kept in its future.
+#[derive(Debug, Default)]
+pub(super) struct Ticket(Option<u64>);
+
+/// Waiters in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    next: u64,
+    queue: BTreeMap<u64, Waker>,
+}
+
+impl Waiters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Waits, or goes on waiting in the same place.
+    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
+        let place = *ticket.0.get_or_insert_with(|| {
+            self.next = self.next.wrapping_add(1);
+            self.next
+        });
+        match self.queue.get_mut(&place) {
+            Some(current) => current.clone_from(waker),
+            None => {
+                self.queue.insert(place, waker.clone());
+            }
+        }
+    }
+
+    /// Wakes the one that has waited longest.
+    pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.queue.pop_first().map(|(_, waker)| waker));
+    }
+
+    pub(super) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(core::mem::take(&mut self.queue).into_values());
+    }
+
+    /// The waiter has what it waited for.
+    pub(super) fn done(&mut self, ticket: &mut Ticket) {
+        if let Some(place) = ticket.0.take() {
+            self.queue.remove(&place);
+        }
+    }
+
+    /// The waiter goes away; if it had been woken, the next one gets its turn.
+    pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) {
+        if let Some(place) = ticket.0.take() {
+            if self.queue.remove(&place).is_none() {
+                self.wake_one(wakes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_is_not_used_is_passed_on() {
+        let (mut first, mut second) = (Ticket::default(), Ticket::default());
+        let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
+        waiters.wait(&mut first, Waker::noop());
+        waiters.wait(&mut second, Waker::noop());
+        waiters.wait(&mut first, Waker::noop());
+        waiters.wake_one(&mut wakes);
+        assert_eq!(wakes.len(), 1);
+        waiters.leave(&mut first, &mut wakes);
+        assert_eq!(wakes.len(), 2);
+        assert!(waiters.is_empty());
+        waiters.leave(&mut first, &mut wakes);
+        assert_eq!(wakes.len(), 2);
+    }
+
+    #[test]
+    fn one_that_leaves_the_queue_wakes_nobody() {
+        let (mut first, mut second) = (Ticket::default(), Ticket::default());
+        let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
+        waiters.wait(&mut first, Waker::noop());
+        waiters.wait(&mut second, Waker::noop());
+        waiters.leave(&mut first, &mut wakes);
+        assert!(wakes.is_empty());
+        waiters.wake_one(&mut wakes);
+        waiters.done(&mut second);
+        waiters.leave(&mut second, &mut wakes);
+        assert_eq!(wakes.len(), 1);
+    }
+}
