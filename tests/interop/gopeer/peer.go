@@ -106,7 +106,13 @@ func runSession(library Library, o *options, conn net.Conn) bool {
 	case "echo", "serve":
 		go p.acceptLoop()
 	case "control":
-		go p.control(os.Stdin)
+		commanded := make(chan struct{})
+		go func() {
+			defer close(commanded)
+			p.control(os.Stdin)
+		}()
+		// Calls are taken, and answered, beyond the end of the session.
+		defer func() { <-commanded }()
 	case "none":
 	default:
 		fatal(fmt.Errorf("unknown --app %q", o.app))

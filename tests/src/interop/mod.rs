@@ -16,5 +16,7 @@ pub mod options;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod raw;
 pub mod report;
 pub mod serve;
+pub mod tap;

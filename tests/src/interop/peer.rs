@@ -137,9 +137,13 @@ async fn run_session<E: Endpoint>(
             Ok(end)
         }
     });
+    let mut commands = None;
     match peer.options.app {
         App::Echo | App::Serve => E::spawn(serve::accept_loop(peer.clone())),
-        App::Control => E::spawn(control::run(peer.clone())),
+        App::Control => {
+            let run = control::run(peer.clone());
+            commands = Some(spawn::<E, _>(async { Ok(run.await) }));
+        }
         App::None => {}
     }
     if peer.options.drive.is_some() {
@@ -149,7 +153,12 @@ async fn run_session<E: Endpoint>(
     let end = watch.await.unwrap_or_default();
     peer.report.summary().end = end;
     drop(limit);
-    Ok(peer.report.print(started.elapsed()))
+    let ok = peer.report.print(started.elapsed());
+    if let Some(commands) = commands {
+        // Calls are taken, and answered, beyond the end of the session.
+        commands.await;
+    }
+    Ok(ok)
 }
 
 /// Ends the session once this side, and with `--mutual` the other side, is done. Only the dialer
