@@ -1,1 +1,63 @@
-//! muxado for smol.
+//! muxado for smol, or any executor with futures-io transports: many independent full-duplex
+//! streams over one connection.
+//!
+//! Anything that is `AsyncRead + AsyncWrite` of futures-io can be the transport: TCP, TLS, a Unix
+//! socket, a pipe. Each end can open streams and accept those of the other.
+//!
+//! ```
+//! use muxado_smol::{Config, Session};
+//! use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! use smol::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! smol::block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!
+//!     // The server answers every stream in capitals.
+//!     smol::spawn(async move {
+//!         let (tcp, _) = listener.accept().await?;
+//!         let session = Session::server(tcp, Config::default());
+//!         while let Ok(mut stream) = session.accept().await {
+//!             smol::spawn(async move {
+//!                 let mut request = String::new();
+//!                 stream.read_to_string(&mut request).await?;
+//!                 stream.write_all(request.to_uppercase().as_bytes()).await
+//!             })
+//!             .detach();
+//!         }
+//!         std::io::Result::Ok(())
+//!     })
+//!     .detach();
+//!
+//!     let session = Session::client(TcpStream::connect(address).await?, Config::default());
+//!     let mut stream = session.open().await?;
+//!     stream.write_all(b"hello").await?;
+//!     stream.close().await?; // half-close: the request is complete
+//!     let mut answer = String::new();
+//!     stream.read_to_string(&mut answer).await?;
+//!     assert_eq!(answer, "HELLO");
+//!     drop(stream);
+//!     session.close().await;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! The protocol is `muxado-proto`'s; this crate adds the traits of futures-io, and smol's timers
+//! and tasks.
+
+mod io;
+mod session;
+mod stream;
+
+pub use io::{Io, SmolClock};
+pub use muxado_proto as proto;
+pub use muxado_proto::task::{self, SessionError};
+pub use muxado_proto::{
+    CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, OpenError, PingError,
+    Priority, RateLimit, ReadError, Role, SessionStats, StreamId, StreamStats, StreamType,
+    WriteError,
+};
+pub use session::{Driver, Incoming, Session};
+pub use stream::{RecvHalf, SendHalf, Stream};

@@ -3,9 +3,10 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::future::Future;
+use core::hash::BuildHasher;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
@@ -15,11 +16,7 @@ use super::session::Session;
 use super::shared::{Shared, State};
 use super::signal::Signal;
 use super::{Clock, Transport};
-use crate::CloseReason;
-use crate::Config;
-use crate::Role;
-use crate::Timestamp;
-use crate::Transmit;
+use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
 /// Output cut at once.
 const BATCH: usize = 128 << 10;
@@ -53,7 +50,6 @@ pub struct Endpoint<T, C> {
 impl<T: Transport, C: Clock> Endpoint<T, C> {
     /// Makes the session, and the driver that has to run for anything to happen. `S` is the
     /// adapter's type of streams.
-    #[must_use]
     pub fn start<S: From<super::Stream>>(self) -> (Session<S>, Driver<T, C>) {
         let Self { transport, clock, role, config } = self;
         let seed = RandomState::new().hash_one(0u8);

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::marker::PhantomData;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -15,11 +15,7 @@ use super::SessionError;
 use super::shared::{Request, Shared, State};
 use super::stream::Stream;
 use super::waiters::{Ticket, Waiters};
-use crate::Config;
-use crate::Role;
-use crate::SessionStats;
-use crate::StreamType;
-use crate::{CloseReason, ErrorCode, OpenError};
+use crate::{CloseReason, Config, ErrorCode, OpenError, Role, SessionStats, StreamType};
 
 /// A handle on a session: opens and accepts streams of type `S`. Clones are handles on the same
 /// session.
@@ -346,8 +342,8 @@ impl<S: From<Stream>> Incoming<S> {
     /// # Cancel safety
     ///
     /// Cancel-safe: no stream is lost if the future is dropped.
-    pub fn next(&mut self) -> impl Future<Output = Option<S>> + '_ {
-        poll_fn(|cx| self.poll_next(cx))
+    pub async fn next_stream(&mut self) -> Option<S> {
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 }
 

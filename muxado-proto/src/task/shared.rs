@@ -10,11 +10,7 @@ use bytes::Bytes;
 
 use super::sync::Mutex;
 use super::waiters::Waiters;
-use crate::Event;
-use crate::StreamId;
-use crate::Timestamp;
-use crate::{CloseReason, ErrorCode};
-use crate::{Session, StreamMut};
+use crate::{CloseReason, ErrorCode, Event, PingError, Session, StreamId, StreamMut, Timestamp};
 
 /// Something a handle asks for that needs the time, which only the driver has.
 #[derive(Debug)]
@@ -43,7 +39,7 @@ pub(super) struct Pings {
     pub(super) missed: u64,
     pub(super) rtt: Duration,
     /// Why the latest one could not be sent.
-    pub(super) refused: Option<crate::PingError>,
+    pub(super) refused: Option<PingError>,
 }
 
 #[derive(Debug)]

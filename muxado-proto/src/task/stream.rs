@@ -7,12 +7,9 @@ use core::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::shared::{Shared, State, StreamWakers};
-use crate::Priority;
-use crate::StreamId;
-use crate::StreamMut;
-use crate::StreamStats;
-use crate::StreamType;
-use crate::{ErrorCode, ReadError, WriteError};
+use crate::{
+    ErrorCode, Priority, ReadError, StreamId, StreamMut, StreamStats, StreamType, WriteError,
+};
 
 /// Writes at least this large are copied before the lock is taken, in pieces of at most
 /// [`PIECE`], so that the driver can send one while the next is copied.

@@ -1,7 +1,7 @@
 //! The primitives the layer is built on, exchangeable for those of a model checker.
 
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+pub(super) use core::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(loom))]
 use std::sync::{Mutex as Inner, MutexGuard, PoisonError};
 

@@ -1,0 +1,86 @@
+//! Tokio's byte streams and time, as the driver uses them.
+
+use std::any::Any;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use muxado_proto::Timestamp;
+use muxado_proto::task::{Clock, Transport};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Any byte stream of Tokio.
+#[derive(Debug)]
+pub struct Io<T>(pub(crate) T);
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport for Io<T> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.0);
+        match bufs {
+            [single] => io.poll_write(cx, single),
+            _ => io.poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Tokio's clock, which tests can pause. It owns a timer only while it waits.
+#[derive(Debug)]
+pub struct TokioClock {
+    origin: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl TokioClock {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now(), sleep: None }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_duration(self.origin.elapsed())
+    }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
+        let at = self.origin + deadline.as_duration();
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                if sleep.deadline() != at {
+                    sleep.as_mut().reset(at);
+                }
+                sleep
+            }
+            none => none.insert(Box::pin(sleep_until(at))),
+        };
+        sleep.as_mut().poll(cx)
+    }
+}
+
+/// The two addresses of a transport that has any.
+pub(crate) fn addresses<T: Any>(io: &T) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    match (io as &dyn Any).downcast_ref::<TcpStream>() {
+        Some(tcp) => (tcp.local_addr().ok(), tcp.peer_addr().ok()),
+        None => (None, None),
+    }
+}
