@@ -4,5 +4,6 @@ pub mod codec;
 pub mod conformance;
 pub mod echo;
 pub mod interop;
+pub mod peer;
 pub mod replay;
 pub mod vectors;
