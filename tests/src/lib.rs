@@ -5,5 +5,7 @@ pub mod conformance;
 pub mod echo;
 pub mod interop;
 pub mod peer;
+#[cfg(doctest)]
+mod readme;
 pub mod replay;
 pub mod vectors;
