@@ -1,12 +1,12 @@
-//! Checks a muxado endpoint against the protocol. `docs/conformance.md` says
-//! what the endpoint has to run.
+//! Checks a muxado endpoint against the protocol. `tests/conformance/README.md`
+//! says what the endpoint has to run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use muxado_tests::conformance::{self, Case, Class, Outcome, Reach, Role, Settings, report};
 use tokio::net::TcpListener;
 
@@ -20,7 +20,33 @@ use tokio::net::TcpListener;
 /// could not be made.
 #[derive(Debug, Parser)]
 #[command(name = "muxado-conformance", version)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Run every case against ours and all other implementations, and write a
+    /// page that shows them side by side.
+    Compare {
+        /// Where to write the page.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Seconds to wait for a frame that is due.
+        #[arg(long, default_value_t = 3.0)]
+        timeout: f64,
+        /// Cases that run at a time.
+        #[arg(long, default_value_t = 16)]
+        jobs: usize,
+    },
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
     #[command(flatten)]
     reach: ReachArgs,
     /// The role of the endpoint; without it, the one that dials is the client.
@@ -82,7 +108,7 @@ enum ClassArg {
     Should,
 }
 
-impl Cli {
+impl RunArgs {
     fn cases(&self) -> Vec<&'static Case> {
         let class = self.class.map(|class| match class {
             ClassArg::Must => Class::Must,
@@ -116,9 +142,15 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let cases = cli.cases();
-    if cli.list {
+    let Cli { command, run: args } = Cli::parse();
+    if let Some(Sub::Compare { output, timeout, jobs }) = command {
+        return match compare(&output, timeout, jobs) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fatal(&error),
+        };
+    }
+    let cases = args.cases();
+    if args.list {
         for case in &cases {
             println!(
                 "{:<6} {:<31} §{:<5} {} | expected: {}",
@@ -128,63 +160,77 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if cases.is_empty() {
-        eprintln!("no such case");
-        return ExitCode::from(2);
+        return fatal(&"no such case");
     }
-    match run(&cli, &cases) {
-        Ok(outcomes) => exit_code(&cli, &outcomes),
-        Err(error) => {
-            eprintln!("muxado-conformance: {error}");
-            ExitCode::from(2)
-        }
+    match run(&args, &cases) {
+        Ok(outcomes) => exit_code(&args, &outcomes),
+        Err(error) => fatal(&error),
     }
 }
 
-fn exit_code(cli: &Cli, outcomes: &[Outcome]) -> ExitCode {
+fn fatal(error: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("muxado-conformance: {error}");
+    ExitCode::from(2)
+}
+
+#[tokio::main]
+async fn compare(
+    output: &Path,
+    timeout: f64,
+    jobs: usize,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let patience = Duration::try_from_secs_f64(timeout)?;
+    let columns = conformance::compare::compare(patience, jobs).await?;
+    let command = "cargo run --release -p muxado-tests --bin muxado-conformance -- compare \
+                   --output tests/conformance/RESULTS.md";
+    std::fs::write(output, report::markdown(&columns, command)?)?;
+    Ok(())
+}
+
+fn exit_code(args: &RunArgs, outcomes: &[Outcome]) -> ExitCode {
     use conformance::Status::{Error, Failed};
     if outcomes.iter().all(|outcome| outcome.status == Error) {
-        eprintln!("muxado-conformance: no connection to the endpoint");
-        return ExitCode::from(2);
+        return fatal(&"no connection to the endpoint");
     }
     let failed = outcomes.iter().any(|outcome| {
-        outcome.is_broken() || cli.strict && matches!(outcome.status, Failed | Error)
+        outcome.is_broken() || args.strict && matches!(outcome.status, Failed | Error)
     });
     ExitCode::from(u8::from(failed))
 }
 
 #[tokio::main]
 async fn run(
-    cli: &Cli,
+    args: &RunArgs,
     cases: &[&'static Case],
 ) -> Result<Vec<Outcome>, Box<dyn std::error::Error>> {
-    let role = match (cli.role, &cli.reach.dial) {
+    let role = match (args.role, &args.reach.dial) {
         (Some(role), _) => role,
         (None, Some(_)) => Role::Server,
         (None, None) => Role::Client,
     };
     let settings = Arc::new(Settings {
         role,
-        typed: cli.typed,
-        window: cli.window,
-        patience: Duration::try_from_secs_f64(cli.timeout)?,
+        typed: args.typed,
+        window: args.window,
+        patience: Duration::try_from_secs_f64(args.timeout)?,
     });
-    let reach = cli.reach().await?;
-    let outcomes = conformance::run(&reach, &settings, cases, cli.jobs, |outcome| {
-        if cli.prints() && !(cli.quiet && outcome.status == conformance::Status::Passed) {
+    let reach = args.reach().await?;
+    let outcomes = conformance::run(&reach, &settings, cases, args.jobs, |outcome| {
+        if args.prints() && !(args.quiet && outcome.status == conformance::Status::Passed) {
             println!("{}", report::line(outcome));
-            for frame in outcome.trace.iter().filter(|_| cli.verbose) {
+            for frame in outcome.trace.iter().filter(|_| args.verbose) {
                 println!("        {frame}");
             }
         }
     })
     .await;
-    if cli.prints() {
+    if args.prints() {
         println!("{}", report::summary(&outcomes));
     }
-    if let Some(file) = &cli.json {
+    if let Some(file) = &args.json {
         write(file, &(report::json(&settings, &outcomes)? + "\n"))?;
     }
-    if let Some(file) = &cli.junit {
+    if let Some(file) = &args.junit {
         write(file, &report::junit(&outcomes)?)?;
     }
     Ok(outcomes)

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
-use muxado_proto::{Config, Role};
+use muxado_proto::Role;
 use muxado_tests::echo::{Endpoint, Runtime};
 
 /// Accept muxado streams over TCP, send every byte back, and half-close after
@@ -57,18 +57,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
+fn run(cli: &Cli) -> std::io::Result<()> {
     let role = match (cli.role, cli.reach.dial) {
         (Some(RoleArg::Client), _) | (None, Some(_)) => Role::Client,
         (Some(RoleArg::Server), _) | (None, None) => Role::Server,
     };
-    let config = Config::builder().typed(cli.typed).build()?.into();
-    let endpoint = Endpoint { runtime: cli.runtime, role, config };
+    let endpoint = Endpoint::new(cli.runtime, role, cli.typed);
     if let Some(addr) = cli.reach.dial {
-        return Ok(endpoint.dial(addr, cli.sessions)?);
+        return endpoint.dial(addr, cli.sessions);
     }
     let addr = cli.reach.listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
     let listener = TcpListener::bind(addr)?;
     println!("listening on {}", listener.local_addr()?);
-    Ok(endpoint.serve(listener)?)
+    endpoint.serve(listener)
 }

@@ -25,6 +25,15 @@ pub enum Role {
     Server,
 }
 
+impl From<Role> for muxado_proto::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Client => Self::Client,
+            Role::Server => Self::Server,
+        }
+    }
+}
+
 /// What the suite is told about the endpoint.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -79,6 +88,7 @@ pub struct Probe {
     reader: JoinHandle<()>,
     trace: Trace,
     next_id: u32,
+    barriers: u32,
     sent: BTreeMap<u32, u64>,
     owed: BTreeMap<u32, u32>,
     beats_answered: BTreeMap<u32, usize>,
@@ -115,6 +125,7 @@ impl Probe {
             reader: tokio::spawn(read_frames(read, frames)),
             trace,
             next_id,
+            barriers: 0,
             sent: BTreeMap::new(),
             owed: BTreeMap::new(),
             beats_answered: BTreeMap::new(),
@@ -404,6 +415,20 @@ impl Probe {
             }
             skipped @ Stop::Skipped(_) => skipped,
         })
+    }
+
+    /// Waits until the endpoint has read what was sent so far, whatever its
+    /// application does: DATA on a stream that never was is answered below it.
+    pub async fn received(&mut self) -> Result<(), Stop> {
+        let id = self.next_id + 40_000 + 2 * self.barriers;
+        self.barriers += 1;
+        self.send(wire::data(0, id, b"?")).await?;
+        self.until("an RST for DATA on an unknown stream", |record| {
+            !record.stream(id).resets.is_empty()
+        })
+        .await?;
+        self.apart().await;
+        Ok(())
     }
 
     /// Waits for an RST on a stream and returns its code.

@@ -40,6 +40,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// An endpoint with default settings.
+    pub fn new(runtime: Runtime, role: Role, typed: bool) -> Self {
+        let config = Config::builder().typed(typed).build();
+        let config = config.expect("the defaults are valid");
+        Self { runtime, role, config: Arc::new(config) }
+    }
+
     /// Serves the sessions that come, for ever.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ async fn pieces(mut p: Probe, pieces: &[&[u8]]) -> Verdict {
     let id = start(&mut p).await?;
     for piece in pieces {
         p.send(wire::data(0, id, piece)).await?;
-        p.apart().await;
+        p.received().await?;
     }
     let beats = pieces.concat();
     p.echo(id, &beats).await?;

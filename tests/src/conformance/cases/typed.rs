@@ -142,7 +142,7 @@ async fn empty_syn(mut p: Probe) -> Verdict {
 async fn split_2_2(mut p: Probe) -> Verdict {
     let id = p.new_id();
     p.send(wire::data(SYN, id, &TYPE[..2])).await?;
-    p.apart().await;
+    p.received().await?;
     let frames = [wire::data(0, id, &TYPE[2..]), wire::data(0, id, b"data")].concat();
     works(p, frames, id, b"data").await
 }
@@ -151,7 +151,7 @@ async fn split_with_data(mut p: Probe) -> Verdict {
     let id = p.new_id();
     let (begin, end) = TYPE.split_at(3);
     p.send(wire::data(SYN, id, begin)).await?;
-    p.apart().await;
+    p.received().await?;
     works(p, wire::data(0, id, &[end, b"data"].concat()), id, b"data").await
 }
 
@@ -160,7 +160,7 @@ async fn byte_by_byte(mut p: Probe) -> Verdict {
     let mut flags = SYN;
     for byte in [&TYPE[..], b"data"].concat() {
         p.send(wire::data(flags, id, &[byte])).await?;
-        p.apart().await;
+        p.received().await?;
         flags = 0;
     }
     works(p, Vec::new(), id, b"data").await

@@ -1,6 +1,7 @@
-//! Outcomes as text, JSON and JUnit XML.
+//! Outcomes as text, JSON, JUnit XML and Markdown.
 
 mod junit;
+mod markdown;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use super::probe::Settings;
 use super::runner::{Outcome, Status};
 
 pub use junit::junit;
+pub use markdown::markdown;
 
 /// How many cases of one class ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
