@@ -94,6 +94,9 @@ impl Session {
         if id.get() == 0 {
             return self.violate(ErrorCode::PROTOCOL, "DATA on stream 0");
         }
+        if flags.is_syn() && id.is_opened_by(self.role) {
+            return self.violate(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
+        }
         match self.store.entry(id) {
             Some(Entry::Live(key)) if flags.is_syn() => {
                 self.violation(key, ErrorCode::PROTOCOL);
@@ -137,9 +140,6 @@ impl Session {
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
-        if id.is_opened_by(self.role) {
-            return self.violate(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
-        }
         let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
         if !self.seen.insert(id, gaps) {
             return self.on_reused(id);
@@ -189,8 +189,8 @@ impl Session {
         self.heard |= stream.is_counted();
         let empty = length == 0;
         match stream.recv {
-            // A repeated FIN, or an empty frame behind it, is harmless.
-            RecvState::Finished if empty => return,
+            // A repeated FIN, or an empty frame behind it, is harmless; DATA is answered once.
+            RecvState::Finished if empty || stream.send.is_reset() => return,
             RecvState::Finished => return self.violation(key, ErrorCode::STREAM_CLOSED),
             // On its way when the RST was.
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
@@ -276,27 +276,32 @@ impl Session {
             return self.violate(ErrorCode::PROTOCOL, "RST on stream 0");
         }
         self.stats.resets_received = self.stats.resets_received.saturating_add(1);
-        let Some(Entry::Live(key)) = self.store.entry(id) else {
-            if self.store.entry(id) == Some(Entry::Closed) {
-                self.store.bury(id, Entry::Reset);
-            }
-            return;
-        };
         let inbound = id.is_opened_by(self.role.peer());
-        self.peer_reset(key, code);
+        match self.store.entry(id) {
+            Some(Entry::Live(key)) => {
+                // ngrok sends one RST for each frame that was under way: the first one counts.
+                if !self.peer_reset(key, code) {
+                    return;
+                }
+                if inbound {
+                    self.count_reset();
+                }
+            }
+            Some(Entry::Closed) => self.store.bury(id, Entry::Reset),
+            Some(Entry::Reset) | None => return,
+        }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
             // The Go reference keeps a refused stream in its table until it hears of it again.
             self.queue_reset(id, ErrorCode::STREAM_CLOSED);
         }
-        if inbound {
-            self.count_reset();
-        }
     }
 
     /// The stream has been reset by the peer: buffered data stays readable, writing is over.
-    pub(super) fn peer_reset(&mut self, key: Key, code: ErrorCode) {
+    /// `false` if it had ended before.
+    pub(super) fn peer_reset(&mut self, key: Key, code: ErrorCode) -> bool {
         self.answered(key);
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.get_mut(key) else { return false };
+        let ends = !stream.send.is_over() || stream.recv.is_open();
         stream.recv = stream.recv.peer_reset(code);
         stream.send = stream.send.peer_reset(code);
         let (over, owner) = (stream.send.is_over(), stream.owner);
@@ -313,6 +318,7 @@ impl Session {
         }
         self.leave_backlog(key);
         self.free_if_done(key);
+        ends
     }
 
     fn on_wnd_inc(&mut self, id: StreamId, increment: u32) {

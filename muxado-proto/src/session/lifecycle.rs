@@ -174,7 +174,7 @@ impl Session {
             })
             .collect();
         for key in lost {
-            self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
+            let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
         }
         if matches!(self.phase, Phase::Open) {
             let reason = CloseReason::Remote { code, text };

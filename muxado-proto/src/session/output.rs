@@ -21,8 +21,7 @@ impl Session {
     /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
-        if self.owed_unarmed {
-            self.owed_unarmed = false;
+        if core::mem::take(&mut self.owed_unarmed) && !matches!(self.phase, Phase::Over(_)) {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
         let before = out.len();
@@ -47,9 +46,10 @@ impl Session {
     /// tells whether whoever writes to the transport needs to be woken.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        let unsaid = matches!(self.phase, Phase::Over(_)) && !self.wants_shutdown();
-        unsaid
-            || self.farewell.to_send.is_some()
+        if matches!(self.phase, Phase::Over(_)) {
+            return self.farewell.to_send.is_some() || !self.wants_shutdown();
+        }
+        self.farewell.to_send.is_some()
             || self.owed_unarmed
             || !self.refusals.is_empty()
             || !self.store.list(Queue::Control).is_empty()
@@ -94,8 +94,8 @@ impl Session {
             let Some(stream) = self.store.get_mut(key) else { continue };
             let id = stream.id;
             if let SendState::Resetting(code) = stream.send {
-                if stream.recv_window.credit() == 0 {
-                    // The peer's writer may be blocked; ngrok's wakes for credit, not for an RST.
+                if stream.recv_window.may_have_a_waiting_writer() {
+                    // ngrok's wakes for credit, not for an RST.
                     out.join(&Header::wnd_inc(id, 1));
                     self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
                 }
@@ -155,7 +155,6 @@ impl Session {
         let roomy = stream.outgoing.len() <= half;
         self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
         self.frame_sent();
-        self.sent(count);
         if ends {
             self.free_if_done(key);
         } else {
@@ -166,5 +165,6 @@ impl Session {
                 self.notify(key, Edge::Writable);
             }
         }
+        self.sent(count);
     }
 }

@@ -58,7 +58,7 @@ impl Session {
     /// rules say so (PROTOCOL.md, "When to grant").
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.get_mut(key) else { return };
-        if bytes == 0 || !stream.recv.is_open() {
+        if bytes == 0 || !stream.recv.is_open() || matches!(self.phase, Phase::Over(_)) {
             return;
         }
         let drained = stream.incoming.is_empty();
@@ -106,8 +106,15 @@ impl Session {
     /// `bytes` have left the send buffers: writers that waited for room in them may go on.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.stats.send_buffered = self.stats.send_buffered.saturating_sub(bytes as u64);
+        if self.store.list(Queue::Budget).is_empty() {
+            return;
+        }
+        // Not for every frame, but at the latest with the last one that can leave: streams without
+        // credit may hold the rest for as long as the peer likes.
         let limit = u64::from(self.config.session_send_buffer);
-        if self.store.list(Queue::Budget).is_empty() || self.stats.send_buffered > limit / 2 {
+        let room = limit.saturating_sub(self.stats.send_buffered);
+        let enough = u64::from(self.config.send_buffer).min(limit / 2);
+        if room < enough && self.store.most_urgent().is_some() {
             return;
         }
         while let Some(key) = self.store.pop(Queue::Budget) {
@@ -121,8 +128,12 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         // An RST says that something is wrong, so it never carries "no error".
         let code = if code == ErrorCode::NO_ERROR { ErrorCode::STREAM_RESET } else { code };
-        if !stream.send.is_over() || stream.recv.is_open() {
+        // A stream that was complete needs no RST, unless the peer did not leave it at that.
+        if !stream.send.is_over() || stream.recv.is_open() || unread == Unread::Keep {
             stream.send = stream.send.reset(code);
+        }
+        if stream.recv.is_open() {
+            stream.recv_window.abandon();
         }
         let resetting = matches!(stream.send, SendState::Resetting(_));
         match unread {
@@ -158,6 +169,7 @@ impl Session {
         stream.edges = 0;
         self.store.unlink(queue, key);
         self.store.unlink(Queue::Event, key);
+        self.drop_incoming(key);
         self.arm_untyped();
     }
 
@@ -228,8 +240,8 @@ impl Session {
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
         let over = stream.send.is_over() || matches!(self.phase, Phase::Over(_));
-        // Streams of the backlog are over only when they were reset: the application never knew.
-        if stream.owner == Owner::Application || !over {
+        // What waits in the backlog when the session ends can still be accepted, and read.
+        if matches!(stream.owner, Owner::Application | Owner::Backlog) || !over {
             return;
         }
         let tombstone = match (stream.send, stream.recv) {

@@ -53,6 +53,11 @@ impl SendState {
         matches!(self, Self::Finished | Self::ResetLocally(_) | Self::ResetByPeer(_))
     }
 
+    /// Whether either side has reset the stream.
+    pub(crate) const fn is_reset(self) -> bool {
+        matches!(self, Self::Resetting(_) | Self::ResetLocally(_) | Self::ResetByPeer(_))
+    }
+
     /// The application finishes the stream.
     pub(crate) const fn finish(self) -> Self {
         match self {

@@ -167,7 +167,9 @@ impl Store {
         }
         self.ids.insert(id, value);
         while self.tombstones.len() > self.max_tombstones {
-            if let Some(oldest) = self.tombstones.pop_front() {
+            let Some(oldest) = self.tombstones.pop_front() else { break };
+            // This side may have opened the id since: the peer had sent DATA on it before.
+            if matches!(self.entry(oldest), Some(Entry::Closed | Entry::Reset)) {
                 self.ids.remove(oldest);
             }
         }

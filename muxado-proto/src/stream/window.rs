@@ -46,11 +46,20 @@ pub(crate) struct ReceiveWindow {
     before_update: u32,
     /// The peer has run out of credit since the window last grew.
     exhausted: bool,
+    /// This side has reset the stream before the peer had finished writing.
+    abandoned: bool,
 }
 
 impl ReceiveWindow {
     pub(crate) const fn new(size: u32) -> Self {
-        Self { size, credit: size, owed: 0, before_update: size, exhausted: false }
+        Self {
+            size,
+            credit: size,
+            owed: 0,
+            before_update: size,
+            exhausted: false,
+            abandoned: false,
+        }
     }
 
     pub(crate) const fn size(&self) -> u32 {
@@ -91,6 +100,17 @@ impl ReceiveWindow {
     /// Whether the window should grow, now that its reader has emptied the buffer.
     pub(crate) const fn wants_growth(&self) -> bool {
         self.exhausted
+    }
+
+    /// The stream is reset by this side while the peer may still be writing.
+    pub(crate) const fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
+    /// Whether the peer's writer may wait for credit on a stream that is reset. Its own window may
+    /// be smaller than ours, so any credit it has not got back counts.
+    pub(crate) const fn may_have_a_waiting_writer(&self) -> bool {
+        self.abandoned && self.credit < self.size
     }
 
     /// Makes the window larger by `bytes`.
