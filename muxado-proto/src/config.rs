@@ -143,8 +143,10 @@ settings! {
     /// RSTs for streams without a record that may wait to be sent; beyond that none are generated.
     /// Default 1024 (8 bytes each, allocated as needed).
     pending_resets: u32 = 1024;
-    /// Ranges of ids the peer has skipped that may still be opened. Default 256.
-    id_gaps: u32 = 256;
+    /// Ranges of ids the peer has skipped that may still be opened: as many as it may have streams
+    /// that are open and not written to, in the worst order. Default 1024 (8 bytes each, allocated
+    /// as needed).
+    id_gaps: u32 = 1024;
     /// DATA on streams that never were, or that broke the rules. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
     /// Streams the peer opens and makes end in a reset. Default 1000, 33 per second.
