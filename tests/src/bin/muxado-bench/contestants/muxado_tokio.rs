@@ -1,0 +1,74 @@
+//! This project on Tokio.
+
+use std::io;
+
+use muxado_proto::Config;
+use muxado_tokio::{RecvHalf, SendHalf, Session, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    Acceptor, Mux, Opener, Tuning,
+    tokio_io::{Halves, Io},
+};
+use crate::runtime::Tokio;
+
+/// This project on Tokio.
+pub(crate) struct MuxadoTokio;
+
+/// The settings for a tuning; both adapters use them.
+pub(crate) fn config(tuning: Tuning) -> io::Result<Config> {
+    let mut builder = Config::builder();
+    if let Some(window) = tuning.window {
+        builder = builder.receive_window(window).send_window(window);
+    }
+    if let Some(streams) = tuning.streams {
+        let streams = u32::try_from(streams).map_err(io::Error::other)?;
+        builder = builder.max_inbound_streams(streams).max_outbound_streams(streams);
+    }
+    builder.build().map_err(io::Error::other)
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for MuxadoTokio {
+    type Opener = Opens;
+    type Acceptor = Accepts;
+
+    async fn client(_: Tokio, io: T, tuning: Tuning) -> io::Result<Opens> {
+        Ok(Opens(Session::client(io, config(tuning)?)))
+    }
+
+    async fn server(_: Tokio, io: T, tuning: Tuning) -> io::Result<Accepts> {
+        Ok(Accepts(Session::server(io, config(tuning)?)))
+    }
+}
+
+/// The client's end.
+#[derive(Clone)]
+pub(crate) struct Opens(Session);
+
+impl Opener for Opens {
+    type Stream = Io<Stream>;
+
+    async fn open(&mut self) -> io::Result<Self::Stream> {
+        self.0.open().await.map(Io).map_err(io::Error::other)
+    }
+}
+
+/// The server's end.
+pub(crate) struct Accepts(Session);
+
+impl Acceptor for Accepts {
+    type Stream = Io<Stream>;
+
+    async fn accept(&mut self) -> Option<Self::Stream> {
+        self.0.accept().await.ok().map(Io)
+    }
+}
+
+impl Halves for Stream {
+    type Read = RecvHalf;
+    type Write = SendHalf;
+
+    fn halves(self) -> (RecvHalf, SendHalf) {
+        self.into_split()
+    }
+}
