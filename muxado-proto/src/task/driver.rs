@@ -1,6 +1,5 @@
 //! The future that owns the transport.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::future::Future;
 use core::hash::BuildHasher;
@@ -9,9 +8,9 @@ use core::task::{Context, Poll, Waker};
 use std::hash::RandomState;
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 
-use super::scratch::{READ_SIZE, Scratch};
+use super::scratch::{BUFFER, Scratch};
 use super::session::Session;
 use super::shared::{Shared, State};
 use super::signal::Signal;
@@ -19,20 +18,17 @@ use super::{Clock, Transport};
 use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
 /// Output cut at once.
-const BATCH: usize = 128 << 10;
+const BATCH: usize = 512 << 10;
 
 /// Slices of one vectored write.
-const SLICES: usize = 64;
+const SLICES: usize = 128;
 
 /// What one poll moves each way before it yields.
-const TURN: usize = 256 << 10;
+const TURN: usize = 512 << 10;
 
 /// Reads that fill at least this much of the buffer are handed over without a copy, as slices of
 /// it.
-const SHARE_MIN: usize = READ_SIZE / 2;
-
-/// Buffers lent to the session that may come back.
-const LENT: usize = 4;
+const SHARE_MIN: usize = BUFFER / 2;
 
 /// What a session is made of.
 #[derive(Debug)]
@@ -63,7 +59,6 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
             transport_waker: Waker::from(Arc::clone(&signal)),
             signal,
             out: Transmit::new(),
-            lent: VecDeque::new(),
             armed: None,
             readable: true,
             ended: false,
@@ -103,8 +98,6 @@ pub struct Driver<T: Transport, C: Clock> {
     transport_waker: Waker,
     /// Output the transport has not taken; without memory while there is none.
     out: Transmit,
-    /// Read buffers whose slices the session may still hold.
-    lent: VecDeque<Bytes>,
     /// The deadline the clock was last asked to wait for.
     armed: Option<Timestamp>,
     /// The transport may have input.
@@ -173,10 +166,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         match self.write(cx, now, scratch, out) {
             // More came in than one turn takes; the rest has to wait for its next one.
             Ok(Turn::Sleep) if self.readable => Turn::Yield,
-            Ok(turn) => {
-                self.reclaim(scratch);
-                turn
-            }
+            Ok(turn) => turn,
             Err(error) => {
                 // What the peer has said before it went is still worth hearing.
                 let _also_failed = self.read(now, scratch);
@@ -189,9 +179,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     fn read(&mut self, now: Timestamp, scratch: &mut Scratch) -> io::Result<()> {
         let mut moved = 0usize;
         while self.readable && moved < TURN {
-            if scratch.read.is_empty() {
-                self.reclaim(scratch);
-            }
             let mut cx = Context::from_waker(&self.transport_waker);
             match self.transport.poll_read(&mut cx, scratch.buffer()) {
                 Poll::Pending => self.readable = false,
@@ -208,14 +195,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     /// Hands the session the first `count` bytes of the read buffer; none means the end.
     fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) {
-        let lent = if count >= SHARE_MIN {
-            let whole = core::mem::take(&mut scratch.read).freeze();
-            let data = whole.slice(..count.min(whole.len()));
-            self.lent.push_back(whole);
-            Some(data)
-        } else {
-            None
-        };
+        let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
         if count == 0 {
             self.ended = true;
@@ -224,8 +204,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         } else if let Some(data) = lent {
             state.session.handle_input(now, data);
         } else {
-            let data = scratch.read.get(..count).unwrap_or(&scratch.read);
-            state.session.handle_slice(now, data);
+            state.session.handle_slice(now, scratch.filled(count));
         }
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
@@ -366,27 +345,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         self.armed = Some(deadline);
         true
-    }
-
-    /// Takes back a read buffer the session has no more use for.
-    fn reclaim(&mut self, scratch: &mut Scratch) {
-        let mut kept = 0usize;
-        while let Some(whole) = self.lent.pop_front() {
-            match whole.try_into_mut() {
-                Ok(buffer) if scratch.read.is_empty() => scratch.read = buffer,
-                Ok(_) => {}
-                Err(whole) => {
-                    self.lent.push_back(whole);
-                    kept = kept.saturating_add(1);
-                    if kept >= self.lent.len() {
-                        break;
-                    }
-                }
-            }
-        }
-        while self.lent.len() > LENT {
-            self.lent.pop_front();
-        }
     }
 
     /// The transport has failed.

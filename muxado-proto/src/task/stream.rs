@@ -6,15 +6,15 @@ use core::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::scratch;
 use super::shared::{Shared, State, StreamWakers};
 use crate::{
     ErrorCode, Priority, ReadError, StreamId, StreamMut, StreamStats, StreamType, WriteError,
 };
 
-/// Writes at least this large are copied before the lock is taken, in pieces of at most
-/// [`PIECE`], so that the driver can send one while the next is copied.
-const LARGE_WRITE: usize = 8 << 10;
-const PIECE: usize = 64 << 10;
+/// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
+/// driver can send one while the next is copied.
+const LARGE_WRITE: usize = 16 << 10;
 
 /// What all handles on a stream have: which one it is.
 #[derive(Debug, Clone)]
@@ -99,8 +99,7 @@ impl Target {
             Poll::Pending => return Poll::Pending,
         };
         while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
-            let piece = rest.get(..room.min(PIECE)).unwrap_or(rest);
-            let mut chunk = Bytes::copy_from_slice(piece);
+            let mut chunk = scratch::copy(rest.get(..room).unwrap_or(rest));
             let sent = self.with(|stream| {
                 let taken = stream.write_chunk(&mut chunk)?;
                 Ok::<_, WriteError>((taken, stream.room()))
