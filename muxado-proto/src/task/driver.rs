@@ -245,12 +245,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.finish(scratch);
                 return Ok(Turn::Finished(reason));
             }
-            if self.sleep_until(wait.deadline, now) {
-                return Ok(Turn::Sleep);
-            }
-            if moved >= TURN {
-                return Ok(Turn::Yield);
-            }
+            // A deadline that passed meanwhile is for the next turn, which looks at the clock.
+            let asleep = self.sleep_until(wait.deadline, now);
+            return Ok(if asleep { Turn::Sleep } else { Turn::Yield });
         }
     }
 
