@@ -70,6 +70,14 @@ macro_rules! conforms {
 }
 
 conforms! {
+    tokio_server: Tokio, Server, false;
+    tokio_client: Tokio, Client, false;
+    tokio_server_typed: Tokio, Server, true;
+    tokio_client_typed: Tokio, Client, true;
+    smol_server: Smol, Server, false;
+    smol_client: Smol, Client, false;
+    smol_server_typed: Smol, Server, true;
+    smol_client_typed: Smol, Client, true;
     core_server: Core, Server, false;
     core_client: Core, Client, false;
     core_server_typed: Core, Server, true;

@@ -499,13 +499,13 @@ async fn read_frames(mut read: OwnedReadHalf, frames: mpsc::UnboundedSender<Inco
 /// `len` bytes that differ from stream to stream and from place to place.
 pub fn pattern(id: u32, len: usize) -> Vec<u8> {
     let mut state = id.wrapping_mul(0x9e37_79b9) | 1;
-    std::iter::repeat_with(|| {
+    let mut bytes = Vec::with_capacity(len + 4);
+    while bytes.len() < len {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        state.to_be_bytes()
-    })
-    .flatten()
-    .take(len)
-    .collect()
+        bytes.extend_from_slice(&state.to_be_bytes());
+    }
+    bytes.truncate(len);
+    bytes
 }

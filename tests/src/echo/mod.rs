@@ -5,6 +5,8 @@
 //! half-close. `muxado-echo` is the program.
 
 mod event_loop;
+mod smol;
+mod tokio;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -54,8 +56,9 @@ impl Endpoint {
     /// When the listener fails.
     pub fn serve(&self, listener: TcpListener) -> io::Result<()> {
         match self.runtime {
+            Runtime::Tokio => tokio::serve(self, listener),
+            Runtime::Smol => smol::serve(self, listener),
             Runtime::Core => event_loop::serve(self, listener),
-            Runtime::Tokio | Runtime::Smol => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -67,8 +70,9 @@ impl Endpoint {
     /// When dialling fails for another reason than that nobody listens.
     pub fn dial(&self, addr: SocketAddr, sessions: usize) -> io::Result<()> {
         match self.runtime {
+            Runtime::Tokio => tokio::dial(self, addr, sessions),
+            Runtime::Smol => smol::dial(self, addr, sessions),
             Runtime::Core => event_loop::dial(self, addr, sessions),
-            Runtime::Tokio | Runtime::Smol => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
