@@ -11,6 +11,11 @@ use muxado_tests::interop::matrix::{Mode, Run, runs};
 use muxado_tests::interop::options::Implementation;
 use muxado_tests::interop::process::{Kind, Programs, go_missing};
 
+const OURS: &[Kind] = &[
+    Kind::Rust(Implementation::Tokio),
+    Kind::Rust(Implementation::Smol),
+    Kind::Rust(Implementation::Core),
+];
 const NGROK: Kind = Kind::Rust(Implementation::Ngrok);
 const PEERS: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
 
@@ -46,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn all_runs() -> Vec<Run> {
-    let mut all = Vec::new();
+    let mut all = runs(OURS, PEERS, Mode::ALL);
     for (n, &one) in PEERS.iter().enumerate() {
         all.extend(runs(&[one], &PEERS[n + 1..], PEERS_CAN));
     }

@@ -369,6 +369,10 @@ func (p *peer) driveShutdown() {
 	if err == nil {
 		err = p.writeAll(stream, []byte{cmdShutdown})
 	}
+	if err == nil {
+		// A peer that closes in order waits for the streams, this one included.
+		stream.CloseWrite()
+	}
 	if err != nil {
 		p.report.fail("shutdown: %v", err)
 		return

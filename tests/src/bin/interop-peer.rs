@@ -4,13 +4,19 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use muxado_tests::interop::core::Core;
 use muxado_tests::interop::ngrok::Ngrok;
 use muxado_tests::interop::options::{Implementation, Options};
 use muxado_tests::interop::peer;
+use muxado_tests::interop::smol::OnSmol;
+use muxado_tests::interop::tokio::OnTokio;
 
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.implementation {
+        Implementation::Tokio => peer::run::<OnTokio>(options),
+        Implementation::Smol => peer::run::<OnSmol>(options),
+        Implementation::Core => peer::run::<Core>(options),
         Implementation::Ngrok => peer::run::<Ngrok>(options),
     }
 }

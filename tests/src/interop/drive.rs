@@ -284,6 +284,7 @@ async fn shutdown<E: Endpoint>(peer: &Peer<E>) {
     let asked = async {
         let mut stream = open(peer, peer.options.streams).await?;
         peer.io().write_all(&mut stream, &[command::SHUTDOWN]).await.at("shutdown")?;
+        stream.close().await.at("half-close")?;
         within::<E, _>(peer.ended.wait()).await.ok_or(Trouble::new("the session did not end"))
     };
     if let Err(trouble) = asked.await {

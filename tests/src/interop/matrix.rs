@@ -93,11 +93,6 @@ modes! {
 
 /// How many streams ngrok's crate survives: at 512 its reader dies, and heartbeats count.
 const NGROK_STREAMS: usize = 500;
-/// How many un-accepted streams it takes before it stalls.
-const NGROK_BACKLOG: usize = 60;
-/// How many un-accepted streams this side lets the Go implementations have, whose backlog is 128.
-const GO_PENDING: usize = 120;
-
 /// All runs of the given implementations against the given peers.
 pub fn runs(ours: &[Kind], peers: &[Kind], modes: &[Mode]) -> Vec<Run> {
     let mut runs = Vec::new();
@@ -232,16 +227,14 @@ impl Run {
             Mode::BulkUp => Plan::drive("digest", 4, 4).bytes(8 << 20),
             Mode::BulkDown => Plan::drive("source", 4, 4).bytes(8 << 20),
             Mode::Many => Plan::drive("echo", 20_000, 50).bytes(64),
-            // All at once, on no more streams than ngrok can have: the opener waits.
-            Mode::Concurrent if self.we_drive && ngrok => Plan::drive("echo", 1000, 1000)
-                .driver(&["--max-open", &NGROK_STREAMS.to_string()])
-                .driver(&["--max-unanswered", &NGROK_BACKLOG.to_string()]),
-            Mode::Concurrent if self.we_drive => Plan::drive("hold", 1000, 1).driver(&[
-                "--pending",
-                "1000",
-                "--max-unanswered",
-                &GO_PENDING.to_string(),
-            ]),
+            // Tasks that want 1000 streams at once get no more than the peer can have: ours has
+            // them wait.
+            Mode::Concurrent if self.we_drive && ngrok => {
+                Plan::drive("echo", 1000, 1000).driver(&["--preset", "ngrok"])
+            }
+            Mode::Concurrent if self.we_drive => {
+                Plan::drive("hold", 1000, 1).driver(&["--pending", "1000", "--preset", "go"])
+            }
             Mode::Concurrent => Plan::drive("hold", if ngrok { NGROK_STREAMS } else { 1000 }, 1),
             Mode::BothOpen => Plan::drive("echo", 400, 50)
                 .server(&["--drive", "echo", "--streams", "400", "--in-flight", "50"])
@@ -275,14 +268,19 @@ impl Run {
                 .both(&["--window", "1048576"])
                 .ours(self.we_drive, &["--send-window", "1048576"]),
             Mode::GoAwayByServer => {
-                Plan { codes: Some((11, 1)), ..Plan::drive("goaway", 20, 20) }.bytes(100_000)
+                let plan = Plan {
+                    codes: Some((11, 1)),
+                    closes: Closer::Server,
+                    ..Plan::drive("goaway", 20, 20)
+                };
+                plan.bytes(100_000)
             }
             Mode::GoAwayByDriver => Plan::drive("goaway-local", 20, 20).bytes(100_000),
         }
     }
 }
 
-/// Who ends a session.
+/// Who ends a session, or tells first that it will.
 #[derive(Debug, Default)]
 enum Closer {
     #[default]
@@ -301,7 +299,7 @@ struct Plan {
     completed: usize,
     /// Streams may fail on the side that serves them.
     streams_fail: bool,
-    /// Who ends the session.
+    /// Who ends the session, or tells first that it will.
     closes: Closer,
     /// The error code the driver must meet, and how often.
     codes: Option<(u32, usize)>,

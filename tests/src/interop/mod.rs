@@ -7,16 +7,20 @@
 //! report the same lines of JSON, so the tests can pair any two.
 
 pub mod control;
+pub mod core;
 pub mod drive;
 pub mod endpoint;
 pub mod hex;
 pub mod matrix;
 pub mod ngrok;
 pub mod options;
+mod ours;
 pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod raw;
 pub mod report;
 pub mod serve;
+pub mod smol;
 pub mod tap;
+pub mod tokio;

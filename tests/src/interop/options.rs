@@ -39,6 +39,9 @@ pub struct Options {
     /// Accept backlog, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub backlog: u32,
+    /// Start from the settings made for such a peer; ours alone have them.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
     /// Streams this side lets itself have open, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub max_open: u32,
@@ -90,6 +93,21 @@ pub struct Options {
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Implementation {
     /// ngrok's crate `muxado`, 0.5.4.
+    Ngrok,
+    /// Ours on Tokio.
+    Tokio,
+    /// Ours on smol.
+    Smol,
+    /// Ours without an adapter, on an event loop.
+    Core,
+}
+
+/// Settings made for a kind of peer.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// The Go implementations.
+    Go,
+    /// ngrok's crate.
     Ngrok,
 }
 

@@ -120,6 +120,8 @@ async fn serve<E: Endpoint>(
             stream.close().await.at("half-close")
         }
         command::SHUTDOWN => {
+            // Closing in order waits for the streams, this one included.
+            drop(stream);
             peer.session.close().await;
             Ok(())
         }

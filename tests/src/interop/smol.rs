@@ -1,0 +1,74 @@
+//! Ours on smol.
+
+use core::convert::identity;
+use core::ops::Deref as _;
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use muxado_smol::{ErrorCode, RecvHalf, SendHalf, Session, Stream};
+use smol::Timer;
+use smol::net::{TcpListener, TcpStream};
+
+use super::endpoint::{Accepted, Endpoint, MuxStream};
+use super::options::{Options, Side};
+use super::ours;
+use super::report::{End, Report};
+
+/// A session of `muxado-smol`.
+#[derive(Clone)]
+pub struct OnSmol(Session);
+
+impl Endpoint for OnSmol {
+    const NAME: &'static str = "smol";
+
+    type Stream = Stream;
+    type Listener = TcpListener;
+    type Transport = TcpStream;
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        smol::block_on(future)
+    }
+
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(future).detach();
+    }
+
+    async fn sleep(time: Duration) {
+        Timer::after(time).await;
+    }
+
+    async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept_transport(listener: &TcpListener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(address).await
+    }
+
+    ours::session_methods!(muxado_smol, identity::<Stream>);
+}
+
+impl MuxStream for Stream {
+    type Reader = RecvHalf;
+    type Writer = SendHalf;
+
+    fn halves(self) -> (RecvHalf, SendHalf) {
+        self.into_split()
+    }
+
+    fn reset(self, code: u32) {
+        self.deref().reset(ErrorCode(code));
+    }
+
+    fn id(&self) -> u32 {
+        self.deref().id().get()
+    }
+}
