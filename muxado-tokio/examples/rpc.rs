@@ -1,0 +1,219 @@
+//! Requests and responses in both directions at once, on Tokio.
+//!
+//! ```sh
+//! cargo run --release -p muxado-tokio --example rpc
+//! ```
+//!
+//! runs both ends in one process, connected by TCP. With `--listen ADDR` and `--connect ADDR` they
+//! run in two, and the other end may run on smol or on the bare core. `--help` lists the rest.
+//!
+//! The messages, the figures and what is printed come from `muxado-rpc`; here is what an
+//! application does with sessions and streams.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use muxado_rpc::{Ends, MAX_MESSAGE, Options, REPORTS, REQUESTS, Report, Summary, Traffic, Work};
+use muxado_tokio::{CloseReason, Config, ErrorCode, Session, Stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinSet;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// From one measured heartbeat to the next.
+const BEAT: Duration = Duration::from_millis(50);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Options::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rpc: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<ExitCode> {
+    let config = Arc::new(muxado_rpc::config());
+    let both = matches!(options.ends(), Ends::Both);
+    let progress = options.output.progress(&options.load, if both { 2 } else { 1 });
+    let work = || Work::new(&options.load, "tokio", progress.clone());
+    let (address, end) = match options.ends() {
+        Ends::Connect(address) => (address, client(connect(address, config).await?, work()).await?),
+        Ends::Listen(address) => {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            muxado_rpc::listening(options.output, address)?;
+            (address, server(accept(&listener, config).await?, work()).await?)
+        }
+        Ends::Both => {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            let (server_end, client_end) =
+                tokio::try_join!(accept(&listener, config.clone()), connect(address, config))?;
+            let server = tokio::spawn(server(server_end, work()));
+            let client = client(client_end, work()).await?;
+            server.await??;
+            (address, client)
+        }
+    };
+    progress.finish_and_clear();
+    let summary = Summary::new(address.to_string(), end.reports, end.traffic, &end.closed);
+    Ok(muxado_rpc::print(options.output, &summary)?)
+}
+
+async fn accept(listener: &TcpListener, config: Arc<Config>) -> io::Result<Session> {
+    let (tcp, _) = listener.accept().await?;
+    tcp.set_nodelay(true)?;
+    Ok(Session::server(tcp, config))
+}
+
+async fn connect(address: SocketAddr, config: Arc<Config>) -> io::Result<Session> {
+    let tcp = TcpStream::connect(address).await?;
+    // The session decides when there is enough for a packet; TCP is not to wait for more.
+    tcp.set_nodelay(true)?;
+    Ok(Session::client(tcp, config))
+}
+
+/// How it went, as one end knows it.
+struct End {
+    reports: [Report; 2],
+    traffic: Traffic,
+    closed: CloseReason,
+}
+
+/// The client's end: closes the session when both ends have all their answers.
+async fn client(session: Session, work: Work) -> Result<End> {
+    let reports = converse(&session, &work).await?;
+    let closed = session.close().await;
+    Ok(end(&session, reports, closed))
+}
+
+/// The server's end: the client closes the session.
+async fn server(session: Session, work: Work) -> Result<End> {
+    let reports = converse(&session, &work).await?;
+    let closed = session.closed().await;
+    Ok(end(&session, reports, closed))
+}
+
+fn end(session: &Session, reports: [Report; 2], closed: CloseReason) -> End {
+    End { reports, traffic: Traffic::seen_by(session.role(), &session.stats()), closed }
+}
+
+/// Asks and answers, until both ends have all their answers; gives the reports of both.
+async fn converse(session: &Session, work: &Work) -> Result<[Report; 2]> {
+    let (sender, mut receiver) = mpsc::channel(1);
+    tokio::spawn(serve(session.clone(), work.clone(), sender));
+    // Dropping the set ends the heartbeats, however this function ends.
+    let mut beats = JoinSet::new();
+    beats.spawn(beat(session.clone(), work.clone()));
+
+    let mut askers = JoinSet::new();
+    for _ in 0..work.concurrency() {
+        askers.spawn(ask(session.clone(), work.clone()));
+    }
+    askers.join_all().await;
+
+    let message = serde_json::to_vec(&work.report(session.role()))?;
+    let stream = session.open_typed(REPORTS).await?;
+    exchange(stream, &message).await?;
+    let peer = receive(&mut receiver, session).await?;
+    // Taken again: answering has gone on meanwhile.
+    Ok([work.report(session.role()), peer])
+}
+
+/// The peer's report, once it is there.
+async fn receive(receiver: &mut Receiver<Report>, session: &Session) -> Result<Report> {
+    receiver.recv().await.ok_or_else(|| match session.close_reason() {
+        Some(reason) => format!("no report from the peer: {reason}").into(),
+        None => "no report from the peer".into(),
+    })
+}
+
+/// One of many that ask: takes a request, opens a stream for it, waits for the answer.
+async fn ask(session: Session, work: Work) {
+    while let Some(mut question) = work.next() {
+        // Waits while as many streams are open as the configuration allows.
+        match session.open_typed(REQUESTS).await {
+            Ok(stream) => {
+                let request = work.open(&mut question);
+                let answer = exchange(stream, &request).await;
+                work.settle(question, answer.as_deref());
+            }
+            Err(error) => {
+                work.settle(question, Err(error));
+                work.stop();
+            }
+        }
+    }
+}
+
+/// Sends a message, half-closes, and reads what comes back up to the end of the stream.
+async fn exchange(mut stream: Stream, message: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(message).await?;
+    stream.shutdown().await?;
+    read_message(&mut stream).await
+}
+
+/// Reads up to the end of the stream, within the limit.
+async fn read_message(stream: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    stream.take(MAX_MESSAGE as u64 + 1).read_to_end(&mut message).await?;
+    if message.len() > MAX_MESSAGE {
+        stream.reset(ErrorCode::ENHANCE_YOUR_CALM);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "message is too long"));
+    }
+    Ok(message)
+}
+
+/// Accepts streams until the session ends, and answers each in a task of its own.
+async fn serve(session: Session, work: Work, report: Sender<Report>) {
+    while let Ok(stream) = session.accept().await {
+        match stream.stream_type() {
+            Some(REQUESTS) => drop(tokio::spawn(watch(work.clone(), answer(stream)))),
+            Some(REPORTS) => {
+                tokio::spawn(watch(work.clone(), receive_report(stream, report.clone())));
+            }
+            _ => stream.reset(ErrorCode::STREAM_REFUSED),
+        }
+    }
+}
+
+async fn answer(mut stream: Stream) -> Result<()> {
+    let request = read_message(&mut stream).await?;
+    let answer =
+        muxado_rpc::answer(&request).inspect_err(|_| stream.reset(ErrorCode::STREAM_CANCELLED))?;
+    stream.write_all(&answer).await?;
+    // Dropping the stream sends what was written, and its end.
+    Ok(())
+}
+
+async fn receive_report(mut stream: Stream, report: Sender<Report>) -> Result<()> {
+    // One report is all there can be: a second finds no room, or nobody who waits for it.
+    let _ = report.try_send(serde_json::from_slice(&read_message(&mut stream).await?)?);
+    Ok(())
+}
+
+/// Puts what goes wrong in a task on record.
+async fn watch(work: Work, task: impl Future<Output = Result<()>>) {
+    if let Err(error) = task.await {
+        work.fail(error);
+    }
+}
+
+/// Measures round trips while the requests run.
+async fn beat(session: Session, work: Work) {
+    while let Ok(rtt) = session.ping().await {
+        work.beat(rtt);
+        tokio::time::sleep(BEAT).await;
+    }
+}

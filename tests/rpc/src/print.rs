@@ -1,0 +1,166 @@
+//! What is seen on the terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use console::style;
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+use crate::options::{Load, Output};
+use crate::report::{Quantiles, Report, Summary};
+
+/// Width of the first column.
+const NAME: usize = 24;
+
+impl Output {
+    /// A bar for the answers of `ends` ends; hidden unless there is a terminal to show it on.
+    #[must_use]
+    pub fn progress(&self, load: &Load, ends: u64) -> ProgressBar {
+        if self.quiet || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let (bar, template) = if load.seconds.is_some() {
+            (ProgressBar::no_length(), "{spinner} {human_pos} answers  {per_sec}  {elapsed}")
+        } else {
+            let bar = ProgressBar::new(load.requests.saturating_mul(ends));
+            (bar, "{wide_bar:.cyan/dim} {human_pos}/{human_len} answers  {per_sec}  {elapsed}")
+        };
+        bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
+    }
+}
+
+/// Tells whoever started this process, and may have asked for any free port, where it listens.
+///
+/// # Errors
+///
+/// When standard output is closed.
+pub fn listening(output: Output, address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if output.json {
+        writeln!(out, "{}", serde_json::json!({ "listening": address }))?;
+    } else {
+        writeln!(out, "listening on {address}")?;
+    }
+    out.flush()
+}
+
+/// Prints how it went, and turns that into the exit code of the process.
+///
+/// # Errors
+///
+/// When standard output is closed.
+pub fn print(output: Output, summary: &Summary) -> io::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    if output.json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+    } else if !output.quiet {
+        out.write_all(table(summary).as_bytes())?;
+    }
+    for end in [&summary.client, &summary.server] {
+        if let Some(error) = &end.first_error {
+            eprintln!("{} errors at the {}, the first: {error}", end.errors, end.role);
+        }
+    }
+    if !summary.success {
+        eprintln!("{}", style("failed").red().bold().for_stderr());
+    }
+    Ok(if summary.success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(summary: &Summary) -> String {
+    let Summary { client, server, traffic, .. } = summary;
+    let mut text = String::new();
+    let title = style("muxado rpc").bold();
+    let header = format!(
+        "{:NAME$} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "count", "errors", "p50", "p90", "p99", "p99.9", "max"
+    );
+    let answers = HumanCount(client.answers + server.answers);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate fits")]
+    let rate = HumanCount(summary.streams_per_second.round() as u64);
+    let most = [client, server].map(|end| HumanCount(end.most_in_flight.into()));
+    let result: Result<(), std::fmt::Error> = (|| {
+        writeln!(text, "\n{title}  {}", runtimes(summary))?;
+        writeln!(text, "\n{}", style(header).dim())?;
+        rows(&mut text, "client asks server", client)?;
+        rows(&mut text, "server asks client", server)?;
+        writeln!(text)?;
+        let seconds = summary.seconds;
+        let streams = style(format!("{rate} streams/s")).bold();
+        writeln!(text, "{answers} requests in {seconds:.2} s: {streams}")?;
+        writeln!(
+            text,
+            "open at once: up to {} of the client's and {} of the server's",
+            most[0], most[1]
+        )?;
+        for (name, bytes, frames) in [
+            ("client to server", traffic.bytes_to_server, traffic.frames_to_server),
+            ("server to client", traffic.bytes_to_client, traffic.frames_to_client),
+        ] {
+            writeln!(text, "{name}: {} in {} frames", HumanBytes(bytes), HumanCount(frames))?;
+        }
+        writeln!(text, "{}", summary.closed)
+    })();
+    result.expect("a string takes all that is written to it");
+    text
+}
+
+fn runtimes(summary: &Summary) -> String {
+    let Summary { address, client, server, .. } = summary;
+    format!("client on {}, server on {} at {address}", client.runtime, server.runtime)
+}
+
+fn rows(text: &mut String, name: &str, end: &Report) -> std::fmt::Result {
+    row(text, name, Some(end.errors), &end.latency_ns)?;
+    row(text, "  wait for a stream", None, &end.wait_ns)?;
+    row(text, "  heartbeat round trip", None, &end.rtt_ns)
+}
+
+fn row(text: &mut String, name: &str, errors: Option<u64>, times: &Quantiles) -> std::fmt::Result {
+    let count = HumanCount(times.count).to_string();
+    let errors = errors.map(|errors| HumanCount(errors).to_string()).unwrap_or_default();
+    write!(text, "{name:NAME$} {count:>9} {errors:>7}")?;
+    for nanos in [times.p50, times.p90, times.p99, times.p99_9, times.max] {
+        let time = if times.count == 0 { "-".to_owned() } else { human(nanos) };
+        write!(text, " {time:>9}")?;
+    }
+    writeln!(text)
+}
+
+/// Three digits and a unit.
+fn human(nanos: u64) -> String {
+    let time = Duration::from_nanos(nanos);
+    let digits = match nanos.checked_ilog10() {
+        None | Some(..3) => 0,
+        // One digit before the point leaves two behind it, and so on.
+        Some(exponent) => 2 - (exponent % 3) as usize,
+    };
+    let text = format!("{time:.digits$?}");
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    format!("{number} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits() {
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (7, "7 ns"),
+            (1_234, "1.23 µs"),
+            (56_789, "56.8 µs"),
+            (987_654, "988 µs"),
+            (4_000_000, "4.00 ms"),
+            (61_000_000_000, "61.0 s"),
+        ] {
+            assert_eq!(human(nanos), text);
+        }
+    }
+}

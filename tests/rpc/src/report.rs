@@ -1,0 +1,126 @@
+//! Figures, of one end and of both.
+
+use hdrhistogram::Histogram;
+use muxado_proto::{CloseReason, Role, SessionStats};
+use serde::{Deserialize, Serialize};
+
+/// A distribution of times, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// How many there are.
+    pub count: u64,
+    /// Half of them took at most this.
+    pub p50: u64,
+    /// Nine out of ten took at most this.
+    pub p90: u64,
+    /// 99 out of a hundred took at most this.
+    pub p99: u64,
+    /// 999 out of a thousand took at most this.
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Quantiles {
+    pub(crate) fn of(times: &Histogram<u64>) -> Self {
+        Self {
+            count: times.len(),
+            p50: times.value_at_quantile(0.5),
+            p90: times.value_at_quantile(0.9),
+            p99: times.value_at_quantile(0.99),
+            p99_9: times.value_at_quantile(0.999),
+            max: times.max(),
+        }
+    }
+}
+
+/// How it went for one end; also what it sends to the other when it has all its answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// `client` or `server`.
+    pub role: String,
+    /// What it runs on.
+    pub runtime: String,
+    /// Requests that were answered rightly.
+    pub answers: u64,
+    /// All that went wrong.
+    pub errors: u64,
+    /// What went wrong first.
+    pub first_error: Option<String>,
+    /// From the first request to the last answer.
+    pub seconds: f64,
+    /// Streams of this end that were open at once.
+    pub most_in_flight: u32,
+    /// From an open stream to the whole answer.
+    pub latency_ns: Quantiles,
+    /// How long requests waited for their stream to be opened.
+    pub wait_ns: Quantiles,
+    /// Heartbeats this end has sent.
+    pub rtt_ns: Quantiles,
+}
+
+/// What has crossed the transport, frame headers included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Bytes from client to server.
+    pub bytes_to_server: u64,
+    /// Bytes from server to client.
+    pub bytes_to_client: u64,
+    /// Frames from client to server.
+    pub frames_to_server: u64,
+    /// Frames from server to client.
+    pub frames_to_client: u64,
+}
+
+impl Traffic {
+    /// As counted by the end with this role.
+    #[must_use]
+    pub fn seen_by(role: Role, stats: &SessionStats) -> Self {
+        let sent = (stats.bytes_sent, stats.frames_sent);
+        let received = (stats.bytes_received, stats.frames_received);
+        let (up, down) = if role == Role::Client { (sent, received) } else { (received, sent) };
+        Self {
+            bytes_to_server: up.0,
+            frames_to_server: up.1,
+            bytes_to_client: down.0,
+            frames_to_client: down.1,
+        }
+    }
+}
+
+/// How a session went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Where the server listened.
+    pub address: String,
+    /// What the client asked.
+    pub client: Report,
+    /// What the server asked.
+    pub server: Report,
+    /// Streams that carried a request and its answer, both ways, per second.
+    pub streams_per_second: f64,
+    /// From the first request to the last answer.
+    pub seconds: f64,
+    /// What crossed the transport.
+    pub traffic: Traffic,
+    /// Why the session ended.
+    pub closed: String,
+    /// Every request was answered, and the session was closed as intended.
+    pub success: bool,
+}
+
+impl Summary {
+    /// Puts the figures of both ends together.
+    #[must_use]
+    pub fn new(address: String, ends: [Report; 2], traffic: Traffic, closed: &CloseReason) -> Self {
+        let [one, two] = ends;
+        let (client, server) = if one.role == "client" { (one, two) } else { (two, one) };
+        let seconds = client.seconds.max(server.seconds);
+        let answers = client.answers + server.answers;
+        #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 answers")]
+        let streams_per_second = if seconds > 0.0 { answers as f64 / seconds } else { 0.0 };
+        let success = client.errors + server.errors == 0 && closed.is_clean();
+        let closed = closed.to_string();
+        Self { address, client, server, streams_per_second, seconds, traffic, closed, success }
+    }
+}
