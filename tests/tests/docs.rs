@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use muxado_proto::Config;
+
 /// The Markdown files of the repository.
 fn documents(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("a readable directory") {
@@ -82,4 +84,56 @@ fn every_decision_is_in_the_index() {
             assert!(text.lines().any(|line| line == part), "{name}: no {part}");
         }
     }
+}
+
+/// The value of a sum of products such as `2 x (a + b) + 16 KiB`.
+fn evaluate(formula: &str, value: &impl Fn(&str) -> u64) -> u64 {
+    let mut depth = 0;
+    let terms = formula.split(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == '+' && depth == 0
+    });
+    let factor = |factor: &str| match factor.trim() {
+        sum if sum.starts_with('(') => evaluate(&sum[1..sum.len() - 1], value),
+        kib if kib.ends_with(" KiB") => {
+            kib[..kib.len() - 4].parse::<u64>().expect("a number") << 10
+        }
+        name => name.parse().unwrap_or_else(|_| value(name)),
+    };
+    terms.map(|term| term.split(" x ").map(factor).product::<u64>()).sum()
+}
+
+#[test]
+fn the_memory_formula_of_security_md_is_that_of_config() {
+    let document = include_str!("../../SECURITY.md");
+    let block = document.split_once("### Memory of a session").expect("the section").1;
+    let block = block.split("```").nth(1).and_then(|block| block.strip_prefix("text\n"));
+    let lines = block.expect("the formula").lines();
+    // Behind two spaces stands what a term is for.
+    let formula: String = lines.map(|line| line.trim().split("  ").next().unwrap_or("")).collect();
+    let config = Config::builder()
+        .session_receive_buffer(1 << 20)
+        .session_send_buffer(3 << 20)
+        .max_inbound_streams(11)
+        .max_outbound_streams(13)
+        .max_heartbeat_responders(17)
+        .tombstones(19)
+        .pending_resets(23)
+        .id_gaps(29)
+        .goaway_text(31)
+        .build()
+        .expect("valid settings");
+    let value = |name: &str| match name {
+        "session_receive_buffer" => u64::from(config.session_receive_buffer()),
+        "session_send_buffer" => u64::from(config.session_send_buffer()),
+        "max_inbound_streams" => u64::from(config.max_inbound_streams()),
+        "max_outbound_streams" => u64::from(config.max_outbound_streams()),
+        "max_heartbeat_responders" => u64::from(config.max_heartbeat_responders()),
+        "tombstones" => u64::from(config.tombstones()),
+        "pending_resets" => u64::from(config.pending_resets()),
+        "id_gaps" => u64::from(config.id_gaps()),
+        "goaway_text" => u64::from(config.goaway_text()),
+        name => panic!("SECURITY.md counts `{name}`"),
+    };
+    assert_eq!(evaluate(&formula, &value), config.max_memory());
 }
