@@ -19,7 +19,7 @@ pub struct RateLimit {
     pub per_second: u32,
 }
 
-/// How a session beats (PROTOCOL.md, section "Heartbeat").
+/// How a session beats (PROTOCOL.md §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
     /// From one beat to the next. Default 10 s.
@@ -85,7 +85,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Whether streams carry a 32-bit type (PROTOCOL.md, section "Typed streams"). Both ends must
+    /// Whether streams carry a 32-bit type (PROTOCOL.md §8). Both ends must
     /// agree. Default `false`.
     typed: bool = false;
     /// Whether, and how, this side sends heartbeats; typed sessions only. Default none. Beats of
@@ -147,7 +147,7 @@ settings! {
     /// that are open and not written to, in the worst order. Default 1024 (8 bytes each, allocated
     /// as needed).
     id_gaps: u32 = 1024;
-    /// DATA on streams that never were, or that broke the rules. Default 100, 20 per second.
+    /// DATA on streams that never were, and ids used twice. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
     /// Streams the peer opens and makes end in a reset. Default 1000, 33 per second.
     reset_limit: RateLimit = RateLimit { burst: 1000, per_second: 33 };
@@ -188,7 +188,7 @@ impl Config {
     /// Defaults for a peer built on the Go implementations, v1 or v2.
     ///
     /// Their accept backlog is 128 and an overflow leaks in v1, so at most 128 streams are
-    /// unanswered at once (PROTOCOL.md, section "Known peers").
+    /// unanswered at once (PROTOCOL.md §12.1).
     pub fn for_go() -> ConfigBuilder {
         Self::builder().max_unanswered_streams(Some(128))
     }
@@ -197,7 +197,7 @@ impl Config {
     ///
     /// Its reader stalls at 65 streams nobody accepted and dies at 512 open ones, both directions
     /// counted, so 64 may be unanswered and 256 open each way. Its sender drops credit above its
-    /// first window, so receive windows do not grow (PROTOCOL.md, section "Known peers").
+    /// first window, so receive windows do not grow (PROTOCOL.md §12.3).
     pub fn for_ngrok() -> ConfigBuilder {
         Self::builder()
             .max_unanswered_streams(Some(64))

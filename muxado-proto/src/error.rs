@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::frame::StreamId;
 
-/// A code in an RST or GOAWAY frame (PROTOCOL.md, "Error codes").
+/// A code in an RST or GOAWAY frame (PROTOCOL.md §10.1).
 ///
 /// Any `u32` is a code: those without a name here survive a round trip, and applications may
 /// define their own.

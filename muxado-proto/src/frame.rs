@@ -1,4 +1,4 @@
-//! The frame header and the names on it (PROTOCOL.md, section "Frames").
+//! The frame header and the names on it (PROTOCOL.md §2).
 
 use core::fmt;
 
@@ -241,7 +241,7 @@ impl Header {
 /// The empty frame of unknown type 15 that follows every GOAWAY.
 ///
 /// The Go reference reads eight bytes too many behind a GOAWAY and would misparse whatever came
-/// next; this frame is what it swallows. Everybody else skips it (PROTOCOL.md, "Shutdown").
+/// next; this frame is what it swallows. Everybody else skips it (PROTOCOL.md §7.2).
 pub const GOAWAY_PAD: [u8; HEADER_LEN] = [0, 0, 0, 0xF0, 0, 0, 0, 0];
 
 #[cfg(test)]

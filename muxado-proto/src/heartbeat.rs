@@ -1,5 +1,5 @@
 //! The requester's side of a heartbeat: values, times, verdicts. Streams and timers belong to the
-//! session (PROTOCOL.md, section "Heartbeat").
+//! session (PROTOCOL.md §9).
 
 use core::time::Duration;
 

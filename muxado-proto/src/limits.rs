@@ -33,8 +33,10 @@ impl Bucket {
 /// All buckets of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    /// DATA on streams that are not there.
+    /// DATA on streams that never were.
     pub(crate) stray: Bucket,
+    /// RSTs for DATA on streams that were, so long ago that nothing is known of them.
+    pub(crate) late: Bucket,
     /// Resets the peer caused on streams it opened.
     pub(crate) resets: Bucket,
     /// Empty DATA.

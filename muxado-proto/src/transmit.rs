@@ -146,22 +146,29 @@ impl Buf for Transmit {
     }
 }
 
+impl Transmit {
+    /// What comes next, piece by piece, for a vectored write.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.joined[..];
+        self.segments.iter().map(move |segment| match segment {
+            Segment::Joined(len) => {
+                let (head, tail) = rest.split_at_checked(*len).unwrap_or((rest, &[]));
+                rest = tail;
+                head
+            }
+            Segment::Chunk(chunk) => chunk,
+        })
+    }
+}
+
 #[cfg(feature = "task")]
 impl Transmit {
     /// Fills `slices` with what comes next, for a vectored write; returns how many were filled.
     #[must_use]
     pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let mut rest = &self.joined[..];
         let mut filled = 0usize;
-        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            *slot = match segment {
-                Segment::Joined(len) => {
-                    let (head, tail) = rest.split_at_checked(*len).unwrap_or((rest, &[]));
-                    rest = tail;
-                    std::io::IoSlice::new(head)
-                }
-                Segment::Chunk(chunk) => std::io::IoSlice::new(chunk),
-            };
+        for (slot, slice) in slices.iter_mut().zip(self.slices()) {
+            *slot = std::io::IoSlice::new(slice);
             filled = filled.saturating_add(1);
         }
         filled

@@ -10,6 +10,7 @@ use crate::decode::Item;
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::{Flags, HEADER_LEN, StreamId};
+use crate::stream::buffer::CHUNK_MIN;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::{Entry, Key};
@@ -17,10 +18,7 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
-/// Pieces of payload at least this large may be kept as slices of the input.
-const SLICE_MIN: usize = 512;
-
-/// … if they are at least this fraction of it: with an input that fills half of its memory, a live
+/// Pieces of payload of some size may be kept as slices of the input, if they are at least this fraction of it: with an input that fills half of its memory, a live
 /// byte never pins more than eight.
 const SLICE_FRACTION: usize = 4;
 
@@ -113,13 +111,22 @@ impl Session {
         }
     }
 
-    /// DATA on a stream that is not there and never was, as far as we remember.
+    /// DATA on a stream of which there is no memory.
     fn on_stray(&mut self, id: StreamId, flags: Flags, length: u32) {
         if length == 0 && flags.is_fin() {
             return;
         }
         self.stats.stray_frames = self.stats.stray_frames.saturating_add(1);
-        if !self.limits.stray.take(1, self.config.stray_data_limit, self.now) {
+        let limit = self.config.stray_data_limit;
+        if self.was_used(id) {
+            // More streams have ended since than are remembered. The frame may be an honest one
+            // that was under way when they were cancelled, so it does not count against the peer.
+            if self.limits.late.take(1, limit, self.now) {
+                self.refuse(id, ErrorCode::STREAM_CLOSED);
+            }
+            return;
+        }
+        if !self.limits.stray.take(1, limit, self.now) {
             return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too much DATA on unknown streams");
         }
         if id.is_opened_by(self.role.peer()) {
@@ -128,6 +135,15 @@ impl Session {
             let _used_before = !self.seen.insert(id, gaps);
         }
         self.refuse(id, ErrorCode::STREAM_CLOSED);
+    }
+
+    /// Whether there has been a stream with this id.
+    fn was_used(&self, id: StreamId) -> bool {
+        if id.is_opened_by(self.role) {
+            self.next_id.is_none_or(|next| id.get() < next)
+        } else {
+            self.seen.contains(id)
+        }
     }
 
     fn on_reused(&mut self, id: StreamId) {
@@ -226,7 +242,7 @@ impl Session {
         };
         if stream.recv == RecvState::Open {
             let whole = owner.filter(|data| {
-                bytes.len() >= SLICE_MIN && bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
+                bytes.len() >= CHUNK_MIN && bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
             });
             match whole {
                 Some(data) => stream.incoming.push_chunk(data.slice_ref(bytes), &mut self.pool),

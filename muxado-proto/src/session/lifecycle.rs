@@ -1,8 +1,9 @@
 //! The end of a session: going away, closing, over.
 //!
 //! ```text
-//!   Open ──go_away, close, GOAWAY received──▶ Draining ──no streams, or time──▶ Over(reason)
-//!    └──abort, violation, EOF, time limits────────────────────────────────────▶   │
+//!   Open ──go_away, close──▶ Draining ──no streams, EOF or time──▶ Over(reason)
+//!    ├──GOAWAY received────▶ Draining ──EOF or time──────────────▶   │
+//!    └──abort, violation, EOF, time limits───────────────────────▶   │
 //!                                             flush, shut the write side, read to EOF or time
 //!                                                                                 ▼
 //!                                                                            is_finished
@@ -21,13 +22,17 @@ use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
+/// GOAWAYs a peer may send: one to go away, one to close, and then some. Each costs a look at every
+/// stream.
+const MAX_GO_AWAYS: u32 = 16;
+
 /// How far the session has come.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Streams can be opened.
     Open,
-    /// No new streams from here; over when those open have ended. `refuse`: the peer's new ones
-    /// are refused too, because this side has begun.
+    /// No new streams from here. `refuse`: the peer's new ones are refused too, because this side
+    /// has begun; then the session is over when the streams that are open have ended.
     Draining { reason: CloseReason, refuse: bool },
     /// Over, for this reason.
     Over(CloseReason),
@@ -43,6 +48,8 @@ pub(super) struct Farewell {
     /// What this side says when it closes, if it has not said it by then.
     text: Bytes,
     pub(super) received: Option<(ErrorCode, Bytes)>,
+    /// How many GOAWAYs have come.
+    count: u32,
     /// Nothing more to send, so the transport's write side may be shut.
     flushed: bool,
     /// The peer's side of the transport has ended, or was given up.
@@ -84,6 +91,8 @@ impl Session {
     pub fn abort(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
         self.farewell.text = text.into();
+        // It stands even behind a GOAWAY that had announced an orderly end.
+        self.farewell.said = false;
         self.end(CloseReason::Local { code }, Some(code));
     }
 
@@ -162,6 +171,10 @@ impl Session {
     }
 
     pub(super) fn on_go_away(&mut self, last: StreamId, code: ErrorCode, text: Bytes) {
+        self.farewell.count = self.farewell.count.saturating_add(1);
+        if self.farewell.count > MAX_GO_AWAYS {
+            return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many GOAWAYs");
+        }
         self.farewell.received = Some((code, text.clone()));
         self.signals.raise(Signal::GoAway);
         let lost: alloc::vec::Vec<Key> = self
@@ -184,9 +197,10 @@ impl Session {
         self.finish_draining();
     }
 
-    /// Ends a draining session whose streams have all ended.
+    /// Ends a draining session whose streams have all ended, if draining was this side's idea: the
+    /// SYN of a stream that the peer opened before its GOAWAY may still be under way behind it.
     pub(super) fn finish_draining(&mut self) {
-        if self.inbound == 0 && self.outbound == 0 {
+        if self.inbound == 0 && self.outbound == 0 && self.refuses_streams() {
             self.end_draining();
         }
     }
@@ -212,6 +226,7 @@ impl Session {
         }
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.farewell.text = Bytes::from_static(what.as_bytes());
+        self.farewell.said = false;
         self.end(CloseReason::Violation { code, what }, Some(code));
     }
 

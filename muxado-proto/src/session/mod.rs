@@ -301,10 +301,15 @@ impl Session {
         usize::try_from(self.store.list(Queue::Accept).len()).unwrap_or(usize::MAX)
     }
 
-    /// Whether the limits on this side's streams leave room to open one.
+    /// Whether the limits on this side's streams leave room to open one. If not,
+    /// [`Event::OpenReady`] tells when they do.
     #[must_use]
-    pub fn can_open(&self) -> bool {
-        matches!(self.phase, Phase::Open) && !self.is_open_blocked() && self.next_id.is_some()
+    pub fn can_open(&mut self) -> bool {
+        if self.is_open_blocked() {
+            self.open_blocked = true;
+            return false;
+        }
+        matches!(self.phase, Phase::Open) && self.next_id.is_some()
     }
 
     /// Counters, and what the session holds now.

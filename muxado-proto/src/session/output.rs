@@ -126,7 +126,7 @@ impl Session {
         let max = self.config.max_frame_size;
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.can_send() {
-            return;
+            return self.stall(key);
         }
         let id = stream.id;
         let buffered = stream.outgoing.len();

@@ -20,21 +20,24 @@ pub(super) enum Unread {
 }
 
 impl Session {
-    /// Puts a stream that can send into its ready queue.
+    /// Puts a stream that can send into its ready queue. So goes, if stalls are limited, one that
+    /// has data and no credit: it is found to wait when its turn comes, at a time that is known.
     pub(super) fn schedule(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
+        let queue = stream.ready_queue();
         if stream.can_send() {
-            let queue = stream.ready_queue();
             self.store.unlink(Queue::Stalled, key);
             self.store.push(queue, key);
-        } else if stream.is_stalled()
-            && self.config.stream_stall_timeout.is_some()
-            && !self.store.is_linked(Link::Data, key)
-        {
-            let now = self.now;
-            if let Some(stream) = self.store.get_mut(key) {
-                stream.stalled_since = now;
-            }
+        } else if stream.is_stalled() && self.config.stream_stall_timeout.is_some() {
+            self.store.push(queue, key);
+        }
+    }
+
+    /// Starts the time limit of a stream that has data and no credit.
+    pub(super) fn stall(&mut self, key: Key) {
+        let now = self.now;
+        if let Some(stream) = self.store.get_mut(key).filter(|stream| stream.is_stalled()) {
+            stream.stalled_since = now;
             self.store.push(Queue::Stalled, key);
             self.arm_stalled();
         }
@@ -55,7 +58,7 @@ impl Session {
     }
 
     /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
-    /// rules say so (PROTOCOL.md, "When to grant").
+    /// rules say so (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.get_mut(key) else { return };
         if bytes == 0 || !stream.recv.is_open() || matches!(self.phase, Phase::Over(_)) {

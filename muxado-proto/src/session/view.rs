@@ -235,8 +235,8 @@ impl<'a> StreamMut<'a> {
         Ok(taken)
     }
 
-    /// Takes bytes to send off the front of `chunk`, without a copy; returns how many, at least
-    /// one unless `chunk` is empty.
+    /// Takes bytes to send off the front of `chunk`, without a copy unless they are few; returns
+    /// how many, at least one unless `chunk` is empty.
     ///
     /// # Errors
     ///

@@ -10,11 +10,17 @@ use crate::transmit::{JOIN_LIMIT, Transmit};
 /// Small pieces are joined up to this size, then the tail becomes a chunk.
 const TAIL_LIMIT: usize = 16 << 10;
 
+/// Smaller chunks are joined as if they had been copied in.
+pub(crate) const CHUNK_MIN: usize = 512;
+
+/// Memory for the tails of a stream that fills them one after the other.
+const TAIL_BLOCK: usize = 64 << 10;
+
 /// A tail larger than this is not kept when its buffer goes back to the pool.
-const POOLED_TAIL: usize = 1024;
+const POOLED_TAIL: usize = 256;
 
 /// Buffers the pool keeps.
-const POOLED: usize = 16;
+const POOLED: usize = 64;
 
 /// A byte queue. `tail` is logically behind all of `chunks`.
 #[derive(Debug, Default)]
@@ -87,6 +93,8 @@ impl Buffer {
         while !rest.is_empty() {
             if inner.tail.len() >= TAIL_LIMIT {
                 inner.seal();
+                // There is more to come where that came from: one allocation for several chunks.
+                inner.tail.reserve(TAIL_BLOCK);
             }
             let room = TAIL_LIMIT.saturating_sub(inner.tail.len());
             let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
@@ -95,10 +103,10 @@ impl Buffer {
         }
     }
 
-    /// Appends without a copy.
+    /// Appends without a copy, unless the chunk is so small that its handle would outweigh it.
     pub(crate) fn push_chunk(&mut self, chunk: Bytes, pool: &mut Pool) {
-        if chunk.is_empty() {
-            return;
+        if chunk.len() < CHUNK_MIN {
+            return self.push_copy(&chunk, pool);
         }
         let inner = self.0.get_or_insert_with(|| pool.take());
         inner.len = inner.len.saturating_add(chunk.len());

@@ -60,6 +60,13 @@ impl SeenIds {
         true
     }
 
+    /// Whether `id` has been used, or may have been.
+    pub(crate) fn contains(&self, id: StreamId) -> bool {
+        let id = id.get();
+        let index = self.gaps.partition_point(|&(_, last)| last < id);
+        id <= self.highest && self.gaps.get(index).is_none_or(|&(first, _)| id < first)
+    }
+
     fn bound(&mut self, max_gaps: usize) {
         while self.gaps.len() > max_gaps {
             self.gaps.remove(0);
@@ -201,6 +208,7 @@ mod tests {
             let mut model = BTreeSet::new();
             for id in ids {
                 let id = id * 2 + if odd { 1 } else { 2 };
+                prop_assert_eq!(seen.contains(StreamId::new(id)), model.contains(&id));
                 prop_assert_eq!(seen.insert(StreamId::new(id), 256), model.insert(id));
             }
         }

@@ -117,7 +117,9 @@ impl Store {
             _ => {
                 if self.slots.len() == self.slots.capacity() {
                     // Grow by an eighth: ten thousand idle streams should not pay for twenty.
-                    self.slots.reserve_exact((self.slots.len() / 8).max(4));
+                    let more =
+                        if self.slots.is_empty() { 1 } else { (self.slots.len() / 8).max(4) };
+                    self.slots.reserve_exact(more);
                 }
                 self.slots.push(Slot::Free(Key::NONE));
                 Key(u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX))

@@ -1,4 +1,4 @@
-//! Credit, in both directions (PROTOCOL.md, section "Flow control").
+//! Credit, in both directions (PROTOCOL.md §5).
 
 use crate::frame::MAX_U31;
 
@@ -41,8 +41,8 @@ pub(crate) struct ReceiveWindow {
     credit: u32,
     /// Consumed and not yet granted again.
     owed: u32,
-    /// What was left to send of the grants before the latest one when that was made. If the peer
-    /// stops exactly there, it had run out of credit.
+    /// What is left to send before the limit of some former grant. If a frame ends exactly there,
+    /// the peer had run out of credit: it did not know of the grants since.
     before_update: u32,
     /// The peer has run out of credit since the window last grew.
     exhausted: bool,
@@ -127,7 +127,12 @@ impl ReceiveWindow {
         if increment == 0 {
             return None;
         }
-        self.before_update = self.credit;
+        if self.before_update == 0 {
+            // The peer has passed the limit that was watched, so this one is next. With no credit
+            // left at all it has run out, whatever was watched.
+            self.before_update = self.credit;
+            self.exhausted |= self.credit == 0;
+        }
         self.credit = self.credit.saturating_add(increment);
         self.owed = self.owed.saturating_sub(increment);
         Some(increment)

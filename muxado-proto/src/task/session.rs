@@ -234,14 +234,17 @@ impl<'a> Waiting<'a> {
         open: impl Fn(&mut crate::Session) -> Result<crate::StreamId, OpenError>,
     ) -> Poll<Result<Stream, OpenError>> {
         let ticket = &mut self.ticket;
-        self.shared.command(|state, wakes| match open(&mut state.session) {
-            Err(OpenError::Blocked) => {
+        self.shared.command(|state, wakes| {
+            // Those who wait already go first.
+            let waits = ticket.is_new() && !state.opening.is_empty();
+            let result = if waits { Err(OpenError::Blocked) } else { open(&mut state.session) };
+            if result == Err(OpenError::Blocked) {
                 state.opening.wait(ticket, cx.waker());
                 Poll::Pending
-            }
-            result => {
+            } else {
                 state.opening.done(ticket);
-                if !state.opening.is_empty() && (result.is_err() || state.session.can_open()) {
+                // The last one to find room leaves the session told to report more.
+                if !state.opening.is_empty() && (state.session.can_open() || result.is_err()) {
                     state.opening.wake_one(wakes);
                 }
                 Poll::Ready(result.map(|id| Stream::new(self.shared, state, id)))

@@ -8,6 +8,13 @@ use core::task::Waker;
 #[derive(Debug, Default)]
 pub(super) struct Ticket(Option<u64>);
 
+impl Ticket {
+    /// Whether its owner has not waited yet.
+    pub(super) const fn is_new(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// Waiters in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
