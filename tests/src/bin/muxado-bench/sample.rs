@@ -89,8 +89,12 @@ fn listener() -> io::Result<(TcpListener, SocketAddr)> {
 fn tuning(task: Task) -> Tuning {
     Tuning {
         window: task.contestant.tuned().then_some(TUNED_WINDOW),
-        // One is open beside those that are counted.
-        streams: (task.workload == Workload::IdleStreams).then_some(task.plan.idle + 1),
+        streams: match task.workload {
+            // One is open beside those that are counted.
+            Workload::IdleStreams => task.plan.idle + 1,
+            Workload::Echo { streams, .. } => streams as usize,
+            _ => 1,
+        },
     }
 }
 

@@ -131,13 +131,13 @@ impl Contestant {
     }
 }
 
-/// How a multiplexer is set up. What is `None` stays as its authors chose.
+/// How a multiplexer is set up. What is not said stays as its authors chose.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tuning {
     /// The receive window of a stream.
     pub(crate) window: Option<u32>,
-    /// Room for this many streams at once, where the default is less.
-    pub(crate) streams: Option<usize>,
+    /// So many streams may be open, or wait to be accepted, at once: limits below that are raised.
+    pub(crate) streams: usize,
 }
 
 /// One window of the tuned variants.

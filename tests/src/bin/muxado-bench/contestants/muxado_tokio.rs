@@ -21,10 +21,12 @@ pub(crate) fn config(tuning: Tuning) -> io::Result<Config> {
     if let Some(window) = tuning.window {
         builder = builder.receive_window(window).send_window(window);
     }
-    if let Some(streams) = tuning.streams {
-        let streams = u32::try_from(streams).map_err(io::Error::other)?;
-        builder = builder.max_inbound_streams(streams).max_outbound_streams(streams);
-    }
+    let default = Config::default();
+    let streams = u32::try_from(tuning.streams).map_err(io::Error::other)?;
+    builder = builder
+        .accept_backlog(streams.max(default.accept_backlog()))
+        .max_inbound_streams(streams.max(default.max_inbound_streams()))
+        .max_outbound_streams(streams.max(default.max_outbound_streams()));
     builder.build().map_err(io::Error::other)
 }
 

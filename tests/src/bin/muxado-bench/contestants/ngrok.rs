@@ -17,6 +17,9 @@ use crate::runtime::Tokio;
 /// ngrok's crate `muxado`.
 pub(crate) struct Ngrok;
 
+/// The streams it allows at once by default.
+const STREAMS: usize = 512;
+
 fn session<T>(io: T, tuning: Tuning) -> SessionBuilder<T>
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
@@ -25,10 +28,7 @@ where
     if let Some(window) = tuning.window {
         builder = builder.window_size(window as usize);
     }
-    if let Some(streams) = tuning.streams {
-        builder = builder.stream_limit(streams);
-    }
-    builder
+    builder.stream_limit(tuning.streams.max(STREAMS))
 }
 
 impl<T: AsyncRead + AsyncWrite + Send + 'static> Mux<Tokio, T> for Ngrok {

@@ -14,6 +14,7 @@ pub(crate) struct TokioYamux;
 
 fn config(tuning: Tuning) -> Config {
     let mut config = Config::default();
+    config.accept_backlog = config.accept_backlog.max(tuning.streams);
     if let Some(window) = tuning.window {
         config.max_stream_window_size = window;
     }

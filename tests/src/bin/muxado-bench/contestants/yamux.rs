@@ -22,11 +22,14 @@ use crate::runtime::{Runtime as _, Tokio};
 /// The crate `yamux`.
 pub(crate) struct Yamux;
 
+/// The streams it allows at once by default.
+const STREAMS: usize = 512;
+
 fn config(tuning: Tuning) -> Config {
     let mut config = Config::default();
-    if let Some(streams) = tuning.streams {
+    if tuning.streams > STREAMS {
         // The limit of the whole connection must allow each stream the least window there is.
-        config.set_max_connection_receive_window(None).set_max_num_streams(streams);
+        config.set_max_connection_receive_window(None).set_max_num_streams(tuning.streams);
     }
     config
 }
