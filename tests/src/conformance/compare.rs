@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::case::Case;
-use super::probe::{Role, Settings};
 use super::runner::{Outcome, Reach, run};
+use super::settings::{Role, Settings};
 use super::{cases, report};
 use crate::echo::{Endpoint, Runtime};
 use crate::interop::options::Implementation;

@@ -13,8 +13,10 @@ pub mod probe;
 pub mod record;
 pub mod report;
 pub mod runner;
+pub mod settings;
+pub mod trace;
 pub mod wire;
 
 pub use case::{Case, Class};
-pub use probe::{Role, Settings};
 pub use runner::{Outcome, Reach, Status, run};
+pub use settings::{Role, Settings};

@@ -1,7 +1,7 @@
 //! The connection of one case: sends raw bytes, records what comes.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,60 +13,9 @@ use tokio::time::timeout;
 
 use super::case::Stop;
 use super::record::{End, GoAway, Record};
+use super::settings::{Role, Settings};
+use super::trace::Trace;
 use super::wire::{self, Decoder, Frame, Header};
-
-/// The role of the endpoint in a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It opens odd stream ids, from 3.
-    Client,
-    /// It opens even stream ids, from 2.
-    Server,
-}
-
-impl From<Role> for muxado_proto::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Client => Self::Client,
-            Role::Server => Self::Server,
-        }
-    }
-}
-
-/// What the suite is told about the endpoint.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The endpoint's role; the suite takes the other one.
-    pub role: Role,
-    /// Whether streams begin with a type.
-    pub typed: bool,
-    /// The endpoint's receive window.
-    pub window: u32,
-    /// How long to wait for the next frame of an endpoint that owes one.
-    pub patience: Duration,
-}
-
-/// The frames of a connection in both directions, the last ones only.
-#[derive(Clone, Debug, Default)]
-pub struct Trace(Arc<Mutex<VecDeque<String>>>);
-
-impl Trace {
-    const LINES: usize = 48;
-
-    fn add(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == Self::LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    /// The lines, oldest first.
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-}
 
 /// The type of the streams the suite opens on typed sessions.
 pub const STREAM_TYPE: u32 = 42;

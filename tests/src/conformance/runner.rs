@@ -11,7 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::case::{Case, Class, Stop};
-use super::probe::{Probe, Settings, Trace};
+use super::probe::Probe;
+use super::settings::Settings;
+use super::trace::Trace;
 
 /// How connections to the endpoint come about.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Section 3: stream ids, their order, parity and reuse.
 
 use super::super::case::{Case, Stop, Verdict, run};
-use super::super::probe::{Probe, Role, pattern};
+use super::super::probe::{Probe, pattern};
+use super::super::settings::Role;
 use super::super::wire::{self, FIN, MAX_31, TOP_BIT};
 
 pub(super) const CASES: &[Case] = &[

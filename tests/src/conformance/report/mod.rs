@@ -8,8 +8,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::case::Class;
-use super::probe::Settings;
 use super::runner::{Outcome, Status};
+use super::settings::Settings;
 
 pub use junit::junit;
 pub use markdown::markdown;
@@ -83,7 +83,7 @@ pub fn summary(outcomes: &[Outcome]) -> String {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    role: super::probe::Role,
+    role: super::settings::Role,
     typed: bool,
     must: Count,
     should: Count,
