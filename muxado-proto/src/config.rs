@@ -120,8 +120,10 @@ settings! {
     /// with `ENHANCE_YOUR_CALM`. Default 64 MiB.
     session_receive_buffer: u32 = 64 << 20;
 
-    /// Streams the peer has opened that the application has not accepted yet. One more is refused
-    /// with `ACCEPT_QUEUE_FULL`. Default 128.
+    /// Streams the peer has opened that the application has not accepted yet. When there are so
+    /// many, more are refused with `ACCEPT_QUEUE_FULL`; those that arrive in one input are judged
+    /// together, because the application had no chance to accept any of them in between. Default
+    /// 128.
     accept_backlog: u32 = 128;
     /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
     /// Default 1024.

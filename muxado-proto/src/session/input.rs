@@ -55,6 +55,7 @@ impl Session {
         self.advance_clock(now);
         let count = data.len() as u64;
         self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
+        self.backlog_full = self.waiting() >= self.config.accept_backlog;
         let mut input = data;
         while !matches!(self.phase, Phase::Over(_)) {
             let Some(item) = self.decoder.decode(&mut input) else { break };
@@ -179,16 +180,17 @@ impl Session {
         self.on_live_data(key, id, flags.with(Flags::SYN), length);
     }
 
+    /// Streams the application has not accepted.
+    fn waiting(&self) -> u32 {
+        let untyped = self.store.list(Queue::Untyped).len();
+        self.store.list(Queue::Accept).len().saturating_add(untyped)
+    }
+
     /// Why a new stream can not be let in.
     fn refusal(&self, length: u32) -> Option<ErrorCode> {
-        let waiting = self
-            .store
-            .list(Queue::Accept)
-            .len()
-            .saturating_add(self.store.list(Queue::Untyped).len());
         if self.refuses_streams() {
             Some(ErrorCode::STREAM_REFUSED)
-        } else if waiting >= self.config.accept_backlog {
+        } else if self.backlog_full {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
         } else if self.inbound >= self.config.max_inbound_streams {
             Some(ErrorCode::STREAM_REFUSED)

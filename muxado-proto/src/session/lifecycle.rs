@@ -245,7 +245,10 @@ impl Session {
             return;
         }
         self.phase = Phase::Over(reason);
+        // What was handed out and not written can still get stuck.
+        let write = self.timers.get(Timer::Write);
         self.timers.clear();
+        self.timers.set(Timer::Write, write);
         self.refusals.clear();
         if let Some(code) = goodbye {
             self.say_goodbye(code);

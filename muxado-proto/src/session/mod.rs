@@ -71,6 +71,9 @@ pub struct Session {
     timers: Timers,
     /// Credit has become owed since the timer was last looked at.
     owed_unarmed: bool,
+    /// The backlog was full when the current input began: what came with it was not refused, as
+    /// the application had no chance to accept any of it.
+    backlog_full: bool,
     signals: Signals,
     /// The application was told that opening is blocked.
     open_blocked: bool,
@@ -109,6 +112,7 @@ impl Session {
             responders: 0,
             timers: Timers::default(),
             owed_unarmed: false,
+            backlog_full: false,
             signals: Signals::default(),
             open_blocked: false,
             inbound: 0,

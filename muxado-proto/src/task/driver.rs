@@ -26,6 +26,13 @@ const SLICES: usize = 128;
 /// What one poll moves each way before it yields.
 const TURN: usize = 512 << 10;
 
+/// What a read or a write counts for at least, however little it moves: a turn is at most so many
+/// calls of the transport.
+const CALL: usize = TURN / 256;
+
+/// Turns in which what had arrived before the transport failed to write is read.
+const LAST_TURNS: u32 = 256;
+
 /// Reads that fill at least this much of the buffer are handed over without a copy, as slices of
 /// it.
 const SHARE_MIN: usize = BUFFER / 2;
@@ -63,6 +70,7 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
             readable: true,
             ended: false,
             output: Output::Idle,
+            broken: None,
             crowd: false,
             stepped_back: false,
         };
@@ -105,6 +113,9 @@ pub struct Driver<T: Transport, C: Clock> {
     /// The transport has no more input.
     ended: bool,
     output: Output,
+    /// The transport has failed to write: why, and how many turns are left to read what the peer
+    /// had said before.
+    broken: Option<(io::Error, u32)>,
     /// Several tasks have something to do with the latest input: they may want to answer together.
     crowd: bool,
     /// This turn's output has waited for them.
@@ -158,6 +169,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         if let Err(error) = self.read(now, scratch) {
             return self.fail(now, error, scratch);
         }
+        if let Some((error, turns)) = self.broken.take() {
+            return match turns.checked_sub(1).filter(|_| self.readable) {
+                None => self.fail(now, error, scratch),
+                left => {
+                    self.broken = left.map(|turns| (error, turns));
+                    Turn::Yield
+                }
+            };
+        }
         if self.crowd && !self.stepped_back {
             self.stepped_back = true;
             return Turn::Yield;
@@ -169,8 +189,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Ok(turn) => turn,
             Err(error) => {
                 // What the peer has said before it went is still worth hearing.
-                let _also_failed = self.read(now, scratch);
-                self.fail(now, error, scratch)
+                self.broken = Some((error, LAST_TURNS));
+                Turn::Yield
             }
         }
     }
@@ -182,19 +202,25 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             let mut cx = Context::from_waker(&self.transport_waker);
             match self.transport.poll_read(&mut cx, scratch.buffer()) {
                 Poll::Pending => self.readable = false,
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    moved = moved.saturating_add(CALL);
+                }
                 Poll::Ready(result) => {
                     let count = result?;
-                    moved = moved.saturating_add(count);
-                    self.input(now, count, scratch);
+                    moved = moved.saturating_add(count.max(CALL));
+                    if self.input(now, count, scratch) > 0 {
+                        // Those who accept get their turn before more streams come in.
+                        break;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Hands the session the first `count` bytes of the read buffer; none means the end.
-    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) {
+    /// Hands the session the first `count` bytes of the read buffer; none means the end. Returns
+    /// how many streams wait to be accepted.
+    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> usize {
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
         if count == 0 {
@@ -213,6 +239,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             self.crowd = scratch.wakes.len().saturating_add(backlog) > 1;
             wake(scratch);
         }
+        backlog
     }
 
     /// Writes what the session has to say, up to the bounds of a turn, and finds out what to wait
@@ -227,7 +254,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let mut moved = 0usize;
         loop {
             while !out.is_empty() && self.output != Output::Blocked {
-                moved = moved.saturating_add(self.write_some(out)?);
+                if moved >= TURN {
+                    return Ok(Turn::Yield);
+                }
+                moved = moved.saturating_add(self.write_some(out)?.max(CALL));
             }
             let Some(wait) = self.refill(cx, now, scratch, out, moved < TURN) else {
                 if out.is_empty() {
@@ -262,7 +292,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         may_continue: bool,
     ) -> Option<Wait> {
         let mut state = self.shared.state.lock();
-        state.carry_out(now);
+        state.carry_out(now, &mut scratch.wakes);
         if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.session.handle_timeout(now);
         }
