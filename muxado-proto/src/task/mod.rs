@@ -8,7 +8,8 @@
 //! # The rules
 //!
 //! **One lock.** [`Shared`](shared::Shared) holds the session and everybody's wakers. Nobody
-//! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it.
+//! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it,
+//! and nobody drops a waker: it may be the last reference on a task that owns handles.
 //!
 //! **Register, then sleep.** A handle that is told "blocked" registers its waker in the same
 //! critical section, so the event that ends the blockage finds it. The driver looks for new work

@@ -124,7 +124,6 @@ impl<S: From<Stream>> Session<S> {
     pub async fn ping(&self) -> Result<Duration, SessionError> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.pings.waiting);
         let (returned, missed) = self.shared.command(|state, _| {
-            state.pings.refused = None;
             state.request(Request::Ping);
             (state.pings.returned, state.pings.missed)
         });
@@ -234,22 +233,25 @@ impl<'a> Waiting<'a> {
         open: impl Fn(&mut crate::Session) -> Result<crate::StreamId, OpenError>,
     ) -> Poll<Result<Stream, OpenError>> {
         let ticket = &mut self.ticket;
-        self.shared.command(|state, wakes| {
+        let mut stale = None;
+        let result = self.shared.command(|state, wakes| {
             // Those who wait already go first.
             let waits = ticket.is_new() && !state.opening.is_empty();
             let result = if waits { Err(OpenError::Blocked) } else { open(&mut state.session) };
             if result == Err(OpenError::Blocked) {
-                state.opening.wait(ticket, cx.waker());
+                stale = state.opening.wait(ticket, cx.waker());
                 Poll::Pending
             } else {
-                state.opening.done(ticket);
+                stale = state.opening.done(ticket);
                 // The last one to find room leaves the session told to report more.
                 if !state.opening.is_empty() && (state.session.can_open() || result.is_err()) {
                     state.opening.wake_one(wakes);
                 }
                 Poll::Ready(result.map(|id| Stream::new(self.shared, state, id)))
             }
-        })
+        });
+        drop(stale);
+        result
     }
 
     fn accept(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, SessionError>> {
@@ -275,7 +277,9 @@ impl<'a> Waiting<'a> {
         if state.pings.missed != missed {
             return Poll::Ready(Err(SessionError::HeartbeatMissed));
         }
-        state.pings.waiting.wait(&mut self.ticket, cx.waker());
+        let stale = state.pings.waiting.wait(&mut self.ticket, cx.waker());
+        drop(state);
+        drop(stale);
         Poll::Pending
     }
 
@@ -284,7 +288,9 @@ impl<'a> Waiting<'a> {
         if done(&state) {
             return Poll::Ready(state.close_reason().cloned().unwrap_or(CloseReason::Abandoned));
         }
-        state.closing.wait(&mut self.ticket, cx.waker());
+        let stale = state.closing.wait(&mut self.ticket, cx.waker());
+        drop(state);
+        drop(stale);
         Poll::Pending
     }
 }
@@ -297,7 +303,10 @@ impl Drop for Waiting<'_> {
 
 fn leave(shared: &Shared, queue: fn(&mut State) -> &mut Waiters, ticket: &mut Ticket) {
     let mut wakes = Vec::new();
-    queue(&mut shared.state.lock()).leave(ticket, &mut wakes);
+    let mut state = shared.state.lock();
+    let own = queue(&mut state).leave(ticket, &mut wakes);
+    drop(state);
+    drop(own);
     wakes.into_iter().for_each(Waker::wake);
 }
 
@@ -307,9 +316,10 @@ fn poll_accept(
     cx: &Context<'_>,
 ) -> Poll<Result<Stream, SessionError>> {
     let mut next = Vec::new();
+    let mut stale = None;
     let mut state = shared.state.lock();
     let result = if let Some(id) = state.session.accept() {
-        state.accepting.done(ticket);
+        stale = state.accepting.done(ticket);
         if state.session.backlog() > 0 {
             state.accepting.wake_one(&mut next);
         }
@@ -317,10 +327,11 @@ fn poll_accept(
     } else if let Some(reason) = state.close_reason() {
         Poll::Ready(Err(SessionError::Closed(reason.clone())))
     } else {
-        state.accepting.wait(ticket, cx.waker());
+        stale = state.accepting.wait(ticket, cx.waker());
         Poll::Pending
     };
     drop(state);
+    drop(stale);
     next.into_iter().for_each(Waker::wake);
     result
 }
@@ -346,7 +357,8 @@ impl<S: From<Stream>> Incoming<S> {
     ///
     /// Cancel-safe: no stream is lost if the future is dropped.
     pub async fn next_stream(&mut self) -> Option<S> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        // In a place of its own, which is left when the future is dropped.
+        self.session.accept().await.ok()
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Pings {
     pub(super) returned: u64,
     pub(super) missed: u64,
     pub(super) rtt: Duration,
-    /// Why the latest one could not be sent.
+    /// Why none can be sent: once that is so, it stays so.
     pub(super) refused: Option<PingError>,
 }
 
@@ -121,7 +121,7 @@ impl State {
     }
 
     /// Carries out what was asked for.
-    pub(super) fn carry_out(&mut self, now: Timestamp) {
+    pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
         for request in core::mem::take(&mut self.requests) {
             match request {
                 Request::Close { code, text } => self.session.close(now, code, text),
@@ -130,7 +130,7 @@ impl State {
                 Request::Ping => {
                     if let Err(error) = self.session.ping(now) {
                         self.pings.refused = Some(error);
-                        self.pings.missed = self.pings.missed.wrapping_add(1);
+                        self.pings.waiting.wake_all(wakes);
                     }
                 }
             }
@@ -164,9 +164,6 @@ impl State {
                     self.opening.wake_all(wakes);
                 }
             }
-        }
-        if self.pings.refused.is_some() {
-            self.pings.waiting.wake_all(wakes);
         }
     }
 

@@ -45,12 +45,15 @@ impl Target {
         let result = try_it(&mut stream);
         match result {
             Err(error) if is_blocked(&error) => {
+                let mut stale = None;
                 if let Some(wakers) = state.streams.get_mut(slot) {
                     let place = place(wakers);
                     if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                        *place = Some(cx.waker().clone());
+                        stale = place.replace(cx.waker().clone());
                     }
                 }
+                drop(state);
+                drop(stale);
                 Poll::Pending
             }
             result => {
@@ -163,13 +166,14 @@ impl Target {
 
     /// One handle on the stream goes away; `half` is what that means if another one is left.
     fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
+        let mut stale = StreamWakers::default();
         self.shared.command(|state, _| {
             let Some(slot) = state.slot(self.id) else { return };
             let Some(wakers) = state.streams.get_mut(slot) else { return };
             wakers.handles = wakers.handles.saturating_sub(1);
             let last = wakers.handles == 0;
             if last {
-                *wakers = StreamWakers::default();
+                stale = core::mem::take(wakers);
                 state.stream_handles = state.stream_handles.saturating_sub(1);
             }
             if let Some(mut stream) = state.stream(self.id) {
@@ -177,6 +181,7 @@ impl Target {
             }
             state.close_if_unused();
         });
+        drop(stale);
     }
 }
 

@@ -27,17 +27,18 @@ impl Waiters {
         self.queue.is_empty()
     }
 
-    /// Waits, or goes on waiting in the same place.
-    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
+    /// Waits, or goes on waiting in the same place. Gives the waker that was there before, to be
+    /// dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         let place = *ticket.0.get_or_insert_with(|| {
             self.next = self.next.wrapping_add(1);
             self.next
         });
         match self.queue.get_mut(&place) {
-            Some(current) => current.clone_from(waker),
-            None => {
-                self.queue.insert(place, waker.clone());
-            }
+            Some(current) if current.will_wake(waker) => None,
+            Some(current) => Some(core::mem::replace(current, waker.clone())),
+            None => self.queue.insert(place, waker.clone()),
         }
     }
 
@@ -50,20 +51,21 @@ impl Waiters {
         wakes.extend(core::mem::take(&mut self.queue).into_values());
     }
 
-    /// The waiter has what it waited for.
-    pub(super) fn done(&mut self, ticket: &mut Ticket) {
-        if let Some(place) = ticket.0.take() {
-            self.queue.remove(&place);
-        }
+    /// The waiter has what it waited for. Gives its waker, to be dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn done(&mut self, ticket: &mut Ticket) -> Option<Waker> {
+        ticket.0.take().and_then(|place| self.queue.remove(&place))
     }
 
-    /// The waiter goes away; if it had been woken, the next one gets its turn.
-    pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) {
-        if let Some(place) = ticket.0.take() {
-            if self.queue.remove(&place).is_none() {
-                self.wake_one(wakes);
-            }
+    /// The waiter goes away; if it had been woken, the next one gets its turn. Gives its waker, to
+    /// be dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) -> Option<Waker> {
+        let own = self.queue.remove(&ticket.0.take()?);
+        if own.is_none() {
+            self.wake_one(wakes);
         }
+        own
     }
 }
 
@@ -75,15 +77,15 @@ mod tests {
     fn a_turn_that_is_not_used_is_passed_on() {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
         let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
-        waiters.wait(&mut first, Waker::noop());
-        waiters.wait(&mut second, Waker::noop());
-        waiters.wait(&mut first, Waker::noop());
+        drop(waiters.wait(&mut first, Waker::noop()));
+        drop(waiters.wait(&mut second, Waker::noop()));
+        drop(waiters.wait(&mut first, Waker::noop()));
         waiters.wake_one(&mut wakes);
         assert_eq!(wakes.len(), 1);
-        waiters.leave(&mut first, &mut wakes);
+        drop(waiters.leave(&mut first, &mut wakes));
         assert_eq!(wakes.len(), 2);
         assert!(waiters.is_empty());
-        waiters.leave(&mut first, &mut wakes);
+        drop(waiters.leave(&mut first, &mut wakes));
         assert_eq!(wakes.len(), 2);
     }
 
@@ -91,13 +93,13 @@ mod tests {
     fn one_that_leaves_the_queue_wakes_nobody() {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
         let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
-        waiters.wait(&mut first, Waker::noop());
-        waiters.wait(&mut second, Waker::noop());
-        waiters.leave(&mut first, &mut wakes);
+        drop(waiters.wait(&mut first, Waker::noop()));
+        drop(waiters.wait(&mut second, Waker::noop()));
+        drop(waiters.leave(&mut first, &mut wakes));
         assert!(wakes.is_empty());
         waiters.wake_one(&mut wakes);
-        waiters.done(&mut second);
-        waiters.leave(&mut second, &mut wakes);
+        drop(waiters.done(&mut second));
+        drop(waiters.leave(&mut second, &mut wakes));
         assert_eq!(wakes.len(), 1);
     }
 }
