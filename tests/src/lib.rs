@@ -8,4 +8,5 @@ pub mod peer;
 #[cfg(doctest)]
 mod readme;
 pub mod replay;
+pub mod runtime;
 pub mod vectors;

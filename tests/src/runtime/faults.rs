@@ -1,0 +1,142 @@
+//! Transports that misbehave.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use super::pipe::{Io, Wire};
+
+/// What a transport does from some byte on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Reads the end of the transport. On the writing side: takes nothing, again and again.
+    End,
+    /// Fails.
+    Error,
+    /// Never gets ready.
+    Never,
+}
+
+/// How a transport misbehaves.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    /// The most it moves at once.
+    pub chunk: usize,
+    /// Every other poll is pending for no reason.
+    pub spurious: bool,
+    /// What reading comes to after so many bytes.
+    pub read: Option<(u64, Fault)>,
+    /// What writing comes to after so many bytes.
+    pub write: Option<(u64, Fault)>,
+    /// Counts the bytes that passed.
+    pub traffic: Arc<Traffic>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        let traffic = Arc::default();
+        Self { chunk: usize::MAX, spurious: false, read: None, write: None, traffic }
+    }
+}
+
+/// The bytes that passed a transport.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes read.
+    pub read: AtomicU64,
+    /// Bytes written.
+    pub written: AtomicU64,
+    /// Calls that read or write.
+    pub polls: AtomicU64,
+}
+
+impl Faults {
+    /// Spoils a transport.
+    pub fn spoil(self, inner: Io) -> Io {
+        Io::new(Faulty { inner, faults: self, polls: 0 })
+    }
+}
+
+struct Faulty {
+    inner: Io,
+    faults: Faults,
+    polls: u64,
+}
+
+impl Faulty {
+    /// Whether this poll is pending for no reason.
+    fn balks(&mut self, cx: &Context<'_>) -> bool {
+        self.faults.traffic.polls.fetch_add(1, Ordering::Relaxed);
+        self.polls += 1;
+        let balks = self.faults.spurious && self.polls % 2 == 1;
+        if balks {
+            cx.waker().wake_by_ref();
+        }
+        balks
+    }
+
+    /// How much may pass now, at most `wanted`; the fault once it is due.
+    fn pass(
+        &self,
+        wanted: usize,
+        passed: u64,
+        fault: Option<(u64, Fault)>,
+    ) -> Result<usize, Fault> {
+        let wanted = wanted.min(self.faults.chunk);
+        match fault {
+            Some((at, fault)) if passed >= at => Err(fault),
+            Some((at, _)) => Ok(wanted.min(usize::try_from(at - passed).unwrap_or(usize::MAX))),
+            None => Ok(wanted),
+        }
+    }
+}
+
+fn misbehave(fault: Fault) -> Poll<io::Result<usize>> {
+    match fault {
+        Fault::End => Poll::Ready(Ok(0)),
+        Fault::Error => Poll::Ready(Err(io::Error::other("spoiled"))),
+        Fault::Never => Poll::Pending,
+    }
+}
+
+impl Wire for Faulty {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.balks(cx) {
+            return Poll::Pending;
+        }
+        let passed = &self.faults.traffic.read;
+        let count = match self.pass(buf.len(), passed.load(Ordering::Relaxed), self.faults.read) {
+            Ok(count) => count,
+            Err(fault) => return misbehave(fault),
+        };
+        let result = self.inner.poll_read(cx, &mut buf[..count]);
+        if let Poll::Ready(Ok(count)) = result {
+            passed.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.balks(cx) {
+            return Poll::Pending;
+        }
+        let passed = &self.faults.traffic.written;
+        let count = match self.pass(data.len(), passed.load(Ordering::Relaxed), self.faults.write) {
+            Ok(count) => count,
+            Err(fault) => return misbehave(fault),
+        };
+        let result = self.inner.poll_write(cx, &data[..count]);
+        if let Poll::Ready(Ok(count)) = result {
+            passed.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.faults.write.is_some_and(|(_, fault)| fault == Fault::Never) {
+            return Poll::Pending;
+        }
+        self.inner.poll_close(cx)
+    }
+}

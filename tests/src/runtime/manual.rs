@@ -1,0 +1,186 @@
+//! No runtime at all: the driver is polled by hand, and time stands still unless it is moved.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use muxado_proto::task::{Clock, Driver, Endpoint, Session, Stream, Transport};
+use muxado_proto::{CloseReason, Config, Role, Timestamp};
+
+use super::pipe::{Io, Wire};
+
+/// A waker that counts.
+#[derive(Debug, Default)]
+pub struct Count(AtomicUsize);
+
+impl Count {
+    /// How often it was woken since this was last asked.
+    pub fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A future and the waker it is polled with.
+#[derive(Debug)]
+pub struct Polled<F> {
+    future: Pin<Box<F>>,
+    /// Counts the wake-ups.
+    pub woken: Arc<Count>,
+}
+
+impl<F: Future> Polled<F> {
+    /// A future that was not polled yet.
+    pub fn new(future: F) -> Self {
+        Self { future: Box::pin(future), woken: Arc::default() }
+    }
+
+    /// Polls it once.
+    pub fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+}
+
+/// Polls a future once, which must be enough.
+///
+/// # Panics
+///
+/// If it is not.
+#[track_caller]
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("not ready"),
+    }
+}
+
+/// A clock that is set by hand.
+#[derive(Debug, Clone, Default)]
+pub struct ManualClock(Arc<Mutex<Time>>);
+
+#[derive(Debug, Default)]
+struct Time {
+    now: Timestamp,
+    /// Moves the time on by so much whenever it is asked for.
+    step: Duration,
+    sleeper: Option<(Timestamp, Waker)>,
+}
+
+impl ManualClock {
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        time.now = time.now + by;
+        let now = time.now;
+        let due = time.sleeper.take_if(|(deadline, _)| *deadline <= now);
+        drop(time);
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Lets time pass with every look at the clock.
+    pub fn step(&self, by: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).step = by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        time.now = time.now + time.step;
+        time.now
+    }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
+        let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        time.now = time.now + time.step;
+        if deadline <= time.now {
+            return Poll::Ready(());
+        }
+        time.sleeper = Some((deadline, cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Transport for Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Wire::poll_read(self, cx, buf)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Wire::poll_write(self, cx, bufs.first().map_or(&[], |buf| buf))
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Wire::poll_close(self, cx)
+    }
+}
+
+/// One end of a session, driven by hand.
+#[derive(Debug)]
+pub struct Manual {
+    /// The handle.
+    pub session: Session<Stream>,
+    /// The driver.
+    pub driver: Polled<Driver<Io, ManualClock>>,
+    /// Its clock.
+    pub clock: ManualClock,
+}
+
+impl Manual {
+    /// A session over a transport.
+    pub fn new(io: Io, role: Role, config: impl Into<Arc<Config>>) -> Self {
+        let clock = ManualClock::default();
+        let config = config.into();
+        let endpoint = Endpoint { transport: io, clock: clock.clone(), role, config };
+        let (session, driver) = endpoint.start();
+        Self { session, driver: Polled::new(driver), clock }
+    }
+
+    /// Polls the driver until nothing wakes it any more; its result, once it has one.
+    pub fn settle(&mut self) -> Option<CloseReason> {
+        loop {
+            if let Poll::Ready(reason) = self.driver.poll() {
+                return Some(reason);
+            }
+            if self.driver.woken.take() == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Lets time pass and polls the driver.
+    pub fn pass(&mut self, time: Duration) -> Option<CloseReason> {
+        self.clock.advance(time);
+        self.settle()
+    }
+}
+
+/// Polls two drivers until both wait for something else.
+pub fn settle(near: &mut Manual, far: &mut Manual) {
+    loop {
+        near.settle();
+        far.settle();
+        if near.driver.woken.take() == 0 {
+            return;
+        }
+        // It is polled first thing in the next round.
+    }
+}

@@ -1,0 +1,228 @@
+//! What a test needs of a runtime, so that one suite runs on all of them: tasks, sessions of the
+//! runtime's adapter, and the adapter's own read and write traits.
+//!
+//! Transports are made here, too, and know no runtime: [`pipe`] is one in memory, [`Faults`] spoils
+//! any.
+
+mod faults;
+pub mod manual;
+mod pipe;
+mod raw;
+mod smol;
+mod tokio;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use muxado_proto::task;
+use muxado_proto::{CloseReason, Config, Role};
+
+pub use faults::{Fault, Faults, Traffic};
+pub use pipe::{Io, Wire, pipe};
+pub use raw::RawPeer;
+pub use smol::Smol;
+pub use tokio::{TokioMulti, TokioPaused, TokioSingle};
+
+/// How long a test may take before it counts as stuck. Nothing is decided by it but that.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A driver that was handed out.
+pub type Driver = Pin<Box<dyn Future<Output = CloseReason> + Send>>;
+
+/// A runtime and the adapter for it.
+pub trait Runtime: Sized + Send + Sync + 'static {
+    /// The adapter's handle on a session.
+    type Session: Deref<Target = task::Session<Self::Stream>>
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static;
+    /// The adapter's stream.
+    type Stream: From<task::Stream>
+        + DerefMut<Target = task::Stream>
+        + Reader
+        + Writer
+        + Debug
+        + Unpin
+        + Send
+        + 'static;
+    /// The adapter's receiving half.
+    type RecvHalf: DerefMut<Target = task::RecvHalf> + Reader + Debug + Unpin + Send + 'static;
+    /// The adapter's sending half.
+    type SendHalf: DerefMut<Target = task::SendHalf> + Writer + Debug + Unpin + Send + 'static;
+    /// The adapter's sequence of streams.
+    type Incoming: futures_util::Stream<Item = Self::Stream> + Unpin + Send + 'static;
+
+    /// Runs a test to its end.
+    fn run<T>(test: impl Future<Output = T>) -> T;
+
+    /// Starts a task.
+    fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Task<T>;
+
+    /// A session over a transport, its driver spawned by the adapter.
+    fn session(io: Io, role: Role, config: Arc<Config>) -> Self::Session;
+
+    /// A session over a transport, and its driver.
+    fn with_driver(io: Io, role: Role, config: Arc<Config>) -> (Self::Session, Driver);
+
+    /// A client and a server over TCP on loopback.
+    fn tcp(
+        config: Arc<Config>,
+    ) -> impl Future<Output = io::Result<(Self::Session, Self::Session)>> + Send;
+
+    /// The own address and the peer's.
+    fn addresses(session: &Self::Session) -> (Option<SocketAddr>, Option<SocketAddr>);
+
+    /// The peer's streams as a sequence.
+    fn incoming(session: &Self::Session) -> Self::Incoming;
+
+    /// Both halves of a stream.
+    fn split(stream: Self::Stream) -> (Self::RecvHalf, Self::SendHalf);
+
+    /// A client and a server over a pipe that holds `capacity` bytes each way.
+    fn pair(capacity: usize, config: impl Into<Arc<Config>>) -> (Self::Session, Self::Session) {
+        let config = config.into();
+        let (near, far) = pipe(capacity);
+        let client = Self::session(near, Role::Client, Arc::clone(&config));
+        (client, Self::session(far, Role::Server, config))
+    }
+}
+
+/// Reading by the trait of the runtime.
+pub trait Reader {
+    /// Reads into `buf`; 0 at the end.
+    fn recv(&mut self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+/// Writing by the trait of the runtime.
+pub trait Writer {
+    /// Writes from the front of `data`; returns how much.
+    fn send(&mut self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes from the front of `bufs`; returns how much.
+    fn send_vectored(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Flushes, and half-closes.
+    fn half_close(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Reads to the end.
+///
+/// # Errors
+///
+/// Those of the reader.
+pub async fn read_to_end(reader: &mut impl Reader) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_more(reader, &mut bytes).await.map(|()| bytes)
+}
+
+/// Reads to the end into `bytes`, where what came before an error can be found.
+///
+/// # Errors
+///
+/// Those of the reader.
+pub async fn read_more(reader: &mut impl Reader, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut buf = vec![0; 32 << 10];
+    loop {
+        match reader.recv(&mut buf).await? {
+            0 => return Ok(()),
+            count => bytes.extend_from_slice(&buf[..count]),
+        }
+    }
+}
+
+/// Reads exactly `count` bytes.
+///
+/// # Errors
+///
+/// Those of the reader, and `UnexpectedEof`.
+pub async fn read_exact(reader: &mut impl Reader, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    let mut filled = 0;
+    while filled < count {
+        match reader.recv(&mut bytes[filled..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+    }
+    Ok(bytes)
+}
+
+/// Writes everything.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub async fn write_all(writer: &mut impl Writer, mut data: &[u8]) -> io::Result<()> {
+    while !data.is_empty() {
+        let count = writer.send(data).await?;
+        data = &data[count..];
+    }
+    Ok(())
+}
+
+/// A task that was started; awaiting it gives its result. It runs on if this is dropped.
+#[derive(Debug)]
+pub struct Task<T>(oneshot::Receiver<T>);
+
+impl<T> Task<T> {
+    /// The task's future, and the handle on its result.
+    pub(crate) fn wrap(task: impl Future<Output = T>) -> (impl Future<Output = ()>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        let run = async move {
+            // Nobody has to wait for a result.
+            let _unwanted = sender.send(task.await);
+        };
+        (run, Self(receiver))
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.expect("a task has panicked"))
+    }
+}
+
+/// Lets every other task go first, once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs a test and ends the process if it gets stuck, with its name.
+pub fn watched<T>(name: &str, test: impl FnOnce() -> T) -> T {
+    let (done, wait) = channel::<()>();
+    let name = name.to_owned();
+    let watchdog = std::thread::spawn(move || {
+        if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("stuck: {name}");
+            std::process::abort();
+        }
+    });
+    let result = test();
+    drop(done);
+    watchdog.join().expect("the watchdog does not panic");
+    result
+}

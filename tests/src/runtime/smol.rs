@@ -1,0 +1,102 @@
+//! smol.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use muxado_proto::{Config, Role};
+use muxado_smol::{Incoming, RecvHalf, SendHalf, Session, Stream};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpListener, TcpStream};
+
+use super::{Driver, Io, Reader, Runtime, Task, Writer};
+
+/// smol's global executor, and its reactor.
+#[derive(Debug)]
+pub struct Smol;
+
+impl Runtime for Smol {
+    type Session = Session;
+    type Stream = Stream;
+    type RecvHalf = RecvHalf;
+    type SendHalf = SendHalf;
+    type Incoming = Incoming;
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        smol::block_on(test)
+    }
+
+    fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        let (run, task) = Task::wrap(task);
+        smol::spawn(run).detach();
+        task
+    }
+
+    fn session(io: Io, role: Role, config: Arc<Config>) -> Session {
+        match role {
+            Role::Client => Session::client(io, config),
+            Role::Server => Session::server(io, config),
+        }
+    }
+
+    fn with_driver(io: Io, role: Role, config: Arc<Config>) -> (Session, Driver) {
+        let (session, driver) = match role {
+            Role::Client => Session::client_with_driver(io, config),
+            Role::Server => Session::server_with_driver(io, config),
+        };
+        (session, Box::pin(driver))
+    }
+
+    async fn tcp(config: Arc<Config>) -> io::Result<(Session, Session)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        let (far, _) = listener.accept().await?;
+        let server = Session::server(far, Arc::clone(&config));
+        Ok((Session::client(near, config), server))
+    }
+
+    fn addresses(session: &Session) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (session.local_addr(), session.peer_addr())
+    }
+
+    fn incoming(session: &Session) -> Incoming {
+        session.incoming()
+    }
+
+    fn split(stream: Stream) -> (RecvHalf, SendHalf) {
+        stream.into_split()
+    }
+}
+
+macro_rules! reader {
+    ($($name:ident),*) => {$(
+        impl Reader for $name {
+            async fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                AsyncReadExt::read(self, buf).await
+            }
+        }
+    )*};
+}
+
+macro_rules! writer {
+    ($($name:ident),*) => {$(
+        impl Writer for $name {
+            async fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+                AsyncWriteExt::write(self, data).await
+            }
+
+            async fn send_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                AsyncWriteExt::write_vectored(self, bufs).await
+            }
+
+            async fn half_close(&mut self) -> io::Result<()> {
+                AsyncWriteExt::flush(self).await?;
+                AsyncWriteExt::close(self).await
+            }
+        }
+    )*};
+}
+
+reader!(Stream, RecvHalf);
+writer!(Stream, SendHalf);

@@ -1,0 +1,52 @@
+//! One suite for both adapters: every test runs on Tokio with one thread, on Tokio with several,
+//! and on smol.
+
+mod bulk;
+mod half_close;
+mod resets;
+mod turns;
+
+/// Instantiates tests, `async fn test<R: Runtime>()`, for every runtime.
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        crate::suite!(@on tokio_single, TokioSingle, $($test),*);
+        crate::suite!(@on tokio_multi, TokioMulti, $($test),*);
+        crate::suite!(@on smol, Smol, $($test),*);
+    };
+    (@on $module:ident, $runtime:ident, $($test:ident),*) => {
+        mod $module {
+            use muxado_tests::runtime::{Runtime, $runtime, watched};
+
+            $(
+                #[test]
+                fn $test() {
+                    watched(concat!(module_path!(), "::", stringify!($test)), || {
+                        $runtime::run(super::$test::<$runtime>());
+                    });
+                }
+            )*
+        }
+    };
+}
+pub(crate) use suite;
+
+use muxado_proto::task::SessionError;
+use muxado_tests::runtime::Runtime;
+
+/// A stream of the client, and the server's end of it, which `hello` has already crossed.
+async fn streams<R: Runtime>(
+    client: &R::Session,
+    server: &R::Session,
+) -> Result<(R::Stream, R::Stream), SessionError> {
+    let mut near = client.open().await.expect("a stream can be opened");
+    near.write_chunk("hello".into()).await.expect("a new stream takes data");
+    let mut far = server.accept().await?;
+    let greeting = far.read_chunk(5).await.expect("a whole stream");
+    assert_eq!(greeting.as_deref(), Some(&b"hello"[..]));
+    Ok((near, far))
+}
+
+/// The typed cause behind an `io::Error`.
+fn cause<E: std::error::Error + Clone + 'static>(error: &std::io::Error) -> Option<E> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<E>()).cloned()
+}
