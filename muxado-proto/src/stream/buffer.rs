@@ -14,7 +14,7 @@ const TAIL_LIMIT: usize = 16 << 10;
 pub(crate) const CHUNK_MIN: usize = 512;
 
 /// Memory for the tails of a stream that fills them one after the other.
-const TAIL_BLOCK: usize = 64 << 10;
+pub(crate) const TAIL_BLOCK: usize = 64 << 10;
 
 /// A tail larger than this is not kept when its buffer goes back to the pool.
 const POOLED_TAIL: usize = 256;
@@ -28,6 +28,8 @@ struct Chunks {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
     len: usize,
+    /// The tail may be a small rest of a large allocation.
+    large: bool,
 }
 
 /// A byte queue that owns no memory while it is empty: an idle stream costs one pointer.
@@ -50,7 +52,7 @@ impl Pool {
             chunks.chunks.clear();
             chunks.tail.clear();
             chunks.len = 0;
-            if chunks.tail.capacity() > POOLED_TAIL {
+            if core::mem::take(&mut chunks.large) {
                 chunks.tail = BytesMut::new();
             }
             if chunks.chunks.capacity() > 16 {
@@ -93,12 +95,16 @@ impl Buffer {
         while !rest.is_empty() {
             if inner.tail.len() >= TAIL_LIMIT {
                 inner.seal();
-                // There is more to come where that came from: one allocation for several chunks.
-                inner.tail.reserve(TAIL_BLOCK);
+                // There is more to come where that came from: one allocation for several chunks,
+                // but not for more than there is already.
+                if inner.tail.capacity() < TAIL_LIMIT {
+                    inner.tail.reserve(inner.len.clamp(TAIL_LIMIT, TAIL_BLOCK));
+                }
             }
             let room = TAIL_LIMIT.saturating_sub(inner.tail.len());
             let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             inner.tail.extend_from_slice(head);
+            inner.large |= inner.tail.len() > POOLED_TAIL;
             rest = tail;
         }
     }
