@@ -1,0 +1,157 @@
+//! Streams that the peer opens only to see them end.
+
+use std::time::Duration;
+
+use muxado_proto::{CloseReason, Config, ErrorCode, ReadError};
+use muxado_tests::peer::{self, Peer};
+
+use crate::meter::Meter;
+
+fn was_too_much(peer: &Peer) -> bool {
+    matches!(
+        peer.session.close_reason(),
+        Some(CloseReason::Violation { code: ErrorCode::ENHANCE_YOUR_CALM, .. })
+    )
+}
+
+#[test]
+fn rapid_reset_at_once() {
+    let meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    for n in 0..1000 {
+        peer.send([peer::syn(3 + 2 * n, b"work"), peer::rst(3 + 2 * n, 6)].concat());
+        // The stream has left the queue: the application never sees it.
+        assert_eq!(peer.session.accept(), None);
+        assert_eq!(peer.session.stats().open_streams, 0);
+    }
+    assert_eq!(peer.session.close_reason(), None);
+    assert!(meter.held() < 128 << 10, "{}", meter.held());
+    let mut frames = 1000;
+    while !was_too_much(&peer) {
+        frames += 1;
+        peer.send([peer::syn(3 + 2 * frames, b"work"), peer::rst(3 + 2 * frames, 6)].concat());
+    }
+    assert_eq!(frames, 1001);
+    peer.expect_session_error(10);
+}
+
+#[test]
+fn rapid_reset_a_million_times_within_the_rate() {
+    let meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    let mut id = 3;
+    meter.assert_flat(1000, 128 << 10, |_| {
+        for _ in 0..50 {
+            let mut batch = Vec::new();
+            for _ in 0..20 {
+                batch.extend(peer::syn(id, b"work"));
+                batch.extend(peer::rst(id, 6));
+                id += 2;
+            }
+            peer.send(batch);
+            peer.pass(Duration::from_millis(610));
+        }
+        assert_eq!(peer.session.accept(), None);
+        assert_eq!(peer.session.stats().open_streams, 0);
+    });
+    assert_eq!(peer.session.stats().streams_accepted, 1_000_000);
+    peer.expect_alive(id);
+}
+
+#[test]
+fn rapid_reset_frees_no_slot_while_a_handle_is_held() {
+    let meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    let mut held = Vec::new();
+    for n in 0..3000 {
+        let id = 3 + 2 * n;
+        peer.send(peer::syn(id, b"work"));
+        if let Some(accepted) = peer.session.accept() {
+            held.push(accepted.get());
+            peer.send(peer::rst(id, 6));
+        } else {
+            peer.expect(&[&format!("RST id={id} code=5")]);
+        }
+        peer.pass(Duration::from_millis(100));
+    }
+    // Not one handle more than there may be streams.
+    assert_eq!(held.len(), 1024);
+    assert_eq!(peer.session.stats().open_streams, 1024);
+    assert!(meter.held() < 1 << 20, "{}", meter.held());
+    let reset = Err(ReadError::Reset(ErrorCode::STREAM_CANCELLED));
+    assert_eq!(peer.read(held[0]), (b"work".to_vec(), reset));
+    for id in held {
+        peer.stream(id).release();
+    }
+    assert_eq!(peer.session.stats().open_streams, 0);
+    peer.expect_alive(99_999);
+}
+
+#[test]
+fn made_you_reset_frees_no_slot_while_a_handle_is_held() {
+    let _meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    // Each of these makes this side send the RST.
+    let faults: [fn(u32) -> Vec<u8>; 4] = [
+        |id| peer::header(262_145, 1, 0, id).into_iter().chain(vec![0; 262_145]).collect(),
+        |id| peer::wnd_inc(id, 0),
+        |id| [peer::fin(id), peer::data(id, b"x")].concat(),
+        |id| peer::syn(id, b"again"),
+    ];
+    let mut held = 0;
+    for n in 0..1200 {
+        let id = 3 + 2 * n;
+        peer.send(peer::syn(id, b""));
+        held += u32::from(peer.session.accept().is_some());
+        if n < 64 || !n.is_multiple_of(4) {
+            peer.send(faults[n as usize % 4](id));
+        }
+        assert!(peer.hear().last().is_some_and(|frame| frame.starts_with("RST ")) || n % 4 == 0);
+        peer.pass(Duration::from_millis(100));
+    }
+    assert_eq!(held, 1024);
+    assert_eq!(peer.session.stats().open_streams, 1024);
+    assert_eq!(peer.session.close_reason(), None);
+}
+
+#[test]
+fn made_you_reset_shares_the_limit_of_rapid_reset() {
+    let _meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    let mut frames = 0;
+    while !was_too_much(&peer) {
+        let id = 3 + 2 * frames;
+        peer.send(peer::syn(id, b""));
+        let handle = peer.accept();
+        // By turns: the peer resets, this side is made to.
+        let end = if frames % 2 == 0 { peer::rst(id, 6) } else { peer::wnd_inc(id, 0) };
+        peer.send(end);
+        if !was_too_much(&peer) {
+            peer.stream(handle).release();
+            peer.receive();
+            frames += 1;
+        }
+    }
+    assert_eq!(frames, 1000);
+    peer.expect_session_error(10);
+}
+
+#[test]
+fn one_faulty_stream_does_not_use_up_the_limit() {
+    let _meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    // DATA behind a FIN, again and again, on streams in every state of the other half.
+    for (id, finished) in [(3, false), (5, true)] {
+        peer.send(peer::syn(id, b"kept"));
+        peer.accept();
+        if finished {
+            peer.stream(id).finish();
+            peer.receive();
+        }
+        peer.send(peer::fin(id));
+        peer.send(peer::data(id, b"x").repeat(5000));
+        assert_eq!(peer.hear(), [format!("RST id={id} code=4")]);
+        assert_eq!(peer.read(id), (b"kept".to_vec(), Ok(())));
+    }
+    peer.expect_alive(7);
+}
