@@ -390,7 +390,7 @@ fn callgrind(scenario: Scenario, rounds: u64) -> io::Result<Option<u64>> {
 
 fn print(figures: &[Figure]) {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["what", "figure", "unit"]);
     for figure in figures {
         table.add_row([&figure.name, &format!("{:.3}", figure.value), &figure.unit]);

@@ -1,7 +1,6 @@
 //! Takes the samples: each in a process of its own, the contestants in turn.
 
 use std::{
-    collections::HashSet,
     env,
     ffi::OsString,
     io::{self, Read as _},
@@ -29,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const HUGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place in the order of samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 struct Turn {
     contestant: Contestant,
     workload: Workload,
@@ -40,32 +39,50 @@ struct Turn {
 /// disturbs all contestants.
 fn order(args: &RunArgs) -> Vec<Turn> {
     let mut turns = Vec::new();
-    for placement in args.placements() {
+    let placements = args.placements();
+    for &placement in &placements {
+        // The second placement is there to tell whether the first one matters: it is spared what
+        // takes long, what does not depend on threads, and other windows than the default.
+        let second = placement != placements[0];
         for workload in args.workloads() {
-            // Memory does not depend on the threads, and a huge operation takes its time.
-            let once =
-                workload.measures_memory() || workload.is_huge() || workload == Workload::Link;
-            if once && placement != args.placements()[0] {
+            if second && (workload.measures_memory() || workload.is_slow()) {
                 continue;
             }
             let rounds = match workload {
                 _ if workload.is_huge() => 1,
                 _ if workload.measures_memory() || workload == Workload::Link => {
-                    args.samples.min(3)
+                    args.samples.min(2)
                 }
                 _ => args.samples,
             };
+            let suits = |contestant: &Contestant| {
+                workload.suits(*contestant)
+                    && !((second || workload.is_huge()) && contestant.tuned())
+            };
             for _ in 0..rounds {
-                turns.extend(
-                    args.contestants()
-                        .into_iter()
-                        .filter(|contestant| workload.suits(*contestant))
-                        .map(|contestant| Turn { contestant, workload, placement }),
-                );
+                let contestants = args.contestants().into_iter().filter(suits);
+                turns.extend(contestants.map(|contestant| Turn {
+                    contestant,
+                    workload,
+                    placement,
+                }));
             }
         }
     }
     turns
+}
+
+/// Whether a contestant that failed at one turn can be spared another: who hangs once would hang
+/// again, and who cannot echo a payload cannot echo a larger one.
+fn hopeless(failed: Turn, next: Turn) -> bool {
+    let same = (failed.contestant, failed.placement) == (next.contestant, next.placement);
+    let worse = match (failed.workload, next.workload) {
+        (Workload::Echo { payload: failed, .. }, Workload::Echo { payload: next, .. }) => {
+            failed >= 1 << 20 && next >= failed
+        }
+        (failed, next) => failed == next,
+    };
+    same && worse
 }
 
 /// Takes all samples.
@@ -78,29 +95,24 @@ pub(crate) fn run(args: &RunArgs) -> io::Result<Record> {
             .map_err(io::Error::other)?,
     );
     let mut samples = Vec::with_capacity(turns.len());
-    let mut hopeless = HashSet::new();
+    let mut failures: Vec<(Turn, String)> = Vec::new();
     for turn in turns {
-        if hopeless.contains(&turn) {
-            progress.inc(1);
-            continue;
-        }
         progress.set_message(format!("{} {} {}", turn.placement, turn.workload, turn.contestant));
         let listening = Listening::start();
-        let (outcome, failure) = match take(args, turn) {
-            Ok(outcome) => (Some(outcome), None),
-            Err(failure) => {
-                let failure = failure.to_string();
-                progress.suspend(|| {
-                    eprintln!(
-                        "{} {} {}: {failure}",
-                        turn.placement, turn.workload, turn.contestant
-                    );
-                });
-                // Whoever fails once would fail again, and hanging takes long.
-                hopeless.insert(turn);
-                (None, Some(failure))
-            }
+        let known = failures.iter().find(|(failed, _)| hopeless(*failed, turn));
+        let (outcome, failure) = match known {
+            Some((failed, failure)) => (None, Some(format!("{failure} ({})", failed.workload))),
+            None => match take(args, turn) {
+                Ok(outcome) => (Some(outcome), None),
+                Err(error) => (None, Some(error.to_string())),
+            },
         };
+        if let (Some(failure), None) = (&failure, known) {
+            progress.suspend(|| {
+                eprintln!("{} {} {}: {failure}", turn.placement, turn.workload, turn.contestant);
+            });
+            failures.push((turn, failure.clone()));
+        }
         samples.push(Sample {
             contestant: turn.contestant,
             workload: turn.workload,

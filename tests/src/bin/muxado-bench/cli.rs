@@ -65,10 +65,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     runtime: Option<Placement>,
     /// Samples of each contestant in each workload.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     pub(crate) samples: usize,
     /// Milliseconds a sample measures, after a quarter of that to warm up.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 200)]
     pub(crate) time: u64,
     /// How much of the contents is compared.
     #[arg(long, default_value_t)]

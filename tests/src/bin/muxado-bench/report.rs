@@ -104,7 +104,7 @@ fn head(record: &Record) -> String {
 fn table(style: Style, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(match style {
-        Style::Terminal => presets::UTF8_HORIZONTAL_ONLY,
+        Style::Terminal => presets::UTF8_FULL_CONDENSED,
         Style::Markdown => presets::ASCII_MARKDOWN,
     });
     table.set_header(header);
@@ -218,15 +218,16 @@ fn grid(text: &mut String, style: Style, events: &[&Event], wanted: impl Fn(u64)
     header.extend(names.iter().map(String::as_str));
     let mut rows = table(style, &header);
     for contestant in Contestant::iter() {
-        let figures = cells.iter().map(|(event, ..)| event.median(contestant));
-        if figures.clone().all(|figure| figure.is_none()) {
+        if !cells.iter().any(|(event, ..)| event.has(contestant)) {
             continue;
         }
+        let figures = cells.iter().map(|(event, ..)| event.median(contestant));
         let mut row = vec![contestant.to_string()];
         row.extend(figures.zip(&cells).map(|(figure, (event, ..))| {
             let best = event.best(|contestant| !contestant.raw()).map(|(best, _)| best);
             match figure.map(number) {
-                None => "–".to_owned(),
+                None if event.has(contestant) => "fails".to_owned(),
+                None => String::new(),
                 Some(figure) if best != Some(contestant) => figure,
                 Some(figure) if style == Style::Markdown => format!("**{figure}**"),
                 Some(figure) => format!("{figure}*"),

@@ -127,6 +127,11 @@ impl Event {
         standing.value.map(|value| value.median)
     }
 
+    /// Whether a contestant took part.
+    pub(crate) fn has(&self, contestant: Contestant) -> bool {
+        self.standings.iter().any(|standing| standing.contestant == contestant)
+    }
+
     /// Who is best among those `wanted`.
     pub(crate) fn best(&self, wanted: impl Fn(Contestant) -> bool) -> Option<(Contestant, f64)> {
         let metric = Metric::of(self.workload);

@@ -29,7 +29,7 @@ fn ops(workload: Workload) -> Option<(u64, u64)> {
     }
 }
 
-/// Counts, for everything asked for that can be counted.
+/// Counts, for everything asked for that can be counted, in the first placement asked for.
 pub(crate) fn count(args: &RunArgs) -> io::Result<Vec<Calls>> {
     let strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
     if !strace.is_ok_and(|status| status.success()) {
@@ -37,7 +37,7 @@ pub(crate) fn count(args: &RunArgs) -> io::Result<Vec<Calls>> {
         return Ok(Vec::new());
     }
     let mut counts = Vec::new();
-    for placement in args.placements() {
+    for placement in args.placements().into_iter().take(1) {
         for workload in args.workloads() {
             let Some((few, more)) = ops(workload) else { continue };
             for contestant in args.contestants() {

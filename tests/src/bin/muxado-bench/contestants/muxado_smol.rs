@@ -20,13 +20,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Smol, T> for Muxado
     type Acceptor = Accepts;
 
     async fn client(rt: Smol, io: T, tuning: Tuning) -> io::Result<Opens> {
-        let (session, driver) = Session::client_with_driver(io, config(tuning)?);
+        let (session, driver) = Session::client_with_driver(io, config(tuning));
         rt.detach(async { drop(driver.await) });
         Ok(Opens(session))
     }
 
     async fn server(rt: Smol, io: T, tuning: Tuning) -> io::Result<Accepts> {
-        let (session, driver) = Session::server_with_driver(io, config(tuning)?);
+        let (session, driver) = Session::server_with_driver(io, config(tuning));
         rt.detach(async { drop(driver.await) });
         Ok(Accepts(session))
     }

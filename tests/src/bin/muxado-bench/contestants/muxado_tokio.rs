@@ -1,6 +1,9 @@
 //! This project on Tokio.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use muxado_proto::Config;
 use muxado_tokio::{RecvHalf, SendHalf, Session, Stream};
@@ -15,19 +18,22 @@ use crate::runtime::Tokio;
 /// This project on Tokio.
 pub(crate) struct MuxadoTokio;
 
-/// The settings for a tuning; both adapters use them.
-pub(crate) fn config(tuning: Tuning) -> io::Result<Config> {
-    let mut builder = Config::builder();
-    if let Some(window) = tuning.window {
-        builder = builder.receive_window(window).send_window(window);
-    }
-    let default = Config::default();
-    let streams = u32::try_from(tuning.streams).map_err(io::Error::other)?;
-    builder = builder
-        .accept_backlog(streams.max(default.accept_backlog()))
-        .max_inbound_streams(streams.max(default.max_inbound_streams()))
-        .max_outbound_streams(streams.max(default.max_outbound_streams()));
-    builder.build().map_err(io::Error::other)
+/// The settings for a tuning; both adapters use them. A process has one tuning, and its sessions
+/// share them.
+pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
+    static SHARED: OnceLock<Arc<Config>> = OnceLock::new();
+    Arc::clone(SHARED.get_or_init(|| {
+        let default = Config::default();
+        let streams = u32::try_from(tuning.streams).unwrap_or(u32::MAX);
+        let mut builder = Config::builder()
+            .accept_backlog(streams.max(default.accept_backlog()))
+            .max_inbound_streams(streams.max(default.max_inbound_streams()))
+            .max_outbound_streams(streams.max(default.max_outbound_streams()));
+        if let Some(window) = tuning.window {
+            builder = builder.receive_window(window).send_window(window);
+        }
+        Arc::new(builder.build().expect("all settings are in their ranges"))
+    }))
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for MuxadoTokio {
@@ -35,11 +41,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for Muxad
     type Acceptor = Accepts;
 
     async fn client(_: Tokio, io: T, tuning: Tuning) -> io::Result<Opens> {
-        Ok(Opens(Session::client(io, config(tuning)?)))
+        Ok(Opens(Session::client(io, config(tuning))))
     }
 
     async fn server(_: Tokio, io: T, tuning: Tuning) -> io::Result<Accepts> {
-        Ok(Accepts(Session::server(io, config(tuning)?)))
+        Ok(Accepts(Session::server(io, config(tuning))))
     }
 }
 

@@ -181,6 +181,14 @@ impl Workload {
         matches!(self, Self::IdleStreams | Self::IdleSessions { .. })
     }
 
+    /// Whether a sample takes some times as long as it is asked to.
+    pub(crate) fn is_slow(self) -> bool {
+        match self {
+            Self::Echo { payload, .. } => payload > MIB,
+            _ => self == Self::Link,
+        }
+    }
+
     /// Whether an operation is so long that one of them is a sample.
     pub(crate) fn is_huge(self) -> bool {
         matches!(self, Self::Echo { streams, payload } if u64::from(streams) * payload >= 1024 * MIB)
