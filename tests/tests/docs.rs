@@ -64,6 +64,30 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
+fn every_example_that_is_named_can_be_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut paths = Vec::new();
+    documents(root, &mut paths);
+    let mut count = 0;
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("readable text").replace('\n', " ");
+        for named in text.split("-p ").skip(1) {
+            let mut words = named.split(|c: char| c.is_whitespace() || c == '`');
+            let (package, option) = (words.next().unwrap_or_default(), words.next());
+            let (Some("--example"), Some(example)) = (option, words.next()) else { continue };
+            let package = root.join(package);
+            let manifest = std::fs::read_to_string(package.join("Cargo.toml")).expect("a package");
+            let by_name = manifest.contains(&format!("[[example]]\nname = \"{example}\""));
+            let file = format!("examples/{example}.rs");
+            let by_file = package.join(&file).exists() && !manifest.contains(&file);
+            assert!(by_name || by_file, "{}: no example {example}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "only {count} examples are named");
+}
+
+#[test]
 fn every_decision_is_in_the_index() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let dir = root.join("muxado-proto/docs/adr");
