@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use muxado_rpc::{Ends, MAX_MESSAGE, Options, REPORTS, REQUESTS, Report, Summary, Traffic, Work};
-use muxado_tokio::{CloseReason, Config, ErrorCode, Session, Stream};
+use muxado_rpc::{End, Ends, MAX_MESSAGE, Options, REPORTS, REQUESTS, Report, Work};
+use muxado_tokio::{Config, ErrorCode, Session, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -34,7 +34,8 @@ const BEAT: Duration = Duration::from_millis(50);
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&Options::parse()).await {
-        Ok(code) => code,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("rpc: {error}");
             ExitCode::FAILURE
@@ -42,11 +43,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options) -> Result<ExitCode> {
+/// Tells whether everything went well.
+async fn run(options: &Options) -> Result<bool> {
     let config = Arc::new(muxado_rpc::config());
     let both = matches!(options.ends(), Ends::Both);
     let progress = options.output.progress(&options.load, if both { 2 } else { 1 });
-    let work = || Work::new(&options.load, "tokio", progress.clone());
+    let work = || Work::new(&options.load, "tokio").with_progress(progress.clone());
     let (address, end) = match options.ends() {
         Ends::Connect(address) => (address, client(connect(address, config).await?, work()).await?),
         Ends::Listen(address) => {
@@ -67,8 +69,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     progress.finish_and_clear();
-    let summary = Summary::new(address.to_string(), end.reports, end.traffic, &end.closed);
-    Ok(muxado_rpc::print(options.output, &summary)?)
+    Ok(muxado_rpc::print(options.output, address, end)?)
 }
 
 async fn accept(listener: &TcpListener, config: Arc<Config>) -> io::Result<Session> {
@@ -84,29 +85,18 @@ async fn connect(address: SocketAddr, config: Arc<Config>) -> io::Result<Session
     Ok(Session::client(tcp, config))
 }
 
-/// How it went, as one end knows it.
-struct End {
-    reports: [Report; 2],
-    traffic: Traffic,
-    closed: CloseReason,
-}
-
 /// The client's end: closes the session when both ends have all their answers.
 async fn client(session: Session, work: Work) -> Result<End> {
     let reports = converse(&session, &work).await?;
     let closed = session.close().await;
-    Ok(end(&session, reports, closed))
+    Ok(End::new(session.role(), reports, &session.stats(), closed))
 }
 
 /// The server's end: the client closes the session.
 async fn server(session: Session, work: Work) -> Result<End> {
     let reports = converse(&session, &work).await?;
     let closed = session.closed().await;
-    Ok(end(&session, reports, closed))
-}
-
-fn end(session: &Session, reports: [Report; 2], closed: CloseReason) -> End {
-    End { reports, traffic: Traffic::seen_by(session.role(), &session.stats()), closed }
+    Ok(End::new(session.role(), reports, &session.stats(), closed))
 }
 
 /// Asks and answers, until both ends have all their answers; gives the reports of both.
@@ -124,8 +114,7 @@ async fn converse(session: &Session, work: &Work) -> Result<[Report; 2]> {
     askers.join_all().await;
 
     let message = serde_json::to_vec(&work.report(session.role()))?;
-    let stream = session.open_typed(REPORTS).await?;
-    exchange(stream, &message).await?;
+    exchange(&mut session.open_typed(REPORTS).await?, &message).await?;
     let peer = receive(&mut receiver, session).await?;
     // Taken again: answering has gone on meanwhile.
     Ok([work.report(session.role()), peer])
@@ -144,9 +133,9 @@ async fn ask(session: Session, work: Work) {
     while let Some(mut question) = work.next() {
         // Waits while as many streams are open as the configuration allows.
         match session.open_typed(REQUESTS).await {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 let request = work.open(&mut question);
-                let answer = exchange(stream, &request).await;
+                let answer = exchange(&mut stream, &request).await;
                 work.settle(question, answer.as_deref());
             }
             Err(error) => {
@@ -158,10 +147,10 @@ async fn ask(session: Session, work: Work) {
 }
 
 /// Sends a message, half-closes, and reads what comes back up to the end of the stream.
-async fn exchange(mut stream: Stream, message: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange(stream: &mut Stream, message: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(message).await?;
     stream.shutdown().await?;
-    read_message(&mut stream).await
+    read_message(stream).await
 }
 
 /// Reads up to the end of the stream, within the limit.

@@ -22,5 +22,5 @@ mod work;
 pub use message::{MAX_MESSAGE, REPORTS, REQUESTS, Request, Response, answer};
 pub use options::{Ends, Load, Options, Output, config};
 pub use print::{listening, print};
-pub use report::{Quantiles, Report, Summary, Traffic};
+pub use report::{End, Quantiles, Report};
 pub use work::{Question, Work};

@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use console::style;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use crate::options::{Load, Output};
-use crate::report::{Quantiles, Report, Summary};
+use crate::report::{End, Quantiles, Report, Summary};
 
 /// Width of the first column.
 const NAME: usize = 24;
@@ -47,12 +46,14 @@ pub fn listening(output: Output, address: SocketAddr) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints how it went, and turns that into the exit code of the process.
+/// Prints how the session went whose server listened at `address`, and tells whether it went well:
+/// as the exit code of the process has to.
 ///
 /// # Errors
 ///
 /// When standard output is closed.
-pub fn print(output: Output, summary: &Summary) -> io::Result<ExitCode> {
+pub fn print(output: Output, address: SocketAddr, end: End) -> io::Result<bool> {
+    let summary = &Summary::new(address, end);
     let mut out = io::stdout().lock();
     if output.json {
         serde_json::to_writer(&mut out, summary)?;
@@ -68,7 +69,7 @@ pub fn print(output: Output, summary: &Summary) -> io::Result<ExitCode> {
     if !summary.success {
         eprintln!("{}", style("failed").red().bold().for_stderr());
     }
-    Ok(if summary.success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(summary.success)
 }
 
 fn table(summary: &Summary) -> String {

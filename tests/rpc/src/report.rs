@@ -1,5 +1,7 @@
 //! Figures, of one end and of both.
 
+use std::net::SocketAddr;
+
 use hdrhistogram::Histogram;
 use muxado_proto::{CloseReason, Role, SessionStats};
 use serde::{Deserialize, Serialize};
@@ -61,21 +63,20 @@ pub struct Report {
 
 /// What has crossed the transport, frame headers included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// Bytes from client to server.
-    pub bytes_to_server: u64,
+    pub(crate) bytes_to_server: u64,
     /// Bytes from server to client.
-    pub bytes_to_client: u64,
+    pub(crate) bytes_to_client: u64,
     /// Frames from client to server.
-    pub frames_to_server: u64,
+    pub(crate) frames_to_server: u64,
     /// Frames from server to client.
-    pub frames_to_client: u64,
+    pub(crate) frames_to_client: u64,
 }
 
 impl Traffic {
     /// As counted by the end with this role.
-    #[must_use]
-    pub fn seen_by(role: Role, stats: &SessionStats) -> Self {
+    fn seen_by(role: Role, stats: &SessionStats) -> Self {
         let sent = (stats.bytes_sent, stats.frames_sent);
         let received = (stats.bytes_received, stats.frames_received);
         let (up, down) = if role == Role::Client { (sent, received) } else { (received, sent) };
@@ -88,32 +89,52 @@ impl Traffic {
     }
 }
 
+/// How a session went, as one of its ends knows it.
+#[derive(Debug, Clone)]
+pub struct End {
+    reports: [Report; 2],
+    traffic: Traffic,
+    closed: CloseReason,
+}
+
+impl End {
+    /// The end with this role, its report and its peer's, its counters, and why it is over.
+    #[must_use]
+    pub fn new(
+        role: Role,
+        reports: [Report; 2],
+        stats: &SessionStats,
+        closed: CloseReason,
+    ) -> Self {
+        Self { reports, traffic: Traffic::seen_by(role, stats), closed }
+    }
+}
+
 /// How a session went.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Where the server listened.
-    pub address: String,
+    pub(crate) address: SocketAddr,
     /// What the client asked.
-    pub client: Report,
+    pub(crate) client: Report,
     /// What the server asked.
-    pub server: Report,
+    pub(crate) server: Report,
     /// Streams that carried a request and its answer, both ways, per second.
-    pub streams_per_second: f64,
+    pub(crate) streams_per_second: f64,
     /// From the first request to the last answer.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// What crossed the transport.
-    pub traffic: Traffic,
+    pub(crate) traffic: Traffic,
     /// Why the session ended.
-    pub closed: String,
+    pub(crate) closed: String,
     /// Every request was answered, and the session was closed as intended.
-    pub success: bool,
+    pub(crate) success: bool,
 }
 
 impl Summary {
     /// Puts the figures of both ends together.
-    #[must_use]
-    pub fn new(address: String, ends: [Report; 2], traffic: Traffic, closed: &CloseReason) -> Self {
-        let [one, two] = ends;
+    pub(crate) fn new(address: SocketAddr, end: End) -> Self {
+        let End { reports: [one, two], traffic, closed } = end;
         let (client, server) = if one.role == "client" { (one, two) } else { (two, one) };
         let seconds = client.seconds.max(server.seconds);
         let answers = client.answers + server.answers;

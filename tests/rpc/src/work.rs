@@ -55,7 +55,7 @@ struct Ledger {
 impl Work {
     /// The work of an end that runs on `runtime`.
     #[must_use]
-    pub fn new(load: &Load, runtime: &'static str, progress: ProgressBar) -> Self {
+    pub fn new(load: &Load, runtime: &'static str) -> Self {
         let ledger = Ledger {
             started: None,
             finished: None,
@@ -70,7 +70,14 @@ impl Work {
             errors: 0,
             first_error: None,
         };
-        Self { load: load.clone(), runtime, ledger: Arc::new(Mutex::new(ledger)), progress }
+        let (ledger, progress) = (Arc::new(Mutex::new(ledger)), ProgressBar::hidden());
+        Self { load: load.clone(), runtime, ledger, progress }
+    }
+
+    /// The same with a bar that grows by each answer.
+    #[must_use]
+    pub fn with_progress(self, progress: ProgressBar) -> Self {
+        Self { progress, ..self }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -214,7 +221,7 @@ mod tests {
 
     fn work(requests: u64) -> Work {
         let load = Load { requests, seconds: None, concurrency: 1, payload: 10 };
-        Work::new(&load, "test", ProgressBar::hidden())
+        Work::new(&load, "test")
     }
 
     #[test]

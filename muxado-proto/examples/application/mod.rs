@@ -1,0 +1,278 @@
+//! The application of the examples, on the bare core: asks and answers on every stream of one
+//! session. It knows nothing of sockets, threads or readiness, so both examples drive it alike.
+//!
+//! It is written as the core is: nothing blocks, and whatever can not go on now goes on when the
+//! event comes that says so. After everything that may cause events, call
+//! [`react`](Application::react).
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muxado_proto::{
+    CloseReason, ErrorCode, Event, OpenError, ReadError, Role, Session, StreamId, StreamMut,
+    Timestamp, WriteError,
+};
+use muxado_rpc::{End, MAX_MESSAGE, Question, REPORTS, REQUESTS, Report, Work};
+
+/// From one measured heartbeat to the next.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// Asks and answers on one session.
+pub(crate) struct Application {
+    work: Work,
+    /// One entry for each stream that was opened or accepted and not released.
+    exchanges: HashMap<StreamId, Exchange>,
+    /// How many of them are questions.
+    asking: u32,
+    /// Has to wait for a stream, until [`Event::OpenReady`].
+    waiting: Option<Question>,
+    /// The next heartbeat, while there is anything to measure.
+    next_beat: Option<Timestamp>,
+    reporting: Reporting,
+    peer: Option<Report>,
+    closed: Option<CloseReason>,
+}
+
+/// How far this end's own report has come.
+#[derive(PartialEq)]
+enum Reporting {
+    Asking,
+    UnderWay,
+    Arrived,
+}
+
+/// What happens on one stream: a message goes out and another comes in.
+struct Exchange {
+    purpose: Purpose,
+    /// What is still to be written.
+    outgoing: Bytes,
+    incoming: Vec<u8>,
+}
+
+enum Purpose {
+    /// Sends a request, then receives the answer.
+    Ask(Question),
+    /// Sends the report, then receives nothing.
+    Report,
+    /// Receives a request, then sends the answer.
+    Answer,
+    /// Receives the report of the peer, then sends nothing.
+    ReceiveReport,
+}
+
+/// `Ok(true)` when it is done, `Ok(false)` when an event will tell to go on.
+type Progress = Result<bool, Box<dyn Error>>;
+
+impl Application {
+    pub(crate) fn new(work: Work, now: Timestamp) -> Self {
+        Self {
+            work,
+            exchanges: HashMap::new(),
+            asking: 0,
+            waiting: None,
+            next_beat: Some(now),
+            reporting: Reporting::Asking,
+            peer: None,
+            closed: None,
+        }
+    }
+
+    /// When to call [`react`](Self::react) at the latest: an application has times of its own,
+    /// beside those of its session.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.next_beat
+    }
+
+    /// Does all that can be done now.
+    pub(crate) fn react(&mut self, session: &mut Session, now: Timestamp) {
+        while let Some(event) = session.poll_event() {
+            match event {
+                Event::Acceptable => {
+                    while let Some(id) = session.accept() {
+                        self.accepted(session, id);
+                    }
+                }
+                // The same for both: whatever is possible on that stream now is done.
+                Event::Readable(id) | Event::Writable(id) => self.go_on(session, id),
+                Event::Pong { rtt } => self.work.beat(rtt),
+                Event::Closed(reason) => {
+                    self.next_beat = None;
+                    self.closed = Some(reason);
+                }
+                // After `OpenReady`, `ask` below finds room. The rest is only of interest: a
+                // missed heartbeat ends in `Closed`, and a peer that goes away lets what is under
+                // way finish.
+                _ => {}
+            }
+        }
+        self.ask(session);
+        self.conclude(session, now);
+        if self.next_beat.is_some_and(|due| due <= now) {
+            // It fails only if the session opens no more streams, and then nothing is to be
+            // measured.
+            self.next_beat = session.ping(now).ok().map(|()| now + BEAT);
+        }
+    }
+
+    /// How it went; an error if the session ended before both ends had all their answers.
+    pub(crate) fn end(self, session: &Session) -> Result<End, Box<dyn Error>> {
+        let closed = self.closed.ok_or("the session is not over")?;
+        let peer = self.peer.ok_or_else(|| format!("no report from the peer: {closed}"))?;
+        let role = session.role();
+        Ok(End::new(role, [self.work.report(role), peer], &session.stats(), closed))
+    }
+
+    fn accepted(&mut self, session: &mut Session, id: StreamId) {
+        let Some(stream) = session.stream(id) else { return };
+        let purpose = match stream.stream_type() {
+            Some(REQUESTS) => Purpose::Answer,
+            Some(REPORTS) => Purpose::ReceiveReport,
+            _ => return give_up(stream, ErrorCode::STREAM_REFUSED),
+        };
+        self.begin(session, id, purpose, Bytes::new());
+    }
+
+    fn begin(&mut self, session: &mut Session, id: StreamId, purpose: Purpose, outgoing: Bytes) {
+        self.exchanges.insert(id, Exchange { purpose, outgoing, incoming: Vec::new() });
+        self.go_on(session, id);
+    }
+
+    /// Does what is possible on a stream, and lets go of it when that was all.
+    fn go_on(&mut self, session: &mut Session, id: StreamId) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let Some(mut stream) = session.stream(id) else { return };
+        let result = exchange.go_on(&mut stream);
+        match result {
+            Ok(false) => return,
+            // What was written is still sent, and then the end of the stream.
+            Ok(true) => stream.release(),
+            Err(_) => give_up(stream, ErrorCode::STREAM_CANCELLED),
+        }
+        if let Some(exchange) = self.exchanges.remove(&id) {
+            self.done(exchange, result.map(drop));
+        }
+    }
+
+    fn done(&mut self, exchange: Exchange, result: Result<(), Box<dyn Error>>) {
+        match (exchange.purpose, result) {
+            (Purpose::Ask(question), result) => {
+                self.asking -= 1;
+                self.work.settle(question, result.map(|()| exchange.incoming.as_slice()));
+            }
+            (Purpose::Report, Ok(())) => self.reporting = Reporting::Arrived,
+            (Purpose::ReceiveReport, Ok(())) => match serde_json::from_slice(&exchange.incoming) {
+                Ok(report) => self.peer = Some(report),
+                Err(error) => self.work.fail(error),
+            },
+            (Purpose::Answer, Ok(())) => {}
+            (_, Err(error)) => self.work.fail(error),
+        }
+    }
+
+    /// Opens streams for questions, as many as are to be under way at once and as the session
+    /// allows.
+    fn ask(&mut self, session: &mut Session) {
+        while self.asking < self.work.concurrency() {
+            let Some(mut question) = self.waiting.take().or_else(|| self.work.next()) else {
+                break;
+            };
+            match session.open_typed(REQUESTS) {
+                Ok(id) => {
+                    let request = self.work.open(&mut question);
+                    self.asking += 1;
+                    self.begin(session, id, Purpose::Ask(question), request.into());
+                }
+                Err(OpenError::Blocked) => {
+                    self.waiting = Some(question);
+                    break;
+                }
+                Err(error) => {
+                    self.work.settle(question, Err(error));
+                    self.work.stop();
+                }
+            }
+        }
+    }
+
+    /// Reports when everything has been answered; the client closes the session when both ends
+    /// have reported.
+    fn conclude(&mut self, session: &mut Session, now: Timestamp) {
+        let settled = self.asking == 0 && self.waiting.is_none();
+        if self.reporting == Reporting::Asking && settled {
+            // There is room: this end has no other streams. If the session is over there is
+            // nobody to report to.
+            let Ok(id) = session.open_typed(REPORTS) else { return };
+            self.reporting = Reporting::UnderWay;
+            let report = self.work.report(session.role());
+            let report = serde_json::to_vec(&report).expect("a report is plain data");
+            self.begin(session, id, Purpose::Report, report.into());
+        }
+        let both = self.reporting == Reporting::Arrived && self.peer.is_some();
+        if both && session.role() == Role::Client {
+            // Does nothing the second time.
+            session.close(now, ErrorCode::NO_ERROR, Bytes::new());
+        }
+    }
+}
+
+impl Exchange {
+    fn go_on(&mut self, stream: &mut StreamMut<'_>) -> Progress {
+        match self.purpose {
+            Purpose::Ask(_) | Purpose::Report => {
+                if !self.send(stream)? {
+                    return Ok(false);
+                }
+                // Half-close: the message is complete. It does no harm to say so again.
+                stream.finish();
+                self.receive(stream)
+            }
+            Purpose::Answer => {
+                // An answer that is under way is all that is left to do.
+                if self.outgoing.is_empty() {
+                    if !self.receive(stream)? {
+                        return Ok(false);
+                    }
+                    self.outgoing = muxado_rpc::answer(&self.incoming)?.into();
+                }
+                self.send(stream)
+            }
+            Purpose::ReceiveReport => self.receive(stream),
+        }
+    }
+
+    /// Hands over what the session takes. What it does not take stays here, so a slow peer makes
+    /// nothing grow but the one message it has asked for.
+    fn send(&mut self, stream: &mut StreamMut<'_>) -> Progress {
+        while !self.outgoing.is_empty() {
+            match stream.write_chunk(&mut self.outgoing) {
+                Ok(_) => {}
+                Err(WriteError::Blocked) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes what has arrived, up to the end of the stream.
+    fn receive(&mut self, stream: &mut StreamMut<'_>) -> Progress {
+        loop {
+            match stream.read_chunk(usize::MAX) {
+                Ok(Some(chunk)) if self.incoming.len() + chunk.len() <= MAX_MESSAGE => {
+                    self.incoming.extend_from_slice(&chunk);
+                }
+                Ok(Some(_)) => return Err("message is too long".into()),
+                Ok(None) => return Ok(true),
+                Err(ReadError::Blocked) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Ends a stream at once, in both directions.
+fn give_up(mut stream: StreamMut<'_>, code: ErrorCode) {
+    stream.reset(code);
+    stream.release();
+}

@@ -1,0 +1,51 @@
+//! What a loop has to add to the core, whatever kind of loop it is: time, a seed, and writing.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Buf as _;
+use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+
+/// Slices of one vectored write: a batch of large frames is a header and a payload each.
+const SLICES: usize = 64;
+
+/// The core has no clock: this is the one of the examples.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Timestamp {
+        Timestamp::from_duration(self.0.elapsed())
+    }
+}
+
+/// A new session. The core has no randomness either; the seed only has to be unknown to the peer.
+pub(crate) fn session(role: Role, config: &Arc<Config>, now: Timestamp) -> Session {
+    Session::new(role, Arc::clone(config), now, RandomState::new().hash_one(0))
+}
+
+/// Writes as much of a batch as the socket takes in one call. The rest stays in the batch.
+pub(crate) fn write_some(mut socket: impl Write, out: &mut Transmit) -> io::Result<()> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    for (slot, slice) in slices.iter_mut().zip(out.slices()) {
+        *slot = IoSlice::new(slice);
+        count += 1;
+    }
+    match socket.write_vectored(&slices[..count]) {
+        Ok(0) => Err(ErrorKind::WriteZero.into()),
+        Ok(written) => {
+            out.advance(written);
+            Ok(())
+        }
+        // Nothing has happened: the caller comes again.
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,327 @@
+//! Many sessions in one thread, on the bare core and mio.
+//!
+//! ```sh
+//! cargo run --release -p muxado-proto --example event_loop -- --listen 127.0.0.1:4000
+//! cargo run --release -p muxado-tokio --example rpc -- --connect 127.0.0.1:4000
+//! ```
+//!
+//! A server of the `rpc` examples: it answers the requests of every client, and asks each of them
+//! at the same time. What it shows is the loop around [`Session`]; the streams are the business
+//! of the [`Application`].
+
+mod application;
+mod driving;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{Shutdown, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use application::Application;
+use clap::Parser;
+use driving::Clock;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+use muxado_rpc::{Load, Output, Work};
+
+const LISTENER: Token = Token(0);
+
+/// Bytes of output asked of a session at a time. More than a socket takes at once is of no use.
+const BATCH: usize = 128 << 10;
+
+/// Reads, and batches written, before the other sessions get their turn.
+const TURN: usize = 8;
+
+/// Serve any number of rpc clients in one thread.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Wait for clients at this address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Stop after so many sessions instead of serving for ever
+    #[arg(long, value_name = "N")]
+    sessions: Option<usize>,
+    #[command(flatten)]
+    load: Load,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn main() -> ExitCode {
+    match EventLoop::new(Options::parse()).and_then(EventLoop::run) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("event_loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct EventLoop {
+    options: Options,
+    config: Arc<Config>,
+    clock: Clock,
+    poll: Poll,
+    listener: TcpListener,
+    address: SocketAddr,
+    connections: BTreeMap<Token, Connection>,
+    next_token: usize,
+    /// Connections that have something to do at once.
+    ready: BTreeSet<Token>,
+    /// When connections want to be called at the latest, the first one in front. One entry each,
+    /// that of [`Connection::armed`].
+    deadlines: BTreeSet<(Timestamp, Token)>,
+    /// One for all: a session keeps nothing in it.
+    buffer: Vec<u8>,
+    served: usize,
+    all_well: bool,
+}
+
+impl EventLoop {
+    fn new(options: Options) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(options.listen)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        muxado_rpc::listening(options.output, address)?;
+        Ok(Self {
+            options,
+            // One for all sessions.
+            config: Arc::new(muxado_rpc::config()),
+            clock: Clock::start(),
+            poll,
+            listener,
+            address,
+            connections: BTreeMap::new(),
+            next_token: LISTENER.0 + 1,
+            ready: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            buffer: vec![0; 64 << 10],
+            served: 0,
+            all_well: true,
+        })
+    }
+
+    /// Serves; tells whether all sessions went well.
+    fn run(mut self) -> io::Result<bool> {
+        let mut events = Events::with_capacity(256);
+        while self.options.sessions.is_none_or(|sessions| self.served < sessions) {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            for event in &events {
+                if event.token() == LISTENER {
+                    self.accept()?;
+                } else if let Some(connection) = self.connections.get_mut(&event.token()) {
+                    // mio tells of changes only, so each is remembered until the socket says
+                    // that it is over. Errors come up in the reading or writing they end.
+                    connection.readable |= event.is_readable();
+                    connection.writable |= event.is_writable();
+                    self.ready.insert(event.token());
+                }
+            }
+            let now = self.clock.now();
+            while let Some(&(_, token)) = self.deadlines.first().filter(|(due, _)| *due <= now) {
+                self.ready.insert(token);
+                self.arm(token, None);
+            }
+            for token in std::mem::take(&mut self.ready) {
+                self.turn(token)?;
+            }
+        }
+        Ok(self.all_well)
+    }
+
+    /// How long to wait for sockets.
+    fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.deadlines.first().map(|(due, _)| *due - self.clock.now())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let mut socket = match self.listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // The client went away before it was accepted.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            // Batches leave when they are ready; TCP is not to wait for more.
+            socket.set_nodelay(true)?;
+            let token = Token(self.next_token);
+            self.next_token += 1;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut socket, token, interest)?;
+            let now = self.clock.now();
+            let session = driving::session(Role::Server, &self.config, now);
+            let application = Application::new(Work::new(&self.options.load, "mio"), now);
+            self.connections.insert(token, Connection::new(socket, session, application));
+            self.ready.insert(token);
+        }
+    }
+
+    /// Lets a connection do what it has to, and finds out when it wants to be called again.
+    fn turn(&mut self, token: Token) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        connection.turn(self.clock.now(), &mut self.buffer);
+        if connection.session.is_finished() {
+            self.arm(token, None);
+            return self.finish(token);
+        }
+        if connection.has_more() {
+            self.ready.insert(token);
+        }
+        let due = connection.poll_timeout();
+        self.arm(token, due);
+        Ok(())
+    }
+
+    fn arm(&mut self, token: Token, due: Option<Timestamp>) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let before = std::mem::replace(&mut connection.armed, due);
+        if before == due {
+            return;
+        }
+        if let Some(before) = before {
+            self.deadlines.remove(&(before, token));
+        }
+        if let Some(due) = due {
+            self.deadlines.insert((due, token));
+        }
+    }
+
+    /// A session is over, and dropping its socket closes it.
+    fn finish(&mut self, token: Token) -> io::Result<()> {
+        let Some(connection) = self.connections.remove(&token) else { return Ok(()) };
+        self.served += 1;
+        self.all_well &= match connection.end() {
+            Ok(end) => muxado_rpc::print(self.options.output, self.address, end)?,
+            Err(error) => {
+                eprintln!("event_loop: {error}");
+                false
+            }
+        };
+        Ok(())
+    }
+}
+
+/// One session and its socket.
+struct Connection {
+    socket: TcpStream,
+    session: Session,
+    application: Application,
+    /// Output the socket has not taken yet.
+    out: Transmit,
+    readable: bool,
+    writable: bool,
+    /// The write side of the socket has been ended.
+    shut: bool,
+    /// The deadline the event loop knows.
+    armed: Option<Timestamp>,
+}
+
+impl Connection {
+    fn new(socket: TcpStream, session: Session, application: Application) -> Self {
+        Self {
+            socket,
+            session,
+            application,
+            out: Transmit::new(),
+            readable: false,
+            writable: false,
+            shut: false,
+            armed: None,
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        let both = [self.session.poll_timeout(), self.application.poll_timeout()];
+        both.into_iter().flatten().min()
+    }
+
+    /// Whether the last turn ended although the socket could go on.
+    fn has_more(&self) -> bool {
+        let output = !self.out.is_empty() || self.session.wants_transmit();
+        self.readable || (self.writable && output)
+    }
+
+    /// Does what there is to do, up to the bounds of a turn.
+    fn turn(&mut self, now: Timestamp, buffer: &mut [u8]) {
+        self.session.handle_timeout(now);
+        // First input, then what the application makes of it, then output: so the answers to all
+        // that was read leave together. Reading never waits for writing, or two peers that both
+        // write would wait for each other for ever.
+        let result = self.read(now, buffer).and_then(|()| {
+            self.application.react(&mut self.session, now);
+            self.write(now)
+        });
+        if result.is_err() {
+            self.session.handle_transport_error(now);
+            self.application.react(&mut self.session, now);
+        }
+    }
+
+    fn read(&mut self, now: Timestamp, buffer: &mut [u8]) -> io::Result<()> {
+        for _ in 0..TURN {
+            if !self.readable {
+                break;
+            }
+            match self.socket.read(buffer) {
+                Ok(0) => {
+                    self.readable = false;
+                    self.session.handle_eof(now);
+                }
+                Ok(count) => self.session.handle_slice(now, &buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, now: Timestamp) -> io::Result<()> {
+        for _ in 0..TURN {
+            // A batch is cut when the one before has been written. What is not cut yet can still
+            // be overtaken by what is more urgent.
+            if self.out.is_empty() && self.session.poll_transmit(now, &mut self.out, BATCH) == 0 {
+                break;
+            }
+            // That made room in send buffers, so streams may go on.
+            self.application.react(&mut self.session, now);
+            while self.writable && !self.out.is_empty() {
+                match driving::write_some(&self.socket, &mut self.out) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                    result => result?,
+                }
+            }
+            if !self.writable {
+                break;
+            }
+        }
+        // The session has said its last word, and the socket has taken it. The peer sees the end
+        // and ends its side, too; the session has a deadline for that.
+        if self.session.wants_shutdown() && self.out.is_empty() && !self.shut {
+            self.shut = true;
+            match self.socket.shutdown(Shutdown::Write) {
+                // The peer has been quicker.
+                Err(error) if error.kind() == ErrorKind::NotConnected => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<muxado_rpc::End, Box<dyn Error>> {
+        self.application.end(&self.session)
+    }
+}
