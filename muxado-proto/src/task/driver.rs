@@ -18,13 +18,13 @@ use super::{Clock, Transport};
 use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
 /// Output cut at once.
-const BATCH: usize = 512 << 10;
+const BATCH: usize = 128 << 10;
 
 /// Slices of one vectored write.
 const SLICES: usize = 128;
 
 /// What one poll moves each way before it yields.
-const TURN: usize = 512 << 10;
+const TURN: usize = 256 << 10;
 
 /// What a read or a write counts for at least, however little it moves: a turn is at most so many
 /// calls of the transport.
