@@ -223,11 +223,8 @@ impl Session {
         if !stream.recv_window.receive(length) {
             return self.violation(key, ErrorCode::FLOW_CONTROL);
         }
-        if stream.recv == RecvState::Stopped && !empty {
-            if stream.send == SendState::Finished {
-                return self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
-            }
-            self.consumed(key, usize::try_from(length).unwrap_or(usize::MAX));
+        if stream.recv == RecvState::Stopped && !empty && stream.send == SendState::Finished {
+            return self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
         }
         if !empty {
             self.sink = Sink::Stream { key, id, fin: flags.is_fin() };
@@ -240,9 +237,15 @@ impl Session {
         let Sink::Stream { key, id, fin } = self.sink else { return };
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
+            if self.store.entry(id) == Some(Entry::Closed) {
+                // The reader has gone in the middle of the frame, with the rest of the credit.
+                self.refuse(id, ErrorCode::STREAM_CLOSED);
+            }
             return;
         };
-        if stream.recv == RecvState::Open {
+        if stream.recv == RecvState::Stopped {
+            self.consumed(key, bytes.len());
+        } else if stream.recv == RecvState::Open {
             let whole = owner.filter(|data| {
                 bytes.len() >= CHUNK_MIN && bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
             });

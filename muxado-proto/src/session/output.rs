@@ -109,6 +109,7 @@ impl Session {
                     out.join(&Header::wnd_inc(id, increment));
                     self.frame_sent();
                 }
+                self.free_if_done(key);
             }
         }
     }

@@ -215,11 +215,11 @@ impl Session {
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
         let Some(stream) = self.store.get_mut(key) else { return };
-        let unheard = dropped > 0 && stream.recv.is_open();
-        if unheard && stream.send == SendState::Finished {
+        let open = stream.recv.is_open();
+        if open && dropped > 0 && stream.send == SendState::Finished {
             // What the reader left behind is DATA on a closed stream, as if it came now.
             self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
-        } else if unheard {
+        } else if open && stream.recv_window.owed() > 0 {
             // Its writer may be out of credit: it has to go on to learn that nobody reads.
             self.store.unlink(Queue::Owed, key);
             self.store.push(Queue::Control, key);
@@ -245,6 +245,11 @@ impl Session {
         let over = stream.send.is_over() || matches!(self.phase, Phase::Over(_));
         // What waits in the backlog when the session ends can still be accepted, and read.
         if matches!(stream.owner, Owner::Application | Owner::Backlog) || !over {
+            return;
+        }
+        let ended = matches!(self.phase, Phase::Over(_)) || !stream.recv.is_open();
+        if !ended && self.store.is_linked(Link::Control, key) {
+            // The credit that is owed goes first.
             return;
         }
         let tombstone = match (stream.send, stream.recv) {

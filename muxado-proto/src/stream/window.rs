@@ -70,7 +70,7 @@ impl ReceiveWindow {
         self.credit
     }
 
-    #[cfg(test)]
+    /// Consumed and not yet granted again.
     pub(crate) const fn owed(&self) -> u32 {
         self.owed
     }

@@ -1,0 +1,148 @@
+//! What the simulator and the fuzzers have found, in the smallest form: one test a finding.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use muxado_proto::frame::{Flags, Header};
+use muxado_proto::{
+    Config, DEFAULT_WINDOW, ErrorCode, ReadError, Role, Session, StreamId, Timestamp, Transmit,
+};
+
+const NOW: Timestamp = Timestamp::ZERO;
+
+/// A server, and what it has to say.
+fn server() -> Session {
+    let config = Config::builder().auto_tune(false).build().expect("valid settings");
+    Session::new(Role::Server, Arc::new(config), NOW, 1)
+}
+
+fn client() -> Session {
+    Session::new(Role::Client, Arc::new(Config::default()), NOW, 2)
+}
+
+fn output(session: &mut Session, now: Timestamp) -> Vec<u8> {
+    let mut out = Transmit::new();
+    while session.poll_transmit(now, &mut out, usize::MAX) > 0 {}
+    out.copy_to_bytes(out.remaining()).to_vec()
+}
+
+fn feed(session: &mut Session, bytes: &[u8]) {
+    session.handle_slice(NOW, bytes);
+}
+
+fn carry(from: &mut Session, to: &mut Session) {
+    let bytes = output(from, NOW);
+    feed(to, &bytes);
+}
+
+/// The header of a first frame of `length` bytes on the client's first stream.
+fn syn(length: u32) -> [u8; 8] {
+    Header::data(StreamId::new(3), length, Flags::SYN).encode()
+}
+
+/// The rest of a frame whose reader stopped in the middle was never granted again: a peer that
+/// writes a window in one frame was blocked for ever.
+#[test]
+fn stopping_in_the_middle_of_a_frame_keeps_no_credit_back() {
+    let mut session = server();
+    feed(&mut session, &syn(DEFAULT_WINDOW));
+    feed(&mut session, &[0; 1000]);
+    let id = session.accept().expect("a stream");
+    session.stream(id).expect("held").stop();
+    feed(&mut session, &vec![0; DEFAULT_WINDOW as usize - 1000]);
+    output(&mut session, NOW);
+    let later = session.poll_timeout().unwrap_or(NOW);
+    session.handle_timeout(later);
+    output(&mut session, later);
+    let stats = session.stream(id).expect("held").stats();
+    assert_eq!(stats.receive_credit, stats.receive_window);
+}
+
+/// When the reader of a finished stream went in the middle of a frame, the peer was not told, and
+/// if the frame had taken all its credit it would never ask.
+#[test]
+fn leaving_in_the_middle_of_a_frame_is_said() {
+    let mut session = server();
+    feed(&mut session, &syn(DEFAULT_WINDOW));
+    let id = session.accept().expect("a stream");
+    session.stream(id).expect("held").finish();
+    output(&mut session, NOW);
+    session.stream(id).expect("held").release();
+    output(&mut session, NOW);
+    feed(&mut session, &vec![0; DEFAULT_WINDOW as usize]);
+    assert_eq!(output(&mut session, NOW), Header::rst(id, ErrorCode::STREAM_CLOSED.0));
+}
+
+/// Credit that was due and not yet sent was forgotten with a stream that was released right after
+/// it had been read.
+#[test]
+fn credit_that_is_owed_goes_out_before_the_stream_is_forgotten() {
+    for count in [DEFAULT_WINDOW, 1000] {
+        let mut session = server();
+        feed(&mut session, &syn(count));
+        feed(&mut session, &vec![0; count as usize]);
+        let id = session.accept().expect("a stream");
+        session.stream(id).expect("held").finish();
+        output(&mut session, NOW);
+        let mut stream = session.stream(id).expect("held");
+        let mut buffer = vec![0; count as usize];
+        assert_eq!(stream.read(&mut buffer), Ok(count as usize));
+        stream.release();
+        assert_eq!(output(&mut session, NOW), Header::wnd_inc(id, count));
+        assert_eq!(session.stats().open_streams, 0);
+    }
+}
+
+/// GOAWAY overtakes the SYN of a stream that was written before: a peer without other streams took
+/// the session for over and dropped what came behind.
+#[test]
+fn a_stream_opened_before_go_away_is_delivered() {
+    let (mut client, mut server) = (client(), server());
+    let id = client.open().expect("the first stream");
+    let mut stream = client.stream(id).expect("held");
+    assert_eq!(stream.write(b"last words"), Ok(10));
+    stream.finish();
+    client.go_away(NOW, ErrorCode::NO_ERROR, "");
+    carry(&mut client, &mut server);
+    assert_eq!(server.accept(), Some(id));
+    let mut stream = server.stream(id).expect("held");
+    let mut buffer = [0; 20];
+    assert_eq!(stream.read(&mut buffer), Ok(10));
+    assert_eq!(stream.read(&mut buffer), Ok(0));
+    stream.release();
+    carry(&mut server, &mut client);
+    client.stream(id).expect("held").release();
+    carry(&mut client, &mut server);
+    assert!(client.wants_shutdown());
+    server.handle_eof(NOW);
+    assert!(server.close_reason().is_some_and(|reason| reason.is_clean()));
+}
+
+/// What had arrived and was not accepted when the session ended was dropped.
+#[test]
+fn the_backlog_outlives_the_session() {
+    let mut session = server();
+    feed(&mut session, &syn(2));
+    feed(&mut session, b"hi");
+    session.handle_eof(NOW);
+    let id = session.accept().expect("a stream");
+    let mut stream = session.stream(id).expect("held");
+    assert_eq!(stream.read_chunk(10), Ok(Some("hi".into())));
+    assert!(matches!(stream.read_chunk(10), Err(ReadError::SessionClosed(_))));
+    stream.release();
+    assert_eq!(session.stats().open_streams, 0);
+}
+
+/// Reading what was left when the session was over started the timer of grants.
+#[test]
+fn nothing_is_granted_after_the_end() {
+    let mut session = server();
+    feed(&mut session, &syn(2));
+    feed(&mut session, b"hi");
+    let id = session.accept().expect("a stream");
+    session.handle_transport_error(NOW);
+    assert_eq!(session.stream(id).expect("held").read_chunk(10), Ok(Some("hi".into())));
+    assert!(!session.wants_transmit());
+    assert_eq!(output(&mut session, NOW), b"");
+    assert_eq!(session.poll_timeout(), None);
+}
