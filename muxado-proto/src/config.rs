@@ -249,6 +249,7 @@ impl ConfigBuilder {
         let u31 = 1..=MAX_U31;
         check(u31.contains(&c.receive_window), "receive_window", "1 to 2^31-1")?;
         check(u31.contains(&c.send_window), "send_window", "1 to 2^31-1")?;
+        check(!c.typed || c.send_window >= 4, "send_window", "at least 4 in a typed session")?;
         check(c.max_receive_window <= MAX_U31, "max_receive_window", "at most 2^31-1")?;
         check(
             (1024..=MAX_PAYLOAD).contains(&c.max_frame_size),
