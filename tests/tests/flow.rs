@@ -1,0 +1,145 @@
+//! Receive windows that grow.
+
+use std::time::Duration;
+
+use muxado_proto::{Config, ConfigBuilder};
+use muxado_tests::peer::{self, Peer};
+
+const WINDOW: u32 = 262_144;
+
+fn with_stream(config: ConfigBuilder) -> Peer {
+    let mut peer = Peer::of_server(config.build().expect("valid"));
+    peer.send(peer::syn(3, b""));
+    assert_eq!(peer.accept(), 3);
+    peer
+}
+
+fn window(peer: &mut Peer) -> u32 {
+    peer.stream(3).stats().receive_window
+}
+
+/// The peer sends all it may, knows of no grant meanwhile, and the reader keeps up.
+fn run_out_of_credit(peer: &mut Peer, id: u32) {
+    let credit = peer.stream(id).stats().receive_credit;
+    let frame = peer::data(id, &vec![0; 8192]);
+    for _ in 0..credit / 8192 {
+        peer.send(&frame);
+        assert_eq!(peer.read(id).0.len(), 8192);
+    }
+    peer.receive();
+}
+
+#[test]
+fn a_window_grows_when_the_peer_ran_out_of_credit_and_the_reader_had_drained() {
+    let mut peer = with_stream(Config::builder());
+    run_out_of_credit(&mut peer, 3);
+    let grown = window(&mut peer);
+    assert_eq!(grown, 2 * WINDOW);
+    // The peer is told: it may now send that much.
+    assert_eq!(peer.stream(3).stats().receive_credit, grown);
+    assert_eq!(peer.session.stats().window_growth, u64::from(WINDOW));
+}
+
+#[test]
+fn a_window_does_not_grow_for_a_reader_that_is_behind() {
+    let mut peer = with_stream(Config::builder());
+    for _ in 0..100 {
+        let credit = peer.stream(3).stats().receive_credit;
+        peer.send(peer::data(3, &vec![0; credit as usize]));
+        // It reads most of it, never all.
+        let held = peer.stream(3).stats().receive_buffered as usize;
+        let mut buf = vec![0; held - 1];
+        assert_eq!(peer.stream(3).read(&mut buf), Ok(held - 1));
+        peer.receive();
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_window_does_not_grow_while_the_peer_has_credit() {
+    let mut peer = with_stream(Config::builder());
+    for _ in 0..1000 {
+        peer.send(peer::data(3, &[0; 10_007]));
+        assert_eq!(peer.read(3).0.len(), 10_007);
+        peer.pass(Duration::from_millis(5));
+        peer.receive();
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_window_grows_up_to_its_limit() {
+    let mut peer = with_stream(Config::builder().max_receive_window(1_000_000));
+    for _ in 0..10 {
+        run_out_of_credit(&mut peer, 3);
+        assert!(window(&mut peer) <= 1_000_000);
+    }
+    assert_eq!(window(&mut peer), 1_000_000);
+}
+
+#[test]
+fn windows_grow_within_the_budget_of_the_session_and_give_it_back() {
+    let mut peer = with_stream(Config::builder().window_budget(WINDOW + 1000));
+    for id in [5, 7] {
+        peer.send(peer::syn(id, b""));
+        peer.accept();
+    }
+    for id in [3, 5, 7] {
+        run_out_of_credit(&mut peer, id);
+    }
+    let sizes = [3, 5, 7].map(|id| peer.stream(id).stats().receive_window);
+    assert_eq!(sizes, [2 * WINDOW, WINDOW + 1000, WINDOW]);
+    peer.stream(3).release();
+    peer.receive();
+    assert_eq!(peer.session.stats().window_growth, 1000);
+    run_out_of_credit(&mut peer, 7);
+    assert_eq!(peer.stream(7).stats().receive_window, 2 * WINDOW);
+    for id in [5, 7] {
+        peer.stream(id).reset(6.into());
+        peer.stream(id).release();
+    }
+    peer.receive();
+    assert_eq!(peer.session.stats().window_growth, 0);
+}
+
+#[test]
+fn growth_can_be_switched_off() {
+    let mut peer = with_stream(Config::builder().auto_tune(false));
+    for _ in 0..20 {
+        run_out_of_credit(&mut peer, 3);
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_grown_window_is_granted_to_the_byte() {
+    let mut peer = with_stream(Config::builder());
+    run_out_of_credit(&mut peer, 3);
+    let credit = peer.stream(3).stats().receive_credit;
+    peer.send(peer::data(3, &vec![0; credit as usize]));
+    peer.expect_silence();
+    peer.send(peer::data(3, b"1"));
+    assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=3"));
+}
+
+#[test]
+fn credit_is_conserved_to_the_byte() {
+    let mut peer = with_stream(Config::builder().auto_tune(false));
+    let (mut credit, mut sent, mut read) = (u64::from(WINDOW), 0u64, 0u64);
+    for n in 1u64..3000 {
+        let count = (n * 7919 % 9000).min(credit);
+        peer.send(peer::data(3, &vec![0; usize::try_from(count).expect("small")]));
+        (sent, credit) = (sent + count, credit - count);
+        let mut buf = vec![0; usize::try_from(n * 104_729 % 9000).expect("small")];
+        read += peer.stream(3).read(&mut buf).unwrap_or(0) as u64;
+        peer.pass(Duration::from_millis(n % 4));
+        credit += peer.receive().iter().map(|frame| u64::from(frame.word(0))).sum::<u64>();
+        assert_eq!(credit, u64::from(peer.stream(3).stats().receive_credit));
+        assert!(credit + (sent - read) <= u64::from(WINDOW));
+    }
+    read += peer.read(3).0.len() as u64;
+    credit += peer.receive().iter().map(|frame| u64::from(frame.word(0))).sum::<u64>();
+    peer.pass(Duration::from_millis(5));
+    credit += peer.receive().iter().map(|frame| u64::from(frame.word(0))).sum::<u64>();
+    assert_eq!((credit, read), (u64::from(WINDOW), sent));
+}

@@ -1,0 +1,179 @@
+//! Heartbeats, in virtual time.
+
+use std::time::Duration;
+
+use muxado_proto::{CloseReason, Config, Event, Heartbeat, PingError, StreamType};
+use muxado_tests::peer::{self, Peer};
+use muxado_tests::vectors::Frame;
+
+const TYPE: [u8; 4] = [0xff; 4];
+
+fn typed() -> Peer {
+    Peer::of_client(Config::builder().typed(true).build().expect("valid"))
+}
+
+fn beating(heartbeat: Heartbeat) -> Peer {
+    let config = Config::builder().typed(true).heartbeat(Some(heartbeat));
+    Peer::of_client(config.build().expect("valid"))
+}
+
+/// The stream and the value of the beat the session sends now, if it does.
+fn beat(peer: &mut Peer) -> Option<(u32, Vec<u8>)> {
+    peer.pass(Duration::ZERO);
+    let frames = peer.receive();
+    let data: Vec<&Frame> = frames.iter().filter(|frame| frame.kind() == Frame::DATA).collect();
+    let payload: Vec<u8> = data.iter().flat_map(|frame| frame.payload.clone()).collect();
+    let id = data.first()?.id();
+    let value = payload.strip_prefix(&TYPE).unwrap_or(&payload);
+    assert_eq!(value.len(), 4, "one beat at a time");
+    Some((id, value.to_vec()))
+}
+
+fn misses(peer: &mut Peer) -> usize {
+    peer.events().iter().filter(|event| **event == Event::HeartbeatMissed).count()
+}
+
+#[test]
+fn beats_follow_one_another_on_one_stream() {
+    let mut peer = beating(Heartbeat::default());
+    let mut values = Vec::new();
+    for _ in 0..50 {
+        let (id, value) = beat(&mut peer).expect("a beat");
+        assert_eq!(id, 3);
+        peer.pass(Duration::from_millis(40));
+        peer.send(peer::data(id, &value));
+        assert_eq!(peer.events(), [Event::Pong { rtt: Duration::from_millis(40) }]);
+        assert_eq!(peer.session.rtt(), Some(Duration::from_millis(40)));
+        values.push(value);
+        peer.pass(Duration::from_millis(9960));
+    }
+    values.dedup();
+    assert_eq!(values.len(), 50, "values differ");
+    assert_eq!(peer.session.stats().open_streams, 0, "heartbeats do not count as streams");
+}
+
+#[test]
+fn a_missed_beat_closes_the_session_or_only_tells() {
+    let mut peer = beating(Heartbeat::default());
+    beat(&mut peer).expect("a beat");
+    peer.pass(Duration::from_secs(15));
+    assert_eq!(misses(&mut peer), 1);
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::HeartbeatTimeout));
+
+    let mut peer = beating(Heartbeat { close_on_timeout: false, ..Heartbeat::default() });
+    beat(&mut peer).expect("a beat");
+    let mut last = None;
+    for _ in 0..6 {
+        peer.pass(Duration::from_secs(10));
+        last = beat(&mut peer).or(last);
+    }
+    assert!(misses(&mut peer) >= 1);
+    assert_eq!(peer.session.close_reason(), None);
+    // Whoever comes back is heard.
+    let (id, value) = last.expect("it beats on");
+    peer.send(peer::data(id, &value));
+    assert!(peer.events().iter().any(|event| matches!(event, Event::Pong { .. })));
+}
+
+#[test]
+fn only_the_value_sent_is_an_echo() {
+    let mut peer = beating(Heartbeat::default());
+    let (id, value) = beat(&mut peer).expect("a beat");
+    let wrong: Vec<u8> = value.iter().map(|byte| !byte).collect();
+    peer.send(peer::data(id, &wrong));
+    assert_eq!(peer.session.rtt(), None);
+    peer.pass(Duration::from_secs(15));
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::HeartbeatTimeout));
+}
+
+#[test]
+fn an_echo_in_pieces_counts_when_it_is_whole() {
+    let mut peer = beating(Heartbeat::default());
+    let (id, value) = beat(&mut peer).expect("a beat");
+    for byte in value {
+        assert_eq!(peer.session.rtt(), None);
+        peer.send(peer::data(id, &[byte]));
+    }
+    assert!(peer.session.rtt().is_some());
+}
+
+#[test]
+fn beats_are_skipped_while_data_flows() {
+    let mut peer = beating(Heartbeat::default());
+    let (id, value) = beat(&mut peer).expect("a beat");
+    peer.send(peer::data(id, &value));
+    peer.send(peer::syn(2, &[0, 0, 0, 1]));
+    let stream = peer.accept();
+    for _ in 0..20 {
+        peer.pass(Duration::from_secs(5));
+        peer.send(peer::data(stream, b"alive"));
+        assert_eq!(peer.read(stream).0, b"alive");
+        assert_eq!(beat(&mut peer), None);
+    }
+    // Silence brings them back.
+    peer.pass(Duration::from_secs(20));
+    assert!(beat(&mut peer).is_some());
+}
+
+#[test]
+fn a_ping_on_demand() {
+    let mut peer = typed();
+    peer.session.ping(peer.now()).expect("typed");
+    let (id, value) = beat(&mut peer).expect("a beat");
+    // One at a time: that under way serves.
+    peer.session.ping(peer.now()).expect("typed");
+    peer.expect_silence();
+    peer.pass(Duration::from_millis(3));
+    peer.send(peer::data(id, &value));
+    assert_eq!(peer.events(), [Event::Pong { rtt: Duration::from_millis(3) }]);
+    // Not answered, it is missed, and that is all without a heartbeat.
+    peer.session.ping(peer.now()).expect("typed");
+    assert_eq!(beat(&mut peer).expect("a beat").0, id);
+    peer.pass(Duration::from_secs(15));
+    assert_eq!(misses(&mut peer), 1);
+    assert_eq!(peer.session.close_reason(), None);
+    let mut untyped = Peer::of_client(Config::default());
+    assert_eq!(untyped.session.ping(untyped.now()), Err(PingError::NotTyped));
+}
+
+#[test]
+fn a_peer_that_ends_the_heartbeat_stream_gets_a_new_one() {
+    for end in [peer::fin(3), peer::rst(3, 6)] {
+        let mut peer = beating(Heartbeat::default());
+        assert_eq!(beat(&mut peer).expect("a beat").0, 3);
+        peer.send(end);
+        assert_eq!(misses(&mut peer), 1);
+        peer.receive();
+        peer.pass(Duration::from_secs(10));
+        assert_eq!(peer.session.close_reason(), None);
+        assert_eq!(beat(&mut peer).expect("a beat").0, 5);
+    }
+}
+
+#[test]
+fn the_responder_ends_when_the_requester_does() {
+    let mut peer = Peer::of_server(Config::builder().typed(true).build().expect("valid"));
+    peer.send([peer::syn(3, &TYPE), peer::data_fin(3, b"last")].concat());
+    let frames = peer.receive();
+    assert_eq!(frames[0].payload, b"last");
+    assert!(frames.last().is_some_and(Frame::is_fin));
+    assert_eq!(peer.session.accept(), None);
+}
+
+#[test]
+fn an_application_can_not_use_the_type_of_heartbeats() {
+    let mut peer = typed();
+    assert!(peer.session.open_typed(StreamType::HEARTBEAT).is_err());
+}
+
+#[test]
+fn a_session_that_goes_away_needs_no_heartbeat() {
+    let mut peer = beating(Heartbeat::default());
+    beat(&mut peer).expect("a beat");
+    peer.session.open_typed(StreamType(1)).expect("open");
+    peer.receive();
+    peer.session.go_away(peer.now(), 0.into(), "");
+    peer.pass(Duration::from_secs(10));
+    let local = CloseReason::Local { code: 0.into() };
+    assert_eq!(peer.session.close_reason(), Some(&local));
+}
