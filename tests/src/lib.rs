@@ -4,9 +4,11 @@ pub mod codec;
 pub mod conformance;
 pub mod echo;
 pub mod interop;
+pub mod model;
 pub mod peer;
 #[cfg(doctest)]
 mod readme;
 pub mod replay;
 pub mod runtime;
+pub mod sim;
 pub mod vectors;

@@ -1,0 +1,236 @@
+//! One of our sessions with its application, its clock and its end of the transport.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+
+use super::app::App;
+use super::link::{Arrival, Link};
+use super::plan::Plan;
+use super::source::{Source, digest};
+use super::tap::Tap;
+use crate::model::{Model, Verdict};
+
+/// Bytes asked of a session at once.
+const BATCH: u64 = 64 * 1024;
+
+/// A session and what is around it.
+#[derive(Debug)]
+pub struct Node {
+    side: usize,
+    /// The session.
+    pub session: Session,
+    /// Its application.
+    pub app: App,
+    tap: Tap,
+    batch: Transmit,
+    /// Output that is on its way into the transport.
+    out: Bytes,
+    shut: bool,
+    /// A digest of all that the session has said.
+    said: u64,
+    /// It has dropped the transport.
+    pub done: bool,
+    /// Where this side's clock stands when the world's is at zero.
+    epoch: Duration,
+}
+
+impl Node {
+    /// A fresh session.
+    pub fn new(side: usize, plan: &Plan, source: &mut Source<'_>) -> Self {
+        let role = if side == 0 { Role::Client } else { Role::Server };
+        let config: &Arc<Config> = &plan.configs[side];
+        let epoch = source.duration(Duration::from_secs(1000));
+        let start = Timestamp::from_duration(epoch);
+        let seed = source.below(u64::MAX);
+        Self {
+            side,
+            session: Session::new(role, config.clone(), start, seed),
+            app: App::new(side, plan.work, config.typed()),
+            tap: Tap::new(side, config),
+            batch: Transmit::new(),
+            out: Bytes::new(),
+            shut: false,
+            said: 0xCBF2_9CE4_8422_2325,
+            done: false,
+            epoch,
+        }
+    }
+
+    /// A digest of all that the session has said.
+    pub const fn said(&self) -> u64 {
+        self.said
+    }
+
+    /// The time on this side's clock.
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        now + self.epoch
+    }
+
+    /// When the session wants to be called, in the time of the world.
+    pub fn next(&self) -> Option<Timestamp> {
+        let at = self.session.poll_timeout().filter(|_| !self.done)?;
+        Some(Timestamp::from_duration(at - Timestamp::from_duration(self.epoch)))
+    }
+
+    /// Whether output waits for the transport.
+    pub fn is_waiting(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Hands in what time it is, if the session asked for it.
+    pub fn tick(&mut self, now: Timestamp) -> bool {
+        let due = self.next().is_some_and(|at| at <= now);
+        if due {
+            let clock = self.clock(now);
+            self.session.handle_timeout(clock);
+        }
+        due
+    }
+
+    /// Hands in what has arrived.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        link: &mut Link,
+        source: &mut Source<'_>,
+        model: &mut Model,
+    ) -> bool {
+        if self.done {
+            return false;
+        }
+        let mut any = false;
+        // As a driver does, a few pieces before the others get their turn.
+        for _ in 0..1 + source.below(8) {
+            let Some(arrival) = link.read(now, source) else { break };
+            any = true;
+            let clock = self.skewed(now, source);
+            match arrival {
+                Arrival::Bytes(bytes) => {
+                    self.tap.hears(&bytes, model);
+                    if source.one_in(2) {
+                        self.session.handle_input(clock, bytes);
+                    } else {
+                        self.session.handle_slice(clock, &bytes);
+                    }
+                }
+                Arrival::Eof => self.session.handle_eof(clock),
+                Arrival::Error => self.session.handle_transport_error(clock),
+            }
+        }
+        any
+    }
+
+    /// A clock that now and then goes back a little: the session must not mind.
+    fn skewed(&self, now: Timestamp, source: &mut Source<'_>) -> Timestamp {
+        let clock = self.clock(now);
+        if source.one_in(50) {
+            Timestamp::from_duration(clock - Timestamp::from_millis(source.below(30)))
+        } else {
+            clock
+        }
+    }
+
+    /// Writes what the session has to say as far as the transport takes it.
+    pub fn transmit(
+        &mut self,
+        now: Timestamp,
+        link: &mut Link,
+        source: &mut Source<'_>,
+        model: &mut Model,
+    ) -> Result<bool, String> {
+        let mut any = false;
+        while !self.done {
+            if self.out.is_empty() {
+                let max = source.pick(&[BATCH, 1, 1000]);
+                let clock = self.skewed(now, source);
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
+                let grown = self.session.poll_transmit(clock, &mut self.batch, max);
+                if grown != self.batch.remaining() {
+                    return Err(format!("a batch of {grown} has {}", self.batch.remaining()));
+                }
+                if grown == 0 {
+                    if self.session.wants_transmit() {
+                        return Err(format!("side {} wants to send nothing", self.side));
+                    }
+                    break;
+                }
+                self.out = self.batch.copy_to_bytes(grown);
+                self.said = self.out.iter().fold(self.said, |hash, b| digest(hash, u64::from(*b)));
+                self.tap.says(&self.out, model)?;
+            }
+            match link.write(now, source, &mut self.out) {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(_) => any = true,
+                Err(()) if self.session.close_reason().is_some() && self.shut => break,
+                Err(()) => {
+                    self.out = Bytes::new();
+                    let clock = self.clock(now);
+                    self.session.handle_transport_error(clock);
+                    any = true;
+                    break;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Ends its side of the transport when the session says so; whether it did.
+    pub fn hang_up(&mut self, own: &mut Link, other: &mut Link) -> bool {
+        if self.done {
+            return false;
+        }
+        let mut any = false;
+        if self.session.wants_shutdown() && self.out.is_empty() && !self.shut {
+            self.shut = true;
+            own.shut();
+            any = true;
+        }
+        if self.session.is_finished() {
+            // Whatever was not written by now is not going to be.
+            own.shut();
+            other.abandon();
+            self.done = true;
+            any = true;
+        }
+        any
+    }
+
+    /// One random act of the application.
+    pub fn act(&mut self, now: Timestamp, source: &mut Source<'_>, model: &mut Model) -> Verdict {
+        let clock = self.clock(now);
+        self.app.act(&mut self.session, model, source, clock)
+    }
+
+    /// Ends the session in the way of the plan.
+    pub fn end(&mut self, now: Timestamp, end: &super::plan::End, model: &mut Model) {
+        let clock = self.clock(now);
+        self.app.end(&mut self.session, model, end, clock);
+    }
+
+    /// When everything is over, nothing may be left of it.
+    pub fn check_empty(&mut self, model: &Model) -> Verdict {
+        let stats = self.session.stats();
+        let held = [
+            u64::from(stats.open_streams),
+            u64::from(stats.backlog),
+            stats.send_buffered,
+            stats.receive_buffered,
+            // Heartbeats run on.
+            if self.session.config().typed() { 0 } else { stats.window_growth },
+        ];
+        if held != [0; 5] {
+            return Err(format!("side {} still holds {held:?}", self.side));
+        }
+        if self.done && self.app.closed.is_none() {
+            return Err(format!("side {} was not told of the end", self.side));
+        }
+        let reason = &model.sides[self.side].over;
+        if self.session.close_reason() != reason.as_ref() {
+            return Err(format!("side {} has changed its reason", self.side));
+        }
+        Ok(())
+    }
+}

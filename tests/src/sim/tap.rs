@@ -1,0 +1,262 @@
+//! A listener on the wire: what a session of ours sends must keep the rules of PROTOCOL.md,
+//! whatever its peer and its application do.
+
+use std::collections::BTreeMap;
+
+use muxado_proto::decode::{Decoder, Item};
+use muxado_proto::frame::{FrameType, MAX_U31};
+use muxado_proto::{Config, ErrorCode};
+
+use crate::model::{Model, Verdict};
+
+/// One stream as one side has spoken of it and heard of it.
+#[derive(Debug, Default)]
+struct Line {
+    /// Payload bytes sent.
+    sent: u64,
+    /// Credit heard.
+    granted: u64,
+    /// Credit given.
+    grants: u64,
+    /// Payload bytes heard.
+    heard: u64,
+    spoken: bool,
+    fin: bool,
+    rst: bool,
+    heard_fin: bool,
+    heard_data: bool,
+    heard_rst: Option<ErrorCode>,
+    heartbeat: bool,
+}
+
+/// The listener at one side.
+#[derive(Debug)]
+pub struct Tap {
+    side: usize,
+    send_window: u64,
+    receive_window: u64,
+    max_frame: u32,
+    typed: bool,
+    said: Decoder,
+    heard: Decoder,
+    lines: BTreeMap<u32, Line>,
+    /// The stream whose payload is being said, or heard, and whether FIN follows it.
+    saying: (u32, bool),
+    hearing: (u32, bool),
+    /// The first payload bytes of the frame being said.
+    prefix: Vec<u8>,
+    go_aways: u32,
+    /// A GOAWAY was said and its pad was not.
+    owes_pad: bool,
+    /// Credit went out that only makes sense right before an RST of this stream.
+    owes_rst: Option<u32>,
+}
+
+impl Tap {
+    /// A listener at a side with these settings.
+    pub fn new(side: usize, config: &Config) -> Self {
+        Self {
+            side,
+            send_window: config.send_window().into(),
+            receive_window: config.receive_window().into(),
+            max_frame: config.max_frame_size(),
+            typed: config.typed(),
+            said: Decoder::new(1 << 16),
+            heard: Decoder::new(1 << 16),
+            lines: BTreeMap::new(),
+            saying: (0, false),
+            hearing: (0, false),
+            prefix: Vec::new(),
+            go_aways: 0,
+            owes_pad: false,
+            owes_rst: None,
+        }
+    }
+
+    /// The session has given out these bytes.
+    pub fn says(&mut self, mut bytes: &[u8], model: &mut Model) -> Verdict {
+        let mut decoder = std::mem::replace(&mut self.said, Decoder::new(0));
+        while let Some(item) = decoder.decode(&mut bytes) {
+            self.said(item, model).map_err(|what| format!("side {} sent: {what}", self.side))?;
+        }
+        self.said = decoder;
+        Ok(())
+    }
+
+    /// The session is about to take these bytes.
+    pub fn hears(&mut self, mut bytes: &[u8], model: &mut Model) {
+        let mut decoder = std::mem::replace(&mut self.heard, Decoder::new(0));
+        while let Some(item) = decoder.decode(&mut bytes) {
+            self.heard(&item, model);
+        }
+        self.heard = decoder;
+    }
+
+    fn said(&mut self, item: Item<'_>, model: &mut Model) -> Verdict {
+        let pad = matches!(item, Item::Unknown { header }
+            if header.kind == FrameType::Unknown(15) && header.length == 0);
+        if self.owes_pad != pad {
+            return Err(format!("{item:?} where a pad was due, or a pad where none was"));
+        }
+        self.owes_pad = false;
+        if let Some(id) = self.owes_rst.take() {
+            if !matches!(item, Item::Rst { id: reset, .. } if reset.get() == id) {
+                return Err(format!("credit on {id}, which is over"));
+            }
+        }
+        match item {
+            Item::Data { id, flags, length } => {
+                let id = id.get();
+                self.saying = (id, flags.is_fin());
+                self.prefix.clear();
+                self.data(id, flags.is_syn(), flags.is_fin(), length)?;
+                if flags.is_fin() && length == 0 {
+                    return self.fin(id, model);
+                }
+            }
+            Item::Payload { bytes, end } => {
+                let (id, fin) = self.saying;
+                if let Some(line) = self.lines.get_mut(&id) {
+                    let first = line.sent;
+                    line.sent += bytes.len() as u64;
+                    if self.typed && first < 4 {
+                        self.prefix.extend(bytes.iter().take(4));
+                        line.heartbeat = self.prefix.starts_with(&[0xFF; 4]);
+                    }
+                }
+                if end && fin {
+                    return self.fin(id, model);
+                }
+            }
+            Item::Rst { id, code } => {
+                let id = id.get();
+                let line = self.lines.entry(id).or_default();
+                let freed = line.heard_rst == Some(ErrorCode::ACCEPT_QUEUE_FULL);
+                if code == ErrorCode::NO_ERROR {
+                    return Err(format!("RST on {id} with code 0"));
+                }
+                // An answer to DATA that came before the RST may still be on its way.
+                let crossing = line.heard_data;
+                if line.heard_rst.is_some() && !freed && !crossing {
+                    return Err(format!(
+                        "RST on {id} ({code:?}) in answer to one ({:?})",
+                        line.heard_rst
+                    ));
+                }
+                if line.rst && !freed {
+                    return Err(format!("RST on {id} twice"));
+                }
+                line.rst = true;
+                if !line.heartbeat {
+                    return model.rst_sent(id, self.side, code);
+                }
+            }
+            Item::WndInc { id, increment } => return self.grant(id.get(), increment),
+            Item::GoAway { .. } => {
+                // One to go away, one for an end that comes otherwise than it announced.
+                self.go_aways += 1;
+                self.owes_pad = true;
+                if self.go_aways > 2 {
+                    return Err("GOAWAY again and again".into());
+                }
+            }
+            Item::Unknown { .. } => {}
+            other => return Err(format!("{other:?}")),
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, id: u32, syn: bool, fin: bool, length: u32) -> Verdict {
+        let line = self.lines.entry(id).or_default();
+        // Client is side 0 and opens odd ids.
+        let own = (id % 2 == 1) == (self.side == 0);
+        let fault = if id == 0 {
+            "stream 0"
+        } else if syn && fin {
+            "SYN and FIN in one frame"
+        } else if syn != (own && !line.spoken) {
+            "SYN missing, repeated or on a stream of the peer"
+        } else if line.fin {
+            "DATA behind FIN"
+        } else if line.rst || line.heard_rst.is_some() {
+            "DATA behind RST"
+        } else if length > self.max_frame {
+            "too large a frame"
+        } else if length == 0 && !syn && !fin {
+            "an empty frame"
+        } else if line.sent + u64::from(length) > self.send_window + line.granted {
+            "more than the credit"
+        } else {
+            line.spoken = true;
+            return Ok(());
+        };
+        Err(format!("DATA on {id}: {fault}"))
+    }
+
+    fn fin(&mut self, id: u32, model: &mut Model) -> Verdict {
+        let line = self.lines.entry(id).or_default();
+        line.fin = true;
+        if line.heartbeat || !model.streams.contains_key(&id) {
+            return Ok(());
+        }
+        let written = model.streams[&id].halves[self.side].written;
+        let own = (id % 2 == 1) == (self.side == 0);
+        let kind = if self.typed && own { 4 } else { 0 };
+        if line.sent != written + kind {
+            return Err(format!("FIN on {id} after {} of {written} bytes", line.sent));
+        }
+        model.fin_sent(id, self.side)
+    }
+
+    fn grant(&mut self, id: u32, increment: u32) -> Verdict {
+        let line = self.lines.entry(id).or_default();
+        line.grants += u64::from(increment);
+        let credit = (self.receive_window + line.grants).saturating_sub(line.heard);
+        let fault = if increment == 0 {
+            "nothing"
+        } else if line.heard_fin && increment == 1 {
+            // The session has forgotten the FIN of a stream that it resets.
+            self.owes_rst = Some(id);
+            return Ok(());
+        } else if line.heard_fin {
+            "credit behind the peer's FIN"
+        } else if line.rst || line.heard_rst.is_some() {
+            "credit behind an RST"
+        } else if credit > u64::from(MAX_U31) {
+            "more credit than fits"
+        } else {
+            return Ok(());
+        };
+        Err(format!("WNDINC on {id}: {fault}"))
+    }
+
+    fn heard(&mut self, item: &Item<'_>, model: &mut Model) {
+        match item {
+            Item::Data { id, flags, length } => {
+                let id = id.get();
+                if flags.is_syn() {
+                    model.announced(id, self.side);
+                }
+                self.hearing = (id, flags.is_fin());
+                self.lines.entry(id).or_default().heard_data = true;
+                if *length == 0 && flags.is_fin() {
+                    self.lines.entry(id).or_default().heard_fin = true;
+                }
+            }
+            Item::Payload { bytes, end } => {
+                let (id, fin) = self.hearing;
+                let line = self.lines.entry(id).or_default();
+                line.heard += bytes.len() as u64;
+                line.heard_fin |= *end && fin;
+            }
+            Item::Rst { id, code } => {
+                let line = self.lines.entry(id.get()).or_default();
+                line.heard_rst.get_or_insert(*code);
+            }
+            Item::WndInc { id, increment } => {
+                self.lines.entry(id.get()).or_default().granted += u64::from(*increment);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Two ends, the transport between them, and virtual time.
+
+use std::time::Duration;
+
+use muxado_proto::{CloseReason, StreamId, Timestamp};
+
+use super::link::Link;
+use super::node::Node;
+use super::plan::{Ending, Plan};
+use super::quirk::Foreign;
+use super::source::{Source, digest};
+use crate::model::{Model, Verdict};
+
+/// Nothing is going to happen if nothing happens for so long: heartbeats and time limits are
+/// further away, grants that are owed and the transport are nearer.
+const QUIET: Duration = Duration::from_millis(2000);
+
+/// Steps after which a run is taken to go round in circles.
+const STEPS: u64 = 4_000_000;
+
+/// One end.
+#[derive(Debug)]
+pub enum Party {
+    /// A session of ours.
+    Ours(Box<Node>),
+    /// Another implementation.
+    Theirs(Box<Foreign>),
+}
+
+/// Everything in a run.
+#[derive(Debug)]
+pub struct World<'a> {
+    source: Source<'a>,
+    plan: Plan,
+    now: Timestamp,
+    parties: [Party; 2],
+    /// By writer.
+    links: [Link; 2],
+    /// The oracle.
+    pub model: Model,
+    acts: [u64; 2],
+    next_act: [Timestamp; 2],
+    winding_down: [bool; 2],
+    ended: Vec<bool>,
+    /// An application has aborted.
+    aborted: bool,
+    steps: u64,
+}
+
+impl<'a> World<'a> {
+    /// A world at rest.
+    pub fn new(mut source: Source<'a>, plan: Plan) -> Self {
+        let parties = [0, 1].map(|side| match plan.foreign {
+            Some((foreign, quirks)) if foreign == side => {
+                Party::Theirs(Box::new(Foreign::new(side, quirks, &plan.work)))
+            }
+            _ => Party::Ours(Box::new(Node::new(side, &plan, &mut source))),
+        });
+        let mut model = Model { leaps: plan.work.leap > 0, ..Model::default() };
+        for side in [0, 1] {
+            let config = &plan.configs[side];
+            model.sides[side].limits = [config.accept_backlog(), config.max_inbound_streams()];
+            model.sides[side].foreign = matches!(parties[side], Party::Theirs(_));
+        }
+        Self {
+            source,
+            now: Timestamp::ZERO,
+            parties,
+            links: plan.links.map(Link::new),
+            model,
+            acts: [0; 2],
+            next_act: [Timestamp::ZERO; 2],
+            winding_down: [false; 2],
+            ended: vec![false; plan.ends.len()],
+            aborted: false,
+            steps: 0,
+            plan,
+        }
+    }
+
+    /// The time, for a report.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The whole run, from the first act to the empty transport.
+    pub fn run(&mut self) -> Verdict {
+        while !(self.winding_down[0] && self.winding_down[1]) {
+            let paused = self.source.one_in(400);
+            if paused {
+                self.settle(false)?;
+                self.check_rest()?;
+            }
+            if !self.step(true)? && !self.advance(true)? {
+                break;
+            }
+        }
+        self.settle(true)?;
+        self.check_rest()?;
+        self.check_wound_down()?;
+        for index in 0..self.plan.ends.len() {
+            self.end(index);
+        }
+        self.settle(true)?;
+        // Nobody may need more than the time limits to notice that all is over.
+        for _ in 0..1000 {
+            if self.parties.iter().all(Party::is_done) || !self.wait()? {
+                break;
+            }
+        }
+        self.check_end()
+    }
+
+    /// Runs until nothing more happens soon. Without `finishing`, the applications hold still.
+    fn settle(&mut self, finishing: bool) -> Verdict {
+        if finishing {
+            for side in [0, 1] {
+                self.wind_down(side);
+            }
+        }
+        loop {
+            if !self.step(finishing)? && !self.advance(finishing)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wind_down(&mut self, side: usize) {
+        self.winding_down[side] = true;
+        match &mut self.parties[side] {
+            Party::Ours(node) => node.app.wind_down(),
+            Party::Theirs(foreign) => foreign.wind_down(),
+        }
+    }
+
+    /// Everything that can happen now happens; whether there was anything. Without `acting`, the
+    /// applications hold still.
+    fn step(&mut self, acting: bool) -> Result<bool, String> {
+        self.steps += 1;
+        if self.steps > STEPS {
+            return Err("it does not come to rest".into());
+        }
+        let mut any = false;
+        for (side, party) in self.parties.iter_mut().enumerate() {
+            let [first, second] = &mut self.links;
+            let (own, other) = if side == 0 { (first, second) } else { (second, first) };
+            any |= party.step(self.now, own, other, &mut self.source, &mut self.model)?;
+        }
+        if acting {
+            for side in [0, 1] {
+                any |= self.act(side)?;
+            }
+        }
+        Ok(any)
+    }
+
+    fn act(&mut self, side: usize) -> Result<bool, String> {
+        let work = self.plan.work;
+        if !self.winding_down[side] {
+            if self.next_act[side] > self.now {
+                return Ok(false);
+            }
+            if self.acts[side] >= work.acts[side] || self.source.is_exhausted() {
+                self.wind_down(side);
+                return Ok(true);
+            }
+            self.acts[side] += 1;
+            self.next_act[side] = self.now + self.source.duration(work.pause);
+            if work.leap > 0 && self.source.one_in(work.leap) {
+                self.now = self.now + self.source.duration(Duration::from_secs(100));
+            }
+            match &mut self.parties[side] {
+                Party::Ours(node) => node.act(self.now, &mut self.source, &mut self.model)?,
+                Party::Theirs(foreign) => foreign.act(&mut self.source, &mut self.model)?,
+            }
+            for index in 0..self.plan.ends.len() {
+                let end = self.plan.ends[index];
+                if end.side == side && end.after.is_some_and(|acts| self.acts[side] > acts) {
+                    self.end(index);
+                }
+            }
+            return Ok(true);
+        }
+        match &mut self.parties[side] {
+            Party::Ours(node) => {
+                node.app.finish_up(&mut node.session, &mut self.model, &mut self.source)
+            }
+            Party::Theirs(_) => Ok(false),
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        let end = self.plan.ends[index];
+        if std::mem::replace(&mut self.ended[index], true) {
+            return;
+        }
+        match &mut self.parties[end.side] {
+            Party::Ours(node) => {
+                self.aborted |= end.how == Ending::Abort;
+                node.end(self.now, &end, &mut self.model);
+            }
+            Party::Theirs(foreign) => {
+                self.aborted = true;
+                foreign.end(&end, &mut self.model);
+            }
+        }
+        self.wind_down(end.side);
+    }
+
+    /// When the next thing happens.
+    fn next(&self, acting: bool) -> Option<Timestamp> {
+        let mut next = None;
+        let mut consider = |at: Option<Timestamp>| {
+            next = [next, at].into_iter().flatten().min();
+        };
+        for side in [0, 1] {
+            let waiting = match &self.parties[side] {
+                Party::Ours(node) => {
+                    consider(node.next());
+                    node.is_waiting()
+                }
+                Party::Theirs(foreign) => foreign.is_waiting(),
+            };
+            consider(self.links[side].next(self.now, waiting));
+            if acting && !self.winding_down[side] {
+                consider(Some(self.next_act[side]));
+            }
+        }
+        next
+    }
+
+    /// Lets time pass until something happens; `false` if nothing does for long.
+    fn advance(&mut self, acting: bool) -> Result<bool, String> {
+        match self.next(acting) {
+            Some(at) if at - self.now < QUIET => {
+                self.now = self.now.max(at);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Lets time pass until something happens, however long that takes.
+    fn wait(&mut self) -> Result<bool, String> {
+        let Some(at) = self.next(true) else { return Ok(false) };
+        self.now = self.now.max(at);
+        self.settle(true)?;
+        Ok(true)
+    }
+
+    /// Whether the transport has broken, or a leap of the clock may have ended a session.
+    fn is_broken(&self) -> bool {
+        self.aborted || self.plan.work.leap > 0 || self.links.iter().any(Link::is_broken)
+    }
+
+    /// What must hold whenever nothing is on its way and nobody does anything.
+    fn check_rest(&mut self) -> Verdict {
+        for party in &mut self.parties {
+            if let Party::Ours(node) = party {
+                if !node.done {
+                    node.app.probe(&mut node.session)?;
+                }
+            }
+        }
+        if self.links.iter().any(|link| !link.is_empty()) {
+            return Err("the transport does not drain".into());
+        }
+        let [Party::Ours(a), Party::Ours(b)] = &mut self.parties else { return Ok(()) };
+        if a.session.close_reason().or(b.session.close_reason()).is_some() {
+            return Ok(());
+        }
+        let ids: Vec<u32> = a.app.streams().collect();
+        for id in ids {
+            let id = StreamId::new(id);
+            for swap in [false, true] {
+                let (from, to) = if swap { (&mut *b, &mut *a) } else { (&mut *a, &mut *b) };
+                Self::check_credit(&self.model, id, from, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Credit is conserved to the byte, and nothing that has credit waits.
+    fn check_credit(model: &Model, id: StreamId, from: &mut Node, to: &mut Node) -> Verdict {
+        let (ours, theirs) = (from.session.config().send_window(), to.session.config());
+        let extra = i64::from(theirs.receive_window()) - i64::from(ours);
+        let Some(sender) = from.session.stream(id).map(|stream| stream.stats()) else {
+            return Ok(());
+        };
+        let Some(receiver) = to.session.stream(id).map(|stream| stream.stats()) else {
+            return Ok(());
+        };
+        let halves = &model.streams[&id.get()].halves;
+        let over = halves.iter().any(|half| {
+            half.rst_sent.is_some() || half.reset.is_some() || half.read_error.is_some()
+        });
+        // The side that sends is told apart by what it has written.
+        if over || halves.iter().any(|half| half.fin_sent) {
+            return Ok(());
+        }
+        if i64::from(receiver.receive_credit) - i64::from(sender.send_credit) != extra {
+            return Err(format!("stream {id}: credit is lost: {sender:?}, {receiver:?}"));
+        }
+        if sender.send_buffered > 0 && sender.send_credit > 0 {
+            return Err(format!("stream {id}: data waits in spite of credit: {sender:?}"));
+        }
+        let held = receiver.receive_credit + receiver.receive_buffered;
+        if held > receiver.receive_window
+            || (receiver.receive_buffered == 0 && held != receiver.receive_window)
+        {
+            return Err(format!("stream {id}: credit is owed for ever: {receiver:?}"));
+        }
+        Ok(())
+    }
+
+    /// Everybody has finished everything, so nobody can be waiting.
+    fn check_wound_down(&mut self) -> Verdict {
+        if self.plan.foreign.is_some() && self.is_broken() {
+            // A peer that was cut off may keep silent for ever, and its streams with it.
+            return Ok(());
+        }
+        for party in &self.parties {
+            match party {
+                Party::Ours(node) if !node.app.is_idle() => {
+                    return Err(format!("stuck: {}", node.app.state()));
+                }
+                Party::Theirs(foreign) => foreign.check_rest()?,
+                Party::Ours(_) => {}
+            }
+        }
+        for party in &mut self.parties {
+            if let Party::Ours(node) = party {
+                node.check_empty(&self.model)?;
+            }
+        }
+        self.model.settle(self.is_broken())
+    }
+
+    /// The session is over on both sides, for the right reasons.
+    fn check_end(&mut self) -> Verdict {
+        let broken = self.is_broken();
+        for side in [0, 1] {
+            let Party::Ours(node) = &mut self.parties[side] else { continue };
+            if !node.done {
+                return Err(format!("side {side} is not done at the end"));
+            }
+            node.check_empty(&self.model)?;
+            let own = &self.model.sides[side].closing;
+            let peer = &self.model.sides[1 - side];
+            let reason = node.app.closed.clone();
+            let right = match &reason {
+                Some(CloseReason::Local { code }) => own.contains(code),
+                Some(CloseReason::Remote { code, .. }) => {
+                    peer.closing.contains(code) || peer.foreign || peer.over.is_some()
+                }
+                Some(CloseReason::TransportEof | CloseReason::TransportError) => {
+                    broken || peer.foreign
+                }
+                Some(CloseReason::FrameStalled | CloseReason::WriteStalled) => {
+                    self.plan.work.leap > 0
+                }
+                Some(CloseReason::HeartbeatTimeout) => self.plan.work.leap > 0,
+                _ => false,
+            };
+            if !right {
+                return Err(format!("side {side} ended for {reason:?}; own {own:?}, {peer:?}"));
+            }
+        }
+        self.model.settle(broken)
+    }
+
+    /// A number that tells this run from others.
+    pub fn digest(&self) -> u64 {
+        let mut hash = digest(0xCBF2_9CE4_8422_2325, self.now.as_nanos());
+        for party in &self.parties {
+            if let Party::Ours(node) = party {
+                let stats = node.session.stats();
+                for word in [stats.frames_sent, stats.bytes_sent, stats.payload_received] {
+                    hash = digest(hash, word);
+                }
+                hash = digest(hash, node.said());
+            }
+        }
+        hash
+    }
+
+    /// Steps, streams and payload bytes of the run.
+    pub fn figures(&self) -> super::Figures {
+        let halves = self.model.streams.values().flat_map(|stream| &stream.halves);
+        super::Figures {
+            steps: self.steps,
+            streams: self.model.streams.len() as u64,
+            payload: halves.map(|half| half.read).sum(),
+        }
+    }
+}
+
+impl Party {
+    fn step(
+        &mut self,
+        now: Timestamp,
+        own: &mut Link,
+        other: &mut Link,
+        source: &mut Source<'_>,
+        model: &mut Model,
+    ) -> Result<bool, String> {
+        match self {
+            Self::Ours(node) => {
+                let mut any = node.tick(now);
+                any |= node.receive(now, other, source, model);
+                any |= node.app.listen(&mut node.session, model)?;
+                any |= node.transmit(now, own, source, model)?;
+                any |= node.app.listen(&mut node.session, model)?;
+                any |= node.hang_up(own, other);
+                Ok(any)
+            }
+            Self::Theirs(foreign) => foreign.step(now, own, other, source, model),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Ours(node) => node.done,
+            Self::Theirs(foreign) => foreign.is_done(),
+        }
+    }
+}
