@@ -38,6 +38,7 @@ pub struct Probe {
     trace: Trace,
     next_id: u32,
     barriers: u32,
+    inside_frame: bool,
     sent: BTreeMap<u32, u64>,
     owed: BTreeMap<u32, u32>,
     beats_answered: BTreeMap<u32, usize>,
@@ -75,6 +76,7 @@ impl Probe {
             trace,
             next_id,
             barriers: 0,
+            inside_frame: false,
             sent: BTreeMap::new(),
             owed: BTreeMap::new(),
             beats_answered: BTreeMap::new(),
@@ -119,6 +121,7 @@ impl Probe {
 
     /// Sends whole frames.
     pub async fn send(&mut self, frames: impl AsRef<[u8]>) -> Result<(), Stop> {
+        self.inside_frame = false;
         let mut rest = frames.as_ref();
         while let Some(header) = rest.first_chunk().map(|bytes| Header::parse(*bytes)) {
             self.trace.add(format!("sent {header}"));
@@ -131,8 +134,10 @@ impl Probe {
     }
 
     /// Sends bytes that need not be frames; they do not count as sent on any
-    /// stream.
+    /// stream. Until the next whole frame the suite sends nothing of its own
+    /// accord, which could land inside of one.
     pub async fn send_raw(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Stop> {
+        self.inside_frame = true;
         let bytes = bytes.as_ref();
         let shown: String = bytes.iter().take(24).map(|byte| format!("{byte:02x}")).collect();
         self.trace.add(format!("sent {} bytes: {shown}", bytes.len()));
@@ -277,7 +282,7 @@ impl Probe {
                     _ => self.trace.add(format!("seen {header}")),
                 }
                 self.record.absorb(frame);
-                if header.kind == wire::DATA {
+                if header.kind == wire::DATA && !self.inside_frame {
                     self.answer(header).await?;
                 }
                 Ok(())

@@ -12,7 +12,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use muxado_proto::{Config, Role};
+use muxado_proto::{Config, Heartbeat, Role};
 
 /// What a session runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,9 +42,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint with default settings.
+    /// An endpoint with default settings, which sends heartbeats where streams
+    /// have types.
     pub fn new(runtime: Runtime, role: Role, typed: bool) -> Self {
-        let config = Config::builder().typed(typed).build();
+        let heartbeat = typed.then(Heartbeat::default);
+        let config = Config::builder().typed(typed).heartbeat(heartbeat).build();
         let config = config.expect("the defaults are valid");
         Self { runtime, role, config: Arc::new(config) }
     }

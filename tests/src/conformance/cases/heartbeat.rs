@@ -2,7 +2,7 @@
 
 use super::super::case::{Case, Stop, Verdict, run};
 use super::super::probe::{HEARTBEAT, Probe, pattern};
-use super::super::wire::{self, FIN, SYN};
+use super::super::wire::{self, FIN, Header, SYN};
 use super::blocked_writer;
 
 pub(super) const CASES: &[Case] = &[
@@ -108,6 +108,14 @@ pub(super) const CASES: &[Case] = &[
         "beats between the frames of 2 MiB",
         "each is echoed",
         run!(during_bulk),
+    )
+    .typed(),
+    Case::must(
+        "heartbeat/own-stream",
+        "8.2",
+        "nothing: the endpoint may send heartbeats of its own",
+        "the first id of its role, SYN with the whole type, no FIN",
+        run!(own_stream),
     )
     .typed(),
     Case::must(
@@ -270,6 +278,28 @@ async fn during_bulk(mut p: Probe) -> Verdict {
     p.send(wire::data(FIN, id, &[])).await?;
     p.echo_and_fin(id, &payload).await?;
     Ok(format!("{} beats echoed", sent.len() / 4))
+}
+
+/// The header of the first frame of the endpoint's own stream. The only streams
+/// that an endpoint which echoes opens are its heartbeats.
+async fn own_syn(p: &mut Probe) -> Result<Header, Stop> {
+    p.alive().await?;
+    let own = p.their_id() % 2;
+    let opened = p.record.streams().find(|(id, _)| id % 2 == own);
+    let first = opened.and_then(|(id, _)| p.record.headers_of(id).next());
+    first.ok_or_else(|| Stop::Skipped("it sends no heartbeats, or only later".into()))
+}
+
+async fn own_stream(mut p: Probe) -> Verdict {
+    let syn = own_syn(&mut p).await?;
+    let first_id = if syn.id % 2 == 0 { 2 } else { 3 };
+    let data = &p.record.stream(syn.id).data;
+    let is_heartbeat = data.starts_with(&HEARTBEAT.to_be_bytes()) && syn.length >= 4;
+    if syn.kind == wire::DATA && syn.flags == SYN && syn.id == first_id && is_heartbeat {
+        Ok(syn.to_string())
+    } else {
+        Err(Stop::failed(format!("SYN with the type on stream {first_id}"), syn.to_string()))
+    }
 }
 
 async fn credit(mut p: Probe) -> Verdict {

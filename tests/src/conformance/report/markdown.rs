@@ -70,6 +70,13 @@ pub fn markdown(columns: &[Column], command: &str) -> Result<String, fmt::Error>
         "with and without typed streams. ✓ means passed in all of them, **✗** failed in"
     )?;
     writeln!(page, "all of them or in those named, – that the case does not apply.\n")?;
+    writeln!(
+        page,
+        "* muxado-tokio, muxado-smol: the adapters; muxado-proto: the bare core on an event loop"
+    )?;
+    writeln!(page, "* go: `github.com/inconshreveable/muxado` at fc182d9")?;
+    writeln!(page, "* go v2: `golang.ngrok.com/muxado/v2` 2.0.2")?;
+    writeln!(page, "* ngrok: the crate `muxado` 0.5.4\n")?;
     totals(&mut page, columns)?;
     let all: Vec<&Case> = cases::all().collect();
     for section in all.chunk_by(|a, b| a.section() == b.section()) {
