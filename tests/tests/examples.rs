@@ -1,0 +1,246 @@
+//! The examples work with one another: real processes over TCP, every server with every client.
+//!
+//! The programs are those that cargo builds; where the tests were built with their dependencies
+//! and features unified, as the README's command does, there is nothing left to build.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use serde_json::Value;
+
+/// The server's end can run on any of these, by the name of the example, and what it runs on.
+const SERVERS: &[(&str, &str)] =
+    &[("rpc", "tokio"), ("rpc-smol", "smol"), ("event_loop", "mio"), ("threads", "threads")];
+
+/// The client's end on these.
+const CLIENTS: &[(&str, &str)] = &[("rpc", "tokio"), ("rpc-smol", "smol"), ("threads", "threads")];
+
+/// Many small requests.
+const SMALL: Load = Load { requests: 300, concurrency: 50, payload: 100 };
+
+/// Messages that no window and no send buffer holds, so both ends wait for credit, write in parts
+/// and read in parts.
+const LARGE: Load = Load { requests: 4, concurrency: 4, payload: 400_000 };
+
+/// More at once than there are streams, so most wait for their turn to open one.
+const CROWD: Load = Load { requests: 2500, concurrency: 1500, payload: 10 };
+
+/// How long one line of a program may take. Only a program that hangs takes so long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy)]
+struct Load {
+    requests: u64,
+    concurrency: u32,
+    payload: u32,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for &server in SERVERS {
+        for &client in CLIENTS {
+            for (load, name) in [(SMALL, "small"), (LARGE, "large"), (CROWD, "crowd")] {
+                let name = format!("{} serves {}: {name}", server.1, client.1);
+                trials.push(Trial::test(name, move || Ok(pair(server, client, load))));
+            }
+        }
+    }
+    for (example, runtime) in [("rpc", "tokio"), ("rpc-smol", "smol")] {
+        let name = format!("{runtime} alone");
+        trials.push(Trial::test(name, move || Ok(alone(example, runtime))));
+    }
+    for (example, runtime) in SERVERS {
+        let name = format!("{runtime} fails when the client vanishes");
+        trials.push(Trial::test(name, move || Ok(client_vanishes(example))));
+    }
+    trials.push(Trial::test("mio serves several at once", || Ok(several_at_once())));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn pair(server: (&str, &str), client: (&str, &str), load: Load) {
+    let (mut listener, address) = Program::listen(server.0, load);
+    let client_summary = Program::connect(client.0, address, load).succeed();
+    let server_summary = listener.succeed();
+    for summary in [&client_summary, &server_summary] {
+        check(summary, load, client.1, server.1);
+    }
+    // Each end has measured for itself, and told the other.
+    for path in ["/client/latency_ns", "/server/latency_ns"] {
+        let [one, other] = [&client_summary, &server_summary].map(|summary| summary.pointer(path));
+        assert_eq!(one, other, "{path}");
+    }
+    assert_eq!(client_summary["closed"], "closed by this side: no error (0)");
+    assert_eq!(server_summary["closed"], "closed by the peer: no error (0)");
+}
+
+fn alone(example: &str, runtime: &str) {
+    check(&Program::start(example, &[], CROWD).succeed(), CROWD, runtime, runtime);
+}
+
+fn client_vanishes(example: &str) {
+    let (mut listener, address) = Program::listen(example, SMALL);
+    drop(TcpStream::connect(address).expect("it listens"));
+    assert_eq!(listener.line(), None, "there are no figures of a session that broke");
+    assert!(!listener.has_succeeded());
+}
+
+fn several_at_once() {
+    let clients = CLIENTS.len().to_string();
+    let arguments = ["--listen", "127.0.0.1:0", "--sessions", &clients];
+    let mut server = Program::start("event_loop", &arguments, SMALL);
+    let address = server.address();
+    let running: Vec<_> =
+        CLIENTS.iter().map(|client| Program::connect(client.0, address, SMALL)).collect();
+    for (mut program, client) in running.into_iter().zip(CLIENTS) {
+        check(&program.succeed(), SMALL, client.1, "mio");
+    }
+    for _ in CLIENTS {
+        let line = server.line().expect("one summary for each session");
+        assert_eq!(parse(&line)["success"], true, "{line}");
+    }
+    assert_eq!(server.line(), None);
+    assert!(server.has_succeeded());
+}
+
+/// Every request of both ends was answered, and the figures are there.
+fn check(summary: &Value, load: Load, client: &str, server: &str) {
+    assert_eq!(summary["success"], true, "{summary}");
+    for (role, runtime) in [("client", client), ("server", server)] {
+        let end = &summary[role];
+        assert_eq!(end["runtime"], runtime, "{summary}");
+        assert_eq!(end["errors"], 0, "{summary}");
+        assert_eq!(end["answers"], load.requests, "{summary}");
+        assert_eq!(end["latency_ns"]["count"], load.requests, "{summary}");
+        let most = end["most_in_flight"].as_u64();
+        assert!(most.is_some_and(|most| (1..=1024).contains(&most)), "{summary}");
+        assert!(end["rtt_ns"]["count"].as_u64() > Some(0), "no heartbeat came back: {summary}");
+    }
+    // Each request and each response goes both ways, with its payload.
+    let least = 2 * load.requests * u64::from(load.payload);
+    for direction in ["bytes_to_client", "bytes_to_server"] {
+        assert!(summary["traffic"][direction].as_u64() > Some(least), "{summary}");
+    }
+}
+
+/// A running example. Dropping it ends the process.
+struct Program {
+    name: String,
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Program {
+    fn start(example: &str, arguments: &[&str], load: Load) -> Self {
+        let path = EXAMPLES.get(example).unwrap_or_else(|| panic!("no example {example}"));
+        let mut process = Command::new(path)
+            .args(arguments)
+            .args(["--json", "--requests", &load.requests.to_string()])
+            .args(["--concurrency", &load.concurrency.to_string()])
+            .args(["--payload", &load.payload.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let stdout = process.stdout.take().expect("standard output is a pipe");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { name: example.to_owned(), process, lines }
+    }
+
+    /// The server's end, at any free port; serves one session.
+    fn listen(example: &str, load: Load) -> (Self, SocketAddr) {
+        let one: &[&str] = if example == "event_loop" { &["--sessions", "1"] } else { &[] };
+        let arguments = [&["--listen", "127.0.0.1:0"], one].concat();
+        let program = Self::start(example, &arguments, load);
+        let address = program.address();
+        (program, address)
+    }
+
+    fn connect(example: &str, address: SocketAddr, load: Load) -> Self {
+        Self::start(example, &["--connect", &address.to_string()], load)
+    }
+
+    /// The address it tells when it listens.
+    fn address(&self) -> SocketAddr {
+        let line = self.line().expect("it tells where it listens");
+        let address = parse(&line)["listening"].as_str().map(str::parse);
+        address.expect("an address").expect("an address")
+    }
+
+    /// The next line it prints; `None` when it prints no more.
+    fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(LIMIT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("{}: nothing within {LIMIT:?}", self.name),
+        }
+    }
+
+    fn has_succeeded(&mut self) -> bool {
+        self.process.wait().expect("the process is ours").success()
+    }
+
+    /// The summary of a program that does its job and ends.
+    fn succeed(&mut self) -> Value {
+        let line = self.line().unwrap_or_else(|| panic!("{} printed no summary", self.name));
+        assert_eq!(self.line(), None, "{}: one line is all", self.name);
+        assert!(self.has_succeeded(), "{}: {line}", self.name);
+        parse(&line)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails only where the process has ended, which is just as well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The programs by name, built once.
+static EXAMPLES: LazyLock<HashMap<String, PathBuf>> = LazyLock::new(|| {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--examples", "--message-format", "json"]);
+    cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(target);
+    // The same profile and features as this test, so that what they share is built once.
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    if cfg!(feature = "bench") {
+        cargo.arg("--all-features");
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "the examples can not be built");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let examples: HashMap<_, _> = messages.lines().map(parse).filter_map(executable).collect();
+    assert!(!examples.is_empty(), "cargo has named no example");
+    examples
+});
+
+/// The name and the path of an example that cargo reports as built.
+fn executable(message: Value) -> Option<(String, PathBuf)> {
+    let target = &message["target"];
+    let is_example = target["kind"].as_array()?.iter().any(|kind| kind == "example");
+    let path = message["executable"].as_str().filter(|_| is_example)?;
+    Some((target["name"].as_str()?.to_owned(), path.into()))
+}
