@@ -208,7 +208,7 @@ impl Connection {
                 }
             }
             let mut slices = [IoSlice::new(&[]); 64];
-            let count = self.out.chunks_vectored(&mut slices);
+            let count = self.out.io_slices(&mut slices);
             match self.transport.write_vectored(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.out.advance(n),
