@@ -79,6 +79,7 @@
 //! `async` that the adapters share.
 
 #![no_std]
+#![warn(unreachable_pub)]
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -47,6 +47,8 @@
 //! The protocol is `muxado-proto`'s; this crate adds the traits of futures-io, and smol's timers
 //! and tasks.
 
+#![warn(unreachable_pub)]
+
 mod io;
 mod session;
 mod stream;

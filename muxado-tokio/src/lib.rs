@@ -42,6 +42,8 @@
 //!
 //! The protocol is `muxado-proto`'s; this crate adds Tokio's traits, timers and tasks.
 
+#![warn(unreachable_pub)]
+
 mod io;
 mod session;
 mod stream;

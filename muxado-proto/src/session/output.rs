@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::transmit::Transmit;
 
+/// Bytes of a stream's type.
+const TYPE_LEN: u32 = 4;
+
 impl Session {
     /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
     /// there is nothing to send; returns by how much it grew.
@@ -131,10 +134,12 @@ impl Session {
         }
         let id = stream.id;
         let buffered = stream.outgoing.len();
+        let syn = stream.send.owes_syn();
+        // A type has its frame to itself, as every known peer sends it.
+        let max = if syn && stream.stream_type.is_some() { TYPE_LEN } else { max };
         let room = stream.send_window.credit().min(max);
         let count = buffered.min(usize::try_from(room).unwrap_or(usize::MAX));
         let length = u32::try_from(count).unwrap_or(0);
-        let syn = stream.send.owes_syn();
         let ends = count == buffered && matches!(stream.send, SendState::Finishing { .. });
         // Go's writing half is dead after a SYN|FIN: the two never go in one frame.
         let fin = ends && !syn;
