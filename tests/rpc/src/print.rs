@@ -1,12 +1,12 @@
 //! What is seen on the terminal.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use console::style;
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::options::{Load, Output};
 use crate::report::{End, Quantiles, Report, Summary};
@@ -22,13 +22,23 @@ impl Output {
             return ProgressBar::hidden();
         }
         let (bar, template) = if load.seconds.is_some() {
-            (ProgressBar::no_length(), "{spinner} {human_pos} answers  {per_sec}  {elapsed}")
+            (ProgressBar::no_length(), "{spinner} {human_pos} answers  {rate}  {elapsed}")
         } else {
             let bar = ProgressBar::new(load.requests.saturating_mul(ends));
-            (bar, "{wide_bar:.cyan/dim} {human_pos}/{human_len} answers  {per_sec}  {elapsed}")
+            (bar, "{wide_bar:.cyan/dim} {human_pos}/{human_len} answers  {rate}  {elapsed}")
         };
-        bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
+        let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+        bar.with_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // Nobody is to be told if there is no room for it.
+            let _ = write!(out, "{}/s", whole(state.per_sec()));
+        }))
     }
+}
+
+/// A rate without fractions.
+fn whole(rate: f64) -> HumanCount {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    HumanCount(rate.round() as u64)
 }
 
 /// Tells whoever started this process, and may have asked for any free port, where it listens.
@@ -81,10 +91,9 @@ fn table(summary: &Summary) -> String {
         "", "count", "errors", "p50", "p90", "p99", "p99.9", "max"
     );
     let answers = HumanCount(client.answers + server.answers);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate fits")]
-    let rate = HumanCount(summary.streams_per_second.round() as u64);
+    let rate = whole(summary.streams_per_second);
     let most = [client, server].map(|end| HumanCount(end.most_in_flight.into()));
-    let result: Result<(), std::fmt::Error> = (|| {
+    let result: Result<(), fmt::Error> = (|| {
         writeln!(text, "\n{title}  {}", runtimes(summary))?;
         writeln!(text, "\n{}", style(header).dim())?;
         rows(&mut text, "client asks server", client)?;
@@ -95,7 +104,7 @@ fn table(summary: &Summary) -> String {
         writeln!(text, "{answers} requests in {seconds:.2} s: {streams}")?;
         writeln!(
             text,
-            "open at once: up to {} of the client's and {} of the server's",
+            "open at once: at most {} streams of the client and {} of the server",
             most[0], most[1]
         )?;
         for (name, bytes, frames) in [
@@ -115,13 +124,13 @@ fn runtimes(summary: &Summary) -> String {
     format!("client on {}, server on {} at {address}", client.runtime, server.runtime)
 }
 
-fn rows(text: &mut String, name: &str, end: &Report) -> std::fmt::Result {
+fn rows(text: &mut String, name: &str, end: &Report) -> fmt::Result {
     row(text, name, Some(end.errors), &end.latency_ns)?;
     row(text, "  wait for a stream", None, &end.wait_ns)?;
     row(text, "  heartbeat round trip", None, &end.rtt_ns)
 }
 
-fn row(text: &mut String, name: &str, errors: Option<u64>, times: &Quantiles) -> std::fmt::Result {
+fn row(text: &mut String, name: &str, errors: Option<u64>, times: &Quantiles) -> fmt::Result {
     let count = HumanCount(times.count).to_string();
     let errors = errors.map(|errors| HumanCount(errors).to_string()).unwrap_or_default();
     write!(text, "{name:NAME$} {count:>9} {errors:>7}")?;
