@@ -73,3 +73,8 @@ func (s *session) Accept() (gopeer.Stream, uint32, error) {
 func (s *session) GoAway(code uint32, debug []byte, deadline time.Time) error {
 	return s.plain.GoAway(muxado.ErrorCode(code), debug, deadline)
 }
+
+// Beat asks for a heartbeat now; the session must have been started with one.
+func (s *session) Beat() (time.Duration, bool) {
+	return s.Session.(*muxado.Heartbeat).Beat()
+}

@@ -112,7 +112,10 @@ func (p *peer) make(c *call, streams *namedStreams, r *result) error {
 		r.N, r.Hex = int(p.library.ErrorCode(remote)), hex.EncodeToString(debug)
 		return cause
 	case "beats":
-		r.Beats, r.Timeouts = p.report.beats()
+		// Waits for so many.
+		for r.Beats, r.Timeouts = p.report.beats(); r.Beats < c.Count; r.Beats, r.Timeouts = p.report.beats() {
+			<-p.report.beat
+		}
 		return nil
 	case "beat":
 		return p.beatOnDemand()
@@ -171,10 +174,8 @@ func (p *peer) beatOnDemand() error {
 	if !ok {
 		return errors.New("the library has no heartbeat on demand")
 	}
-	if rtt, ok := beater.Beat(); !ok {
+	if _, ok := beater.Beat(); !ok {
 		return errors.New("no answer in time")
-	} else {
-		p.report.onBeat(rtt, false)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ pub struct Call {
     pub stream: String,
     /// What to write.
     pub hex: String,
-    /// How much to read, or how many zero bytes to write.
+    /// How much to read, how many zero bytes to write, or how many beats to wait for.
     pub count: usize,
     /// The type to open a stream with.
     #[serde(rename = "type")]
@@ -107,10 +107,17 @@ async fn make<E: Endpoint>(
         "go_away" => peer.session.go_away(call.code, call.text.clone()).await?,
         "close_session" => peer.session.close().await,
         "wait" => peer.ended.wait().await,
-        "beats" => {
-            let summary = peer.report.summary();
-            (result.beats, result.beat_timeouts) = (summary.beats, summary.beat_timeouts);
-        }
+        "beats" => loop {
+            let changed = peer.report.beat.listen();
+            {
+                let summary = peer.report.summary();
+                (result.beats, result.beat_timeouts) = (summary.beats, summary.beat_timeouts);
+            }
+            if result.beats >= call.count as u64 {
+                break;
+            }
+            changed.await;
+        },
         "close" => {
             let named = lock(streams).remove(&call.stream).ok_or_else(unknown)?;
             drop((named.reader.lock().await.take(), named.writer.lock().await.take()));

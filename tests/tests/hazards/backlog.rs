@@ -1,7 +1,9 @@
 //! Streams nobody has accepted, and too many of them.
 
-use muxado_tests::conformance::wire::{SYN, data, rst};
+use muxado_tests::conformance::wire::{self, SYN, data, rst};
 use muxado_tests::interop::process::Kind;
+use muxado_tokio::{Config, ErrorCode, ReadError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::*;
 
@@ -20,6 +22,21 @@ pub(crate) const HAZARDS: &[Hazard] = &[
         name: "peer: too many streams kill its reader unseen",
         peers: ONLY_NGROK,
         run: too_many_streams,
+    },
+    Hazard {
+        name: "ours: no more streams than the peer's backlog holds",
+        peers: ALL,
+        run: respects_backlog,
+    },
+    Hazard {
+        name: "ours: a refusal is answered, which frees the entry",
+        peers: BOTH_GO,
+        run: answers_refusal,
+    },
+    Hazard {
+        name: "ours: no more streams than the peer survives",
+        peers: ONLY_NGROK,
+        run: respects_table,
     },
 ];
 
@@ -70,4 +87,66 @@ fn too_many_streams(lab: &Lab, kind: Kind) {
     assert!(!peer.ask("accept", "last", plain()).ok, "the session lives");
     raw.until_end();
     assert!(!raw.seen().iter().any(is_goaway), "it has said something");
+}
+
+fn respects_backlog(lab: &Lab, kind: Kind) {
+    let (config, backlog) =
+        if kind == NGROK { (Config::for_ngrok(), 64) } else { (Config::for_go(), 128) };
+    let mut ours = lab.ours(kind, &["--app", "control"], config);
+    let mut streams = Vec::new();
+    for _ in 0..backlog {
+        let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
+        ours.wait(stream.write_all(b"x")).expect("it takes data");
+        streams.push(stream);
+    }
+    let session = ours.session.clone();
+    let mut one_more = ours.spawn(async move { session.open().await });
+    assert!(ours.blocks(&mut one_more), "one more is opened");
+    // Reading is an answer.
+    ours.peer.must("accept", "s", plain());
+    ours.peer.must("read_exact", "s", count(1));
+    ours.wait(one_more).expect("the task lives").expect("one more is opened");
+    let frames = ours.tap.sent_by(muxado_tests::interop::tap::From::Listener);
+    assert!(!frames.iter().any(|frame| frame.header.kind == wire::RST), "some were refused");
+}
+
+fn answers_refusal(lab: &Lab, kind: Kind) {
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    let mut streams = Vec::new();
+    for _ in 0..129 {
+        let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
+        ours.wait(stream.write_all(b"x")).expect("it takes data");
+        streams.push(stream);
+    }
+    let mut refused = streams.pop().expect("there are some");
+    let error = ours.wait(refused.read(&mut [0])).expect_err("it is refused");
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<ReadError>());
+    assert_eq!(error, Some(&ReadError::Reset(ErrorCode::ACCEPT_QUEUE_FULL)));
+    ours.sends("an RST in return", rst_of(refused.id().get()));
+    // The rest is served, and so are new ones.
+    for n in 0..128 {
+        ours.peer.must("accept", &format!("s{n}"), plain());
+    }
+    ours.assert_alive();
+}
+
+fn respects_table(lab: &Lab, kind: Kind) {
+    let ours = lab.ours(kind, &["--app", "echo"], Config::for_ngrok());
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let session = ours.session.clone();
+            ours.spawn(async move {
+                let mut stream = session.open().await.expect("a stream opens in its turn");
+                stream.write_all(b"hello").await.expect("it takes data");
+                stream.shutdown().await.expect("it can be half-closed");
+                let mut echo = Vec::new();
+                stream.read_to_end(&mut echo).await.expect("it is echoed");
+                assert_eq!(echo, b"hello");
+            })
+        })
+        .collect();
+    for task in tasks {
+        ours.wait(task).expect("the stream does all it should");
+    }
+    assert_eq!(ours.session.close_reason(), None);
 }

@@ -1,12 +1,17 @@
 //! What the tests of hazards have in common.
 
+use core::future::Future;
 use core::time::Duration;
 
-use muxado_tests::conformance::wire::{self, Frame};
+use muxado_tests::conformance::wire::{self, FIN, Frame, SYN};
 use muxado_tests::interop::control::Call;
 use muxado_tests::interop::options::Implementation;
-use muxado_tests::interop::process::{Kind, Peer, Programs};
+use muxado_tests::interop::process::{Kind, LIMIT, Peer, Programs};
 use muxado_tests::interop::raw::Raw;
+use muxado_tests::interop::tap::{Change, From, Tap};
+use muxado_tokio::{ConfigBuilder, Session};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 
 /// A fault of peers, or our way around it.
 #[derive(Clone, Copy)]
@@ -61,9 +66,131 @@ impl Lab {
         (peer, raw)
     }
 
+    /// A peer, and ours as its client, with a tap between them.
+    pub(crate) fn ours(&self, kind: Kind, arguments: &[&str], config: ConfigBuilder) -> Ours {
+        let peer = self.start(kind, arguments);
+        let tap = Tap::start(peer.address());
+        Ours::start(peer, tap, config)
+    }
+
+    /// As [`ours`](Self::ours), with frames changed on their way.
+    pub(crate) fn ours_changed(
+        &self,
+        kind: Kind,
+        arguments: &[&str],
+        config: ConfigBuilder,
+        change: Change,
+    ) -> Ours {
+        let peer = self.start(kind, arguments);
+        let tap = Tap::changing(peer.address(), change);
+        Ours::start(peer, tap, config)
+    }
+
     /// A peer that makes the calls the test tells it to, and raw frames to it.
     pub(crate) fn control(&self, kind: Kind) -> (Peer, Raw) {
         self.raw(kind, &["--app", "control"])
+    }
+}
+
+/// Ours on Tokio, as the client, with what it needs to run.
+pub(crate) struct Ours {
+    pub(crate) session: Session,
+    pub(crate) peer: Peer,
+    pub(crate) tap: Tap,
+    runtime: Runtime,
+}
+
+impl Ours {
+    fn start(peer: Peer, tap: Tap, config: ConfigBuilder) -> Self {
+        let runtime = Runtime::new().expect("a runtime starts");
+        let config = config.build().expect("the settings are valid");
+        let session = runtime.block_on(async {
+            let transport = TcpStream::connect(tap.address()).await.expect("the tap listens");
+            transport.set_nodelay(true).expect("a fresh socket takes options");
+            Session::client(transport, config)
+        });
+        Self { session, peer, tap, runtime }
+    }
+
+    /// Waits for something that must come.
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async {
+            tokio::time::timeout(LIMIT, future).await.expect("it takes too long")
+        })
+    }
+
+    /// Whether a future is still pending after a while.
+    pub(crate) fn blocks<F: Future + Unpin>(&self, future: &mut F) -> bool {
+        self.runtime.block_on(async { tokio::time::timeout(BLOCKED, future).await.is_err() })
+    }
+
+    /// Runs a future beside the test.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(future)
+    }
+
+    /// The frames ours has sent.
+    pub(crate) fn sent(&self) -> Vec<Frame> {
+        self.tap.sent_by(From::Dialer)
+    }
+
+    /// Waits for a frame of ours.
+    pub(crate) fn sends(&self, what: &str, holds: impl Fn(&Frame) -> bool) -> Frame {
+        self.tap.wait_for(From::Dialer, what, holds)
+    }
+
+    /// Waits for a frame of the peer.
+    pub(crate) fn receives(&self, what: &str, holds: impl Fn(&Frame) -> bool) -> Frame {
+        self.tap.wait_for(From::Listener, what, holds)
+    }
+
+    /// Shows that a stream in either direction works, with a peer under control.
+    pub(crate) fn assert_alive(&mut self) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = self.wait(self.session.open()).expect("a stream can be opened");
+        self.wait(stream.write_all(b"alive")).expect("it can be written");
+        self.peer.must("accept", "alive", plain());
+        assert_eq!(self.peer.must("read_exact", "alive", count(5)).hex, "616c697665");
+        self.peer.must("write", "alive", hex("796573"));
+        let mut answer = [0; 3];
+        self.wait(stream.read_exact(&mut answer)).expect("it can be read");
+        assert_eq!(&answer, b"yes");
+        assert_eq!(self.session.close_reason(), None);
+    }
+
+    /// Checks everything ours has sent against what some peer can not stand.
+    pub(crate) fn audit(&self) {
+        let mut opened = std::collections::BTreeSet::new();
+        let mut padded = true;
+        for Frame { header, payload } in self.sent() {
+            assert!(padded || header.kind == wire::PAD, "no pad behind the GOAWAY but {header}");
+            padded = header.kind != wire::GOAWAY;
+            assert_eq!(header.id & wire::TOP_BIT, 0, "{header}");
+            let value = payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+            match header.kind {
+                wire::DATA => {
+                    assert!(!header.is_data_with(SYN | FIN), "{header}");
+                    assert!(header.length <= 16 * 1024, "{header}");
+                    if header.flags & SYN != 0 {
+                        assert!(opened.insert(header.id), "a second SYN: {header}");
+                    } else if header.id % 2 == 1 {
+                        assert!(opened.contains(&header.id), "no SYN before {header}");
+                    }
+                }
+                wire::WNDINC => assert!(
+                    matches!(value, Some(1..=wire::MAX_31)) && header.length == 4,
+                    "{header}: {value:?}"
+                ),
+                wire::RST => {
+                    assert!(matches!(value, Some(1..)) && header.length == 4, "{header}");
+                }
+                wire::GOAWAY => assert!(header.length >= 8 && header.id == 0, "{header}"),
+                _ => assert!(header.kind == wire::PAD && header.length == 0, "{header}"),
+            }
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! RST.
 
-use muxado_tests::conformance::wire::{SYN, data, rst, wndinc};
+use muxado_tests::conformance::wire::{SYN, WNDINC, data, rst, wndinc};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
+use muxado_tokio::{Config, ErrorCode, WriteError};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::lab::*;
 
@@ -26,6 +28,13 @@ pub(crate) const HAZARDS: &[Hazard] = &[
         name: "peer: a closed stream answers data with RST",
         peers: ALL,
         run: closed_stream_resets,
+    },
+    Hazard { name: "ours: RST never says 0", peers: ALL, run: never_says_0 },
+    Hazard { name: "ours: a reset wakes the peer's blocked writer", peers: ALL, run: reset_wakes },
+    Hazard {
+        name: "ours: a stream the peer has closed ends in an error, alone",
+        peers: ALL,
+        run: closed_by_peer,
     },
 ];
 
@@ -77,4 +86,51 @@ fn closed_stream_resets(lab: &Lab, kind: Kind) {
     barrier(&mut peer, &mut raw, 5);
     raw.send(&[data(0, 3, b"y")]);
     assert_eq!(raw.until("an RST", rst_of(3)).u32_at(0), Some(4));
+}
+
+fn never_says_0(lab: &Lab, kind: Kind) {
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
+    ours.wait(stream.write_all(b"x")).expect("it takes data");
+    ours.peer.must("accept", "s", plain());
+    stream.reset(ErrorCode::NO_ERROR);
+    let rst = ours.sends("an RST", rst_of(stream.id().get()));
+    assert!(rst.u32_at(0).is_some_and(|code| code != 0));
+    ours.assert_alive();
+    assert!(!ours.peer.ask("write", "s", hex("6869")).ok, "it can still write");
+}
+
+fn reset_wakes(lab: &Lab, kind: Kind) {
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    ours.peer.must("open", "s", plain());
+    let write = ours.peer.call("write", "s", count(WINDOW + 1000));
+    let stream = ours.wait(ours.session.accept()).expect("it is accepted");
+    while (stream.stats().receive_buffered as usize) < WINDOW {
+        std::thread::yield_now();
+    }
+    stream.reset(ErrorCode::STREAM_CANCELLED);
+    assert!(!ours.peer.result(write).ok, "the write has succeeded");
+    ours.assert_alive();
+    let increment = ours.sent().iter().position(|f| f.header.kind == WNDINC && f.header.id == 2);
+    let rst = ours.sent().iter().position(rst_of(2));
+    assert!(increment.is_some() && increment < rst, "no increment before the RST");
+}
+
+fn closed_by_peer(lab: &Lab, kind: Kind) {
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
+    ours.wait(stream.write_all(b"x")).expect("it takes data");
+    ours.peer.must("accept", "s", plain());
+    ours.peer.must("close", "s", plain());
+    let id = stream.id().get();
+    ours.receives("FIN", fin_of(id));
+    let error = loop {
+        if let Err(error) = ours.wait(stream.write_all(b"y")) {
+            break error;
+        }
+        ours.assert_alive();
+    };
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<WriteError>());
+    assert_eq!(error, Some(&WriteError::Reset(ErrorCode::STREAM_CLOSED)));
+    ours.assert_alive();
 }

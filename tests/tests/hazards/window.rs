@@ -1,8 +1,10 @@
 //! Credit.
 
-use muxado_tests::conformance::wire::{SYN, data, wndinc};
+use muxado_tests::conformance::wire::{SYN, WNDINC, data, wndinc};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
+use muxado_tokio::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::*;
 
@@ -23,6 +25,17 @@ pub(crate) const HAZARDS: &[Hazard] = &[
         run: credit_counts,
     },
     Hazard { name: "peer: an overrun window resets the stream", peers: ALL, run: overrun_resets },
+    Hazard {
+        name: "ours: a larger window does not starve a peer that loses credit",
+        peers: ONLY_NGROK,
+        run: does_not_starve,
+    },
+    Hazard { name: "ours: tiny reads make few increments, none of 0", peers: ALL, run: tiny_reads },
+    Hazard {
+        name: "ours: a peer that does not read is not overrun",
+        peers: ALL,
+        run: does_not_overrun,
+    },
 ];
 
 fn zero_increment_kills(lab: &Lab, kind: Kind) {
@@ -65,4 +78,57 @@ fn overrun_resets(lab: &Lab, kind: Kind) {
     let (_peer, mut raw) = lab.control(kind);
     raw.send(&[data(SYN, 3, &vec![0; WINDOW]), data(0, 3, b"x")]);
     assert_eq!(raw.until("an RST", rst_of(3)).u32_at(0), Some(3));
+}
+
+fn does_not_starve(lab: &Lab, kind: Kind) {
+    let config = Config::builder().receive_window(8 << 20).auto_tune(false);
+    let mut ours = lab.ours(kind, &["--app", "control"], config);
+    ours.peer.must("open", "s", plain());
+    let write = ours.peer.call("write", "s", count(4 << 20));
+    let mut stream = ours.wait(ours.session.accept()).expect("it is accepted");
+    let mut data = vec![1; 4 << 20];
+    ours.wait(stream.read_exact(&mut data)).expect("all of it comes");
+    assert!(data.iter().all(|&byte| byte == 0));
+    assert!(ours.peer.result(write).ok);
+}
+
+fn tiny_reads(lab: &Lab, kind: Kind) {
+    const LENGTH: usize = 500_000;
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    ours.peer.must("open", "s", plain());
+    let write = ours.peer.call("write", "s", count(LENGTH));
+    let mut stream = ours.wait(ours.session.accept()).expect("it is accepted");
+    ours.wait(async {
+        for _ in 0..LENGTH {
+            stream.read_exact(&mut [1]).await.expect("all of it comes");
+        }
+    });
+    assert!(ours.peer.result(write).ok);
+    ours.audit();
+    let increments = ours.sent().iter().filter(|frame| frame.header.kind == WNDINC).count();
+    assert!(increments < 100, "{increments} increments for {LENGTH} bytes");
+}
+
+fn does_not_overrun(lab: &Lab, kind: Kind) {
+    const LENGTH: usize = 1_000_000;
+    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
+    let id = stream.id().get();
+    let write = ours.spawn(async move {
+        stream.write_all(&[0; LENGTH]).await.expect("it takes data");
+        stream.shutdown().await.expect("it can be half-closed");
+        stream
+    });
+    ours.peer.must("accept", "s", plain());
+    // All that the window allows has been sent when the peer has it; a stream opened then shows
+    // that no more has come behind it.
+    let sent = |ours: &Ours| payload(&ours.sent(), id).len();
+    while sent(&ours) < WINDOW {
+        ours.sends("payload", |frame| data_of(id)(frame));
+        std::thread::yield_now();
+    }
+    ours.assert_alive();
+    assert_eq!(sent(&ours), WINDOW);
+    assert_eq!(ours.peer.ask("drain", "s", plain()).n, LENGTH as u64);
+    ours.wait(write).expect("the writer is done");
 }
