@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::{MAX_PAYLOAD, MAX_U31};
+use crate::stream::buffer::TAIL_BLOCK;
 
 /// The window every known implementation starts with, in bytes per stream and direction.
 ///
@@ -212,8 +213,9 @@ impl Config {
     /// the peer sends and however little it reads. The formula stands in SECURITY.md.
     #[must_use]
     pub fn max_memory(&self) -> u64 {
-        /// A stream record, its buffers' heads and its share of the tables.
-        const PER_STREAM: u64 = 1024;
+        /// A stream record, its buffers' heads and its share of the tables; and in each direction a
+        /// block of memory that is kept alive by the last byte in it.
+        const PER_STREAM: u64 = 1024 + 2 * TAIL_BLOCK as u64;
         /// The session record and one partial frame.
         const FIXED: u64 = 16 << 10;
         /// Chunks are kept when they are at least an eighth of the memory behind them.

@@ -13,7 +13,8 @@ const TAIL_LIMIT: usize = 16 << 10;
 /// Smaller chunks are joined as if they had been copied in.
 pub(crate) const CHUNK_MIN: usize = 512;
 
-/// Memory for the tails of a stream that fills them one after the other.
+/// Memory for the tails of a stream that fills them one after the other. The last byte in it keeps
+/// all of it alive.
 pub(crate) const TAIL_BLOCK: usize = 64 << 10;
 
 /// A tail larger than this is not kept when its buffer goes back to the pool.
@@ -95,10 +96,10 @@ impl Buffer {
         while !rest.is_empty() {
             if inner.tail.len() >= TAIL_LIMIT {
                 inner.seal();
-                // There is more to come where that came from: one allocation for several chunks,
-                // but not for more than there is already.
-                if inner.tail.capacity() < TAIL_LIMIT {
-                    inner.tail.reserve(inner.len.clamp(TAIL_LIMIT, TAIL_BLOCK));
+                // One allocation for several chunks, if there are several.
+                let wanted = rest.len().min(TAIL_BLOCK);
+                if inner.tail.capacity() < wanted.min(TAIL_LIMIT) {
+                    inner.tail.reserve(wanted);
                 }
             }
             let room = TAIL_LIMIT.saturating_sub(inner.tail.len());

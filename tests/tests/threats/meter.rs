@@ -48,8 +48,8 @@ impl Meter {
             }
         }
         let held = self.held();
-        // Tables double: one more doubling of a small one is not growth.
-        assert!(held <= early + 4096, "grew from {early} to {held} bytes");
+        // Less than a byte for each of many thousand frames: the harness allocates as well.
+        assert!(held <= early + (32 << 10), "grew from {early} to {held} bytes");
     }
 }
 
