@@ -118,6 +118,14 @@ pub(super) const CASES: &[Case] = &[
         run!(own_stream),
     )
     .typed(),
+    Case::should(
+        "heartbeat/own-type-alone",
+        "8.2",
+        "nothing: the endpoint may send heartbeats of its own",
+        "SYN with the type, and beats in frames of their own",
+        run!(own_type_alone),
+    )
+    .typed(),
     Case::must(
         "heartbeat/credit",
         "5.1",
@@ -299,6 +307,15 @@ async fn own_stream(mut p: Probe) -> Verdict {
         Ok(syn.to_string())
     } else {
         Err(Stop::failed(format!("SYN with the type on stream {first_id}"), syn.to_string()))
+    }
+}
+
+async fn own_type_alone(mut p: Probe) -> Verdict {
+    let syn = own_syn(&mut p).await?;
+    if syn.length == 4 {
+        Ok(syn.to_string())
+    } else {
+        Err(Stop::failed("SYN with 4 bytes", syn.to_string()))
     }
 }
 
