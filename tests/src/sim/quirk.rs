@@ -167,7 +167,11 @@ impl Foreign {
                         self.shutting = true;
                     }
                 }
-                Arrival::Eof | Arrival::Error => self.over = true,
+                Arrival::Eof => self.over = true,
+                Arrival::Error => {
+                    self.over = true;
+                    self.shutting = true;
+                }
             }
         }
         if self.winding_down && !self.over {
@@ -323,13 +327,13 @@ impl Foreign {
 
     /// Ends the session, the way such peers do: at once.
     pub fn end(&mut self, end: &End, model: &mut Model) {
+        self.shutting = true;
         if self.over {
             return;
         }
         model.sides[self.side].closing.push(end.code);
         self.go_away(end.code.0, b"peer is shutting down");
         self.over = true;
-        self.shutting = true;
     }
 
     fn go_away(&mut self, code: u32, text: &[u8]) {

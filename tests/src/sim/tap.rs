@@ -99,10 +99,10 @@ impl Tap {
             return Err(format!("{item:?} where a pad was due, or a pad where none was"));
         }
         self.owes_pad = false;
-        if let Some(id) = self.owes_rst.take() {
-            if !matches!(item, Item::Rst { id: reset, .. } if reset.get() == id) {
-                return Err(format!("credit on {id}, which is over"));
-            }
+        let owed = self.owes_rst.take();
+        let said = |id| matches!(item, Item::Rst { id: reset, .. } if reset.get() == id);
+        if owed.is_some_and(|id| !said(id)) {
+            return Err(format!("credit on {owed:?}, which is over"));
         }
         match item {
             Item::Data { id, flags, length } => {

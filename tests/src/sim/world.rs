@@ -256,10 +256,9 @@ impl<'a> World<'a> {
     /// What must hold whenever nothing is on its way and nobody does anything.
     fn check_rest(&mut self) -> Verdict {
         for party in &mut self.parties {
-            if let Party::Ours(node) = party {
-                if !node.done {
-                    node.app.probe(&mut node.session)?;
-                }
+            match party {
+                Party::Ours(node) if !node.done => node.app.probe(&mut node.session)?,
+                _ => {}
             }
         }
         if self.links.iter().any(|link| !link.is_empty()) {

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Builds all targets and runs each for so many seconds (30 unless told otherwise):
+#
+#     fuzz/run.sh [seconds] [target ...]
+set -eu
+cd "$(dirname "$0")"
+seconds="${1:-30}"
+[ $# -gt 0 ] && shift
+[ $# -gt 0 ] || set -- decode session pair differential
+cargo +nightly fuzz build --sanitizer none
+for target in "$@"; do
+    echo "== $target, $seconds s"
+    mkdir -p "corpus/$target"
+    # `decode` and `differential` read frames, `session` what a peer sends, `pair` choices.
+    cargo +nightly fuzz run --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
+        -dict=muxado.dict -max_total_time="$seconds" -max_len=4096 -timeout=20 \
+        -rss_limit_mb=2048 -print_final_stats=1 -verbosity=1
+done

@@ -1,0 +1,45 @@
+//! What the core's decoder makes of some bytes, in a form that does not depend on how they were
+//! cut.
+
+use muxado_proto::decode::{Decoder, Item};
+
+/// A decoded frame and the payload that was passed through or skipped behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The item, in words: all its fields are in them.
+    pub item: String,
+    /// The bytes of DATA.
+    pub payload: Vec<u8>,
+    /// Bytes of an unknown frame that were skipped.
+    pub skipped: usize,
+}
+
+/// Decodes bytes that come in pieces of the sizes in `cuts`, over and over; with no cuts, at once.
+pub fn decode(bytes: &[u8], cuts: &[u8]) -> (Vec<Whole>, bool) {
+    let mut decoder = Decoder::new(64);
+    let mut frames: Vec<Whole> = Vec::new();
+    let mut rest = bytes;
+    let mut cuts = cuts.iter().cycle();
+    while !rest.is_empty() {
+        let cut = cuts.next().map_or(rest.len(), |&cut| usize::from(cut) + 1);
+        let (mut piece, tail) = rest.split_at(cut.min(rest.len()));
+        rest = tail;
+        while let Some(item) = decoder.decode(&mut piece) {
+            match (item, frames.last_mut()) {
+                (Item::Payload { bytes, .. }, Some(frame)) => {
+                    assert!(!bytes.is_empty());
+                    frame.payload.extend_from_slice(bytes);
+                }
+                (Item::Skipped(count), Some(frame)) => frame.skipped += count,
+                (Item::Payload { .. } | Item::Skipped(_), None) => panic!("payload of no frame"),
+                (item, _) => frames.push(Whole {
+                    item: format!("{item:?}"),
+                    payload: Vec::new(),
+                    skipped: 0,
+                }),
+            }
+        }
+        assert!(piece.is_empty(), "the decoder left input behind");
+    }
+    (frames, decoder.is_mid_frame())
+}
