@@ -54,22 +54,23 @@ pub struct Traffic {
 impl Faults {
     /// Spoils a transport.
     pub fn spoil(self, inner: Io) -> Io {
-        Io::new(Faulty { inner, faults: self, polls: 0 })
+        Io::new(Faulty { inner, faults: self, balked: [false; 2] })
     }
 }
 
 struct Faulty {
     inner: Io,
     faults: Faults,
-    polls: u64,
+    /// Whether the last poll for reading, and for writing, was pending for no reason.
+    balked: [bool; 2],
 }
 
 impl Faulty {
     /// Whether this poll is pending for no reason.
-    fn balks(&mut self, cx: &Context<'_>) -> bool {
+    fn balks(&mut self, cx: &Context<'_>, direction: usize) -> bool {
         self.faults.traffic.polls.fetch_add(1, Ordering::Relaxed);
-        self.polls += 1;
-        let balks = self.faults.spurious && self.polls % 2 == 1;
+        let balks = self.faults.spurious && !self.balked[direction];
+        self.balked[direction] = balks;
         if balks {
             cx.waker().wake_by_ref();
         }
@@ -102,7 +103,7 @@ fn misbehave(fault: Fault) -> Poll<io::Result<usize>> {
 
 impl Wire for Faulty {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.balks(cx) {
+        if self.balks(cx, 0) {
             return Poll::Pending;
         }
         let passed = &self.faults.traffic.read;
@@ -118,7 +119,7 @@ impl Wire for Faulty {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if self.balks(cx) {
+        if self.balks(cx, 1) {
             return Poll::Pending;
         }
         let passed = &self.faults.traffic.written;

@@ -2,9 +2,16 @@
 //! and on smol.
 
 mod bulk;
+mod cancel;
+mod drops;
+mod ends;
+mod faults;
 mod half_close;
+mod limits;
 mod resets;
+mod surface;
 mod turns;
+mod typed;
 
 /// Instantiates tests, `async fn test<R: Runtime>()`, for every runtime.
 macro_rules! suite {
@@ -31,7 +38,7 @@ macro_rules! suite {
 pub(crate) use suite;
 
 use muxado_proto::task::SessionError;
-use muxado_tests::runtime::Runtime;
+use muxado_tests::runtime::{Runtime, read_exact};
 
 /// A stream of the client, and the server's end of it, which `hello` has already crossed.
 async fn streams<R: Runtime>(
@@ -41,8 +48,7 @@ async fn streams<R: Runtime>(
     let mut near = client.open().await.expect("a stream can be opened");
     near.write_chunk("hello".into()).await.expect("a new stream takes data");
     let mut far = server.accept().await?;
-    let greeting = far.read_chunk(5).await.expect("a whole stream");
-    assert_eq!(greeting.as_deref(), Some(&b"hello"[..]));
+    assert_eq!(read_exact(&mut far, 5).await.expect("a whole stream"), b"hello");
     Ok((near, far))
 }
 

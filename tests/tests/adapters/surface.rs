@@ -1,0 +1,217 @@
+//! The rest of what the adapters offer.
+
+use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use muxado_proto::task::SessionError;
+use muxado_proto::{
+    CloseReason, Config, ErrorCode, OpenError, Priority, ReadError, Role, WriteError,
+};
+use muxado_tests::runtime::{
+    RawPeer, Runtime, Writer, pipe, read_exact, read_to_end, write_all, yield_now,
+};
+use muxado_tests::vectors::Frame;
+
+use crate::{streams, suite};
+
+suite! {
+    the_peers_streams_as_a_sequence,
+    peeking_takes_nothing,
+    vectored_writes_keep_their_order,
+    a_more_urgent_stream_goes_first,
+    figures_of_session_and_stream,
+    addresses_of_tcp_and_of_nothing,
+    sessions_over_tcp,
+    stopping_lets_the_peer_go_on,
+    errors_keep_kind_and_source,
+    handles_are_shared_between_threads,
+}
+
+async fn the_peers_streams_as_a_sequence<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let mut incoming = R::incoming(&server);
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        let mut stream = client.open().await.unwrap();
+        write_all(&mut stream, b"x").await.unwrap();
+        ids.push(stream.id());
+        assert_eq!(incoming.next().await.map(|stream| stream.id()), ids.last().copied());
+    }
+    client.abort(ErrorCode::NO_ERROR, "");
+    assert!(incoming.next().await.is_none());
+    assert!(incoming.next().await.is_none());
+}
+
+async fn peeking_takes_nothing<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
+    let mut buf = [0; 16];
+    assert_eq!(far.peek(&mut buf), 0);
+    write_all(&mut near, b"look at this").await.unwrap();
+    while far.stats().receive_buffered < 12 {
+        yield_now().await;
+    }
+    for _ in 0..2 {
+        let count = far.peek(&mut buf);
+        assert_eq!(&buf[..count], b"look at this");
+    }
+    assert_eq!(read_exact(&mut far, 5).await.unwrap(), b"look ");
+    let count = far.peek(&mut buf[..2]);
+    assert_eq!(&buf[..count], b"at");
+}
+
+async fn vectored_writes_keep_their_order<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
+    let reader = R::spawn(async move { read_to_end(&mut far).await.unwrap() });
+    let mut expected = Vec::new();
+    for round in 0..30usize {
+        let parts: Vec<Vec<u8>> =
+            (0..5).map(|part| vec![b'a' + part; usize::from(part) * round * round * 40]).collect();
+        let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let whole = parts.concat();
+        let count = near.send_vectored(&slices).await.unwrap();
+        assert!(count > 0 || whole.is_empty());
+        expected.extend_from_slice(&whole[..count]);
+    }
+    drop(near);
+    assert!(reader.await == expected);
+}
+
+async fn a_more_urgent_stream_goes_first<R: Runtime>() {
+    let (near, far) = pipe(16);
+    let client = R::session(near, Role::Client, Arc::new(Config::default()));
+    let mut peer = RawPeer::new(far);
+    let mut bulk = client.open().await.unwrap();
+    let mut urgent = client.open().await.unwrap();
+    bulk.set_priority(Priority::LOWEST);
+    urgent.set_priority(Priority::HIGHEST);
+    // Until the pipe is full and the session has bulk waiting.
+    write_all(&mut bulk, &[0; 200_000]).await.unwrap();
+    let first = peer.frame().await.unwrap().unwrap();
+    assert_eq!(first.id(), bulk.id().get());
+    write_all(&mut urgent, b"now").await.unwrap();
+    let found = peer.find(|frame| frame.id() == urgent.id().get()).await;
+    assert!(found.is_syn());
+    // One batch of output may have been on its way already, but not all of it.
+    let rest = peer.find(|frame| frame.kind() == Frame::DATA && frame.id() == bulk.id().get());
+    assert!(client.stats().payload_sent <= 200_003);
+    drop(rest);
+}
+
+async fn figures_of_session_and_stream<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
+    write_all(&mut far, &[0; 1000]).await.unwrap();
+    while near.stats().receive_buffered < 1000 {
+        yield_now().await;
+    }
+    let stats = client.stats();
+    assert_eq!((stats.streams_opened, stats.open_streams), (1, 1));
+    assert_eq!((stats.payload_sent, stats.payload_received), (5, 1000));
+    assert_eq!((stats.receive_buffered, stats.send_buffered), (1000, 0));
+    assert_eq!(stats.bytes_received, 1008);
+    let stats = near.stats();
+    assert_eq!((stats.send_credit, stats.receive_credit), (262_139, 261_144));
+    assert_eq!(server.stats().streams_accepted, 1);
+    assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
+    assert_eq!(*client.config(), Config::default());
+    near.finish();
+    assert_eq!(read_to_end(&mut far).await.unwrap(), b"");
+}
+
+async fn addresses_of_tcp_and_of_nothing<R: Runtime>() {
+    let (client, server) = R::tcp(Arc::new(Config::default())).await.unwrap();
+    let (local, peer) = R::addresses(&client);
+    assert!(local.is_some() && peer.is_some());
+    assert_eq!(R::addresses(&server), (peer, local));
+    let (client, _server) = R::pair(16, Config::default());
+    assert_eq!(R::addresses(&client), (None, None));
+}
+
+async fn sessions_over_tcp<R: Runtime>() {
+    let (client, server) = R::tcp(Arc::new(Config::default())).await.unwrap();
+    let echo = R::spawn(async move {
+        while let Ok(mut stream) = server.accept().await {
+            drop(R::spawn(async move {
+                let text = read_to_end(&mut stream).await.unwrap();
+                write_all(&mut stream, &text).await.unwrap();
+            }));
+        }
+        server.close().await
+    });
+    let tasks: Vec<_> = (0..50usize)
+        .map(|number| {
+            let client = client.clone();
+            R::spawn(async move {
+                let text = vec![number.to_le_bytes()[0]; number * 5000];
+                let mut stream = client.open().await.unwrap();
+                write_all(&mut stream, &text).await.unwrap();
+                stream.half_close().await.unwrap();
+                assert!(read_to_end(&mut stream).await.unwrap() == text);
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await;
+    }
+    assert!(client.close().await.is_clean());
+    assert!(echo.await.is_clean());
+}
+
+async fn stopping_lets_the_peer_go_on<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
+    near.stop();
+    write_all(&mut far, &vec![0; 1_000_000]).await.unwrap();
+    write_all(&mut near, b"not interested").await.unwrap();
+    assert_eq!(read_exact(&mut far, 14).await.unwrap(), b"not interested");
+}
+
+async fn errors_keep_kind_and_source<R: Runtime>() {
+    use std::error::Error;
+    let (client, server) = R::pair(4096, Config::default());
+    let (near, _far) = streams::<R>(&client, &server).await.unwrap();
+    server.abort(ErrorCode(7), "over");
+    let reason = client.closed().await;
+    let (mut recv, mut send) = R::split(near);
+    let error = read_exact(&mut recv, 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ReadError>()).unwrap();
+    let source = inner.source().and_then(|source| source.downcast_ref::<CloseReason>());
+    assert_eq!(source, Some(&reason));
+    let error = send.send(b"x").await.unwrap_err();
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<WriteError>()).unwrap();
+    let source = inner.source().and_then(|source| source.downcast_ref::<CloseReason>());
+    assert_eq!(source, Some(&reason));
+    let error = client.open().await.unwrap_err();
+    let source = error.source().and_then(|source| source.downcast_ref::<CloseReason>());
+    assert_eq!(source, Some(&reason));
+    assert_eq!(std::io::Error::from(error).kind(), ErrorKind::ConnectionAborted);
+    let error = client.accept().await.unwrap_err();
+    assert_eq!(error, SessionError::Closed(reason));
+    assert_eq!(std::io::Error::from(error).kind(), ErrorKind::ConnectionAborted);
+    assert_eq!(std::io::Error::from(OpenError::GoingAway).kind(), ErrorKind::ConnectionAborted);
+}
+
+async fn handles_are_shared_between_threads<R: Runtime>() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<R::Session>();
+    fn moved<T: Send + 'static>() {}
+    moved::<R::Stream>();
+    moved::<R::RecvHalf>();
+    moved::<R::SendHalf>();
+    moved::<R::Incoming>();
+    let (client, server) = R::pair(4096, Config::default());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, server) = (client.clone(), server.clone());
+            std::thread::spawn(move || (client.stats(), server.stats(), drop((client, server))))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let (_near, _far) = streams::<R>(&client, &server).await.unwrap();
+}
