@@ -38,7 +38,9 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.ready.store(true, Ordering::Release);
+        // Not a store: loom orders that with the driver's swaps only if they happen one before the
+        // other.
+        let _was_ready = self.ready.swap(true, Ordering::AcqRel);
         let driver = self.driver.lock().clone();
         if let Some(driver) = driver {
             driver.wake();
