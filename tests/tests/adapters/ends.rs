@@ -159,8 +159,13 @@ async fn both_ends_abort<R: Runtime>() {
     let (client, server) = R::pair(16, Config::default());
     client.abort(ErrorCode(1), "one");
     server.abort(ErrorCode(2), "two");
-    assert_eq!(client.close().await, CloseReason::Local { code: ErrorCode(1) });
-    assert_eq!(server.close().await, CloseReason::Local { code: ErrorCode(2) });
+    let told = CloseReason::Remote { code: ErrorCode(2), text: "two".into() };
+    let own = CloseReason::Local { code: ErrorCode(1) };
+    assert!([told, own].contains(&client.close().await));
+    // The first word may have arrived before the second was said.
+    let told = CloseReason::Remote { code: ErrorCode(1), text: "one".into() };
+    let own = CloseReason::Local { code: ErrorCode(2) };
+    assert!([told, own].contains(&server.close().await));
 }
 
 async fn the_cause_is_told_with_code_and_text<R: Runtime>() {
