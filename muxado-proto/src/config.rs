@@ -4,12 +4,15 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::{MAX_PAYLOAD, MAX_U31};
-use crate::stream::buffer::TAIL_BLOCK;
 
 /// The window every known implementation starts with, in bytes per stream and direction.
 ///
 /// Windows are not negotiated: each side assumes that the other uses the same figure.
 pub const DEFAULT_WINDOW: u32 = 262_144;
+
+/// The largest block of memory for what is written or received by copy. The last byte in it keeps
+/// all of it alive.
+pub(crate) const BLOCK: usize = 64 << 10;
 
 /// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +218,7 @@ impl Config {
     pub fn max_memory(&self) -> u64 {
         /// A stream record, its buffers' heads and its share of the tables; and in each direction a
         /// block of memory that is kept alive by the last byte in it.
-        const PER_STREAM: u64 = 1024 + 2 * TAIL_BLOCK as u64;
+        const PER_STREAM: u64 = 1024 + 2 * BLOCK as u64;
         /// The session record and one partial frame.
         const FIXED: u64 = 16 << 10;
         /// Chunks are kept when they are at least an eighth of the memory behind them.

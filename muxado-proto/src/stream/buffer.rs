@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::config::BLOCK;
 use crate::transmit::{JOIN_LIMIT, Transmit};
 
 /// Small pieces are joined up to this size, then the tail becomes a chunk.
@@ -12,10 +13,6 @@ const TAIL_LIMIT: usize = 16 << 10;
 
 /// Smaller chunks are joined as if they had been copied in.
 pub(crate) const CHUNK_MIN: usize = 512;
-
-/// Memory for the tails of a stream that fills them one after the other. The last byte in it keeps
-/// all of it alive.
-pub(crate) const TAIL_BLOCK: usize = 64 << 10;
 
 /// A tail larger than this is not kept when its buffer goes back to the pool.
 const POOLED_TAIL: usize = 256;
@@ -97,7 +94,7 @@ impl Buffer {
             if inner.tail.len() >= TAIL_LIMIT {
                 inner.seal();
                 // One allocation for several chunks, if there are several.
-                let wanted = rest.len().min(TAIL_BLOCK);
+                let wanted = rest.len().min(BLOCK);
                 if inner.tail.capacity() < wanted.min(TAIL_LIMIT) {
                     inner.tail.reserve(wanted);
                 }
