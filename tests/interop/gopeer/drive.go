@@ -457,14 +457,18 @@ func (p *peer) driveHeartbeat() {
 	}
 }
 
-// sayBye tells the peer that this side's drive is done.
-func (p *peer) sayBye() error {
+// sayBye tells the peer that this side's drive is done, and waits until it has
+// heard that if asked to.
+func (p *peer) sayBye(wait bool) error {
 	stream, err := p.open(p.options.streams)
 	if err != nil {
 		return err
 	}
 	if err := p.writeAll(stream, []byte{cmdBye}); err != nil {
 		return err
+	}
+	if wait {
+		return p.halfCloseAndReadEOF(stream)
 	}
 	return stream.CloseWrite()
 }

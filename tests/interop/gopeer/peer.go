@@ -145,14 +145,16 @@ func (p *peer) watch() {
 // is done. Only the dialer closes, so that neither cuts the other short.
 func (p *peer) finish() {
 	if p.options.mutual {
-		if err := p.sayBye(); err != nil {
+		dialer := p.options.dial != ""
+		// The dialer may close as soon as it has heard the listener's bye.
+		if err := p.sayBye(dialer); err != nil && dialer {
 			p.report.fail("bye: %v", err)
 		}
 		select {
 		case <-p.bye:
 		case <-p.ended:
 		}
-		if p.options.dial == "" {
+		if !dialer {
 			return
 		}
 	}

@@ -115,13 +115,16 @@ impl EventLoop {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
         let mut buffer = vec![0; 64 * 1024];
-        while !self.shared.lock().session.is_finished() || !self.out.is_empty() {
+        loop {
             if self.turn(&mut buffer).is_err() {
                 self.out = Transmit::new();
                 let now = self.shared.now();
                 let mut state = self.shared.lock();
                 state.session.handle_transport_error(now);
                 self.shared.react(state);
+                break;
+            }
+            if self.out.is_empty() && self.shared.lock().session.is_finished() {
                 break;
             }
             match self.poll.poll(&mut events, self.wait()) {

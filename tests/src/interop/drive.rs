@@ -360,9 +360,13 @@ async fn heartbeat<E: Endpoint>(peer: &Peer<E>) {
     }
 }
 
-/// Tells the peer that this side's drive is done.
-pub(super) async fn say_bye<E: Endpoint>(peer: &Peer<E>) -> Result<(), Trouble> {
+/// Tells the peer that this side's drive is done, and waits until it has heard that if asked to.
+pub(super) async fn say_bye<E: Endpoint>(peer: &Peer<E>, wait: bool) -> Result<(), Trouble> {
     let mut stream = open(peer, peer.options.streams).await?;
     peer.io().write_all(&mut stream, &[command::BYE]).await.at("bye")?;
-    stream.close().await.at("half-close")
+    stream.close().await.at("half-close")?;
+    if wait {
+        stream.read_to_end(&mut Vec::new()).await.at("read to the end")?;
+    }
+    Ok(())
 }

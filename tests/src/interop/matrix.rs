@@ -168,8 +168,8 @@ impl Run {
         if driven.completed != plan.completed {
             return fault(format!("{} streams of {}", driven.completed, plan.completed));
         }
-        if !plan.streams_fail && !(driven.serve_errors.is_empty() && served.serve_errors.is_empty())
-        {
+        let failures = driven.serve_errors.len() + served.serve_errors.len();
+        if failures > 0 && !plan.streams_fail {
             return fault("streams failed on the side that served them".into());
         }
         if let Err(text) = self.check_codes(plan, &driven) {
@@ -268,12 +268,10 @@ impl Run {
                 .both(&["--window", "1048576"])
                 .ours(self.we_drive, &["--send-window", "1048576"]),
             Mode::GoAwayByServer => {
-                let plan = Plan {
-                    codes: Some((11, 1)),
-                    closes: Closer::Server,
-                    ..Plan::drive("goaway", 20, 20)
-                };
-                plan.bytes(100_000)
+                // Ours, when it drives, is the first to end the session for good, and tells that.
+                let closes = if self.we_drive { Closer::Driver } else { Closer::Server };
+                Plan { codes: Some((11, 1)), closes, ..Plan::drive("goaway", 20, 20) }
+                    .bytes(100_000)
             }
             Mode::GoAwayByDriver => Plan::drive("goaway-local", 20, 20).bytes(100_000),
         }

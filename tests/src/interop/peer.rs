@@ -142,7 +142,7 @@ async fn run_session<E: Endpoint>(
         App::Echo | App::Serve => E::spawn(serve::accept_loop(peer.clone())),
         App::Control => {
             let run = control::run(peer.clone());
-            commands = Some(spawn::<E, _>(async { Ok(run.await) }));
+            commands = Some(spawn::<E, _>(run.map(Ok)));
         }
         App::None => {}
     }
@@ -165,11 +165,15 @@ async fn run_session<E: Endpoint>(
 /// closes, so that neither cuts the other short.
 async fn finish<E: Endpoint>(peer: &Peer<E>) {
     if peer.options.mutual {
-        if let Err(trouble) = drive::say_bye(peer).await {
+        let dialer = peer.options.dial.is_some();
+        // The dialer may close as soon as it has heard the listener's bye.
+        if let Err(trouble) = drive::say_bye(peer, dialer).await
+            && dialer
+        {
             peer.report.fail(format!("bye: {trouble}"));
         }
         select(pin!(peer.bye.wait()), pin!(peer.ended.wait())).await;
-        if peer.options.dial.is_none() {
+        if !dialer {
             return;
         }
     }
