@@ -49,20 +49,28 @@ fn main() -> ExitCode {
         for &client in CLIENTS {
             for (load, name) in [(SMALL, "small"), (LARGE, "large"), (CROWD, "crowd")] {
                 let name = format!("{} serves {}: {name}", server.1, client.1);
-                trials.push(Trial::test(name, move || Ok(pair(server, client, load))));
+                trials.push(trial(name, move || pair(server, client, load)));
             }
         }
     }
     for (example, runtime) in [("rpc", "tokio"), ("rpc-smol", "smol")] {
         let name = format!("{runtime} alone");
-        trials.push(Trial::test(name, move || Ok(alone(example, runtime))));
+        trials.push(trial(name, move || alone(example, runtime)));
     }
     for (example, runtime) in SERVERS {
         let name = format!("{runtime} fails when the client vanishes");
-        trials.push(Trial::test(name, move || Ok(client_vanishes(example))));
+        trials.push(trial(name, move || client_vanishes(example)));
     }
-    trials.push(Trial::test("mio serves several at once", || Ok(several_at_once())));
+    trials.push(trial("mio serves several at once", several_at_once));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A test that fails by panicking.
+fn trial(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        run();
+        Ok(())
+    })
 }
 
 fn pair(server: (&str, &str), client: (&str, &str), load: Load) {
