@@ -191,7 +191,7 @@ impl Held {
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let resident = resident.and_then(|text| text.split_whitespace().next());
         Self {
-            allocated: live + stats.bytes_reallocated as i64,
+            allocated: live,
             resident_kib: resident.and_then(|number| number.parse().ok()).unwrap_or(0),
             descriptors: count("/proc/self/fd"),
             threads: count("/proc/self/task"),
