@@ -21,7 +21,7 @@ const PERIOD: usize = 64_256;
 
 /// Two periods of the text.
 fn text() -> Vec<u8> {
-    let letter = |place: usize| (place % 251 ^ place % PERIOD / 251).to_le_bytes()[0];
+    let letter = |place: usize| ((place % 251) ^ (place % PERIOD / 251)).to_le_bytes()[0];
     (0..2 * PERIOD).map(letter).collect()
 }
 

@@ -64,8 +64,8 @@ const MIB: u64 = 1024 * 1024;
 
 fn format_size(bytes: u64) -> String {
     match bytes {
-        _ if bytes % MIB == 0 => format!("{}MiB", bytes / MIB),
-        _ if bytes % KIB == 0 => format!("{}KiB", bytes / KIB),
+        _ if bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),
+        _ if bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
         _ => format!("{bytes}B"),
     }
 }
