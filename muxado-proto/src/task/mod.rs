@@ -7,7 +7,7 @@
 //!
 //! # The rules
 //!
-//! **One lock.** [`Shared`](shared::Shared) holds the session and everybody's wakers. Nobody
+//! **One lock.** `Shared` holds the session and everybody's wakers. Nobody
 //! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it,
 //! and nobody drops a waker: it may be the last reference on a task that owns handles.
 //!
