@@ -45,10 +45,7 @@ impl Session {
             }
         };
         let value = self.requester.beat(self.now);
-        if let Some(stream) = self.store.get_mut(key) {
-            stream.outgoing.push_copy(&value, &mut self.pool);
-            self.stats.send_buffered = self.stats.send_buffered.saturating_add(BEAT_LEN as u64);
-        }
+        self.write_own(key, &value);
         self.schedule(key);
         let settings = self.config.heartbeat.unwrap_or_default();
         self.timers.set(Timer::Tolerance, Some(self.now + settings.tolerance));
@@ -115,11 +112,7 @@ impl Session {
     pub(super) fn echo(&mut self, key: Key) {
         while self.store.get(key).is_some_and(|stream| stream.outgoing.len() < ECHO_LIMIT) {
             let Some(value) = self.take_beat(key) else { break };
-            if let Some(stream) = self.store.get_mut(key) {
-                stream.outgoing.push_copy(&value, &mut self.pool);
-                let count = BEAT_LEN as u64;
-                self.stats.send_buffered = self.stats.send_buffered.saturating_add(count);
-            }
+            self.write_own(key, &value);
         }
         if let Some(stream) = self.store.get_mut(key) {
             if stream.recv == RecvState::Finished && stream.incoming.len() < BEAT_LEN {

@@ -199,9 +199,8 @@ impl Session {
         let Some(key) = self.store.key(id) else { return };
         if let Some(stream) = self.store.get_mut(key) {
             stream.stream_type = Some(stream_type);
-            stream.outgoing.push_copy(&stream_type.0.to_be_bytes(), &mut self.pool);
-            self.stats.send_buffered = self.stats.send_buffered.saturating_add(4);
         }
+        self.write_own(key, &stream_type.0.to_be_bytes());
         self.schedule(key);
     }
 

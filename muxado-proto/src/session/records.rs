@@ -43,6 +43,13 @@ impl Session {
         }
     }
 
+    /// Puts bytes of the session's own, a type or a beat, behind what a stream has to send.
+    pub(super) fn write_own(&mut self, key: Key, bytes: &[u8]) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        stream.outgoing.push_copy(bytes, &mut self.pool);
+        self.stats.send_buffered = self.stats.send_buffered.saturating_add(bytes.len() as u64);
+    }
+
     /// Reports an edge if the application waits for it.
     pub(super) fn notify(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.get_mut(key) else { return };
