@@ -101,6 +101,7 @@ impl Session {
             stream.owner = Owner::Echo;
             self.responders = self.responders.saturating_add(1);
             self.inbound = self.inbound.saturating_sub(1);
+            self.incomplete = self.incomplete.saturating_sub(1);
         }
         self.echo(key);
         self.finish_draining();

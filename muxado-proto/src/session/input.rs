@@ -13,7 +13,7 @@ use crate::frame::{Flags, HEADER_LEN, StreamId};
 use crate::stream::buffer::CHUNK_MIN;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::{Entry, Key};
+use crate::stream::store::{Entry, Key, Opener};
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -102,12 +102,13 @@ impl Session {
             }
             Some(Entry::Live(key)) => self.on_live_data(key, id, flags, length),
             None if flags.is_syn() => self.on_syn(id, flags, length),
-            Some(Entry::Closed) if flags.is_syn() => self.on_reused(id),
+            Some(Entry::Closed(_)) if flags.is_syn() => self.on_reused(id),
             // Its reader has gone: tell the peer, as it could not know before.
-            Some(Entry::Closed) if length > 0 || !flags.is_fin() => {
+            Some(Entry::Closed(_)) if length > 0 || !flags.is_fin() => {
                 self.refuse(id, ErrorCode::STREAM_CLOSED);
             }
-            Some(Entry::Closed | Entry::Reset) => {}
+            Some(Entry::Closed(_)) => self.settle(id),
+            Some(Entry::Reset) => {}
             None => self.on_stray(id, flags, length),
         }
     }
@@ -169,6 +170,7 @@ impl Session {
             if self.config.typed { Owner::Untyped { since: self.now } } else { Owner::Backlog };
         let key = self.store.insert(Stream::new(id, owner, SendState::Open, &self.config));
         self.inbound = self.inbound.saturating_add(1);
+        self.incomplete = self.incomplete.saturating_add(1);
         self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
         if self.config.typed {
             self.store.push(Queue::Untyped, key);
@@ -208,8 +210,10 @@ impl Session {
         let empty = length == 0;
         match stream.recv {
             // A repeated FIN, or an empty frame behind it, is harmless; DATA is answered once.
-            RecvState::Finished if empty || stream.send.is_reset() => return,
-            RecvState::Finished => return self.violation(key, ErrorCode::STREAM_CLOSED),
+            RecvState::Finished | RecvState::Ignored if empty || stream.send.is_reset() => return,
+            RecvState::Finished | RecvState::Ignored => {
+                return self.violation(key, ErrorCode::STREAM_CLOSED);
+            }
             // On its way when the RST was.
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
             RecvState::Open | RecvState::Stopped => {}
@@ -237,7 +241,7 @@ impl Session {
         let Sink::Stream { key, id, fin } = self.sink else { return };
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
-            if self.store.entry(id) == Some(Entry::Closed) {
+            if matches!(self.store.entry(id), Some(Entry::Closed(_))) {
                 // The reader has gone in the middle of the frame, with the rest of the credit.
                 self.refuse(id, ErrorCode::STREAM_CLOSED);
             }
@@ -281,7 +285,10 @@ impl Session {
         self.store.unlink(Queue::Owed, key);
         let Some(stream) = self.store.get_mut(key) else { return };
         match stream.owner {
-            Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
+            Owner::Application | Owner::Backlog => {
+                self.notify(key, Edge::Readable);
+                self.free_if_done(key);
+            }
             Owner::Untyped { .. } => {
                 // It can not deliver its type any more: its own fault, and nobody else's.
                 self.violation(key, ErrorCode::PROTOCOL);
@@ -308,7 +315,10 @@ impl Session {
                     self.count_reset();
                 }
             }
-            Some(Entry::Closed) => self.store.bury(id, Entry::Reset),
+            Some(Entry::Closed(_)) => {
+                self.store.bury(id, Entry::Reset);
+                self.closed_changed();
+            }
             Some(Entry::Reset) | None => return,
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
@@ -346,7 +356,14 @@ impl Session {
         if id.get() == 0 {
             return self.violate(ErrorCode::PROTOCOL, "WNDINC on stream 0");
         }
-        let Some(key) = self.store.key(id) else { return };
+        let key = match self.store.entry(id) {
+            Some(Entry::Live(key)) => key,
+            Some(Entry::Closed(Opener::Unanswered)) => {
+                self.store.bury(id, Entry::Closed(Opener::Answered));
+                return self.closed_changed();
+            }
+            _ => return,
+        };
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.send.is_sending() {

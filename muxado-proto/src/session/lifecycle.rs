@@ -17,7 +17,7 @@ use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::frame::StreamId;
 use crate::stream::schedule::Queue;
-use crate::stream::store::Key;
+use crate::stream::store::{Key, Opener};
 use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
@@ -189,6 +189,8 @@ impl Session {
         for key in lost {
             let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
         }
+        let role = self.role;
+        self.store.unbury_closed(|id| id.is_opened_by(role) && id > last);
         if matches!(self.phase, Phase::Open) {
             let reason = CloseReason::Remote { code, text };
             self.phase = Phase::Draining { reason, refuse: false };
@@ -197,10 +199,17 @@ impl Session {
         self.finish_draining();
     }
 
-    /// Ends a draining session whose streams have all ended, if draining was this side's idea: the
-    /// SYN of a stream that the peer opened before its GOAWAY may still be under way behind it.
+    /// Ends a draining session whose streams have all ended on both sides, if draining was this
+    /// side's idea: the SYN of a stream that the peer opened before its GOAWAY may still be under
+    /// way behind it. Streams that nobody here has any more count until the peer has finished
+    /// them: Go loses what it has not accepted when GOAWAY and the end come in one burst.
     pub(super) fn finish_draining(&mut self) {
-        if self.inbound == 0 && self.outbound == 0 && self.refuses_streams() {
+        let all_ended = self.incomplete == 0
+            && self.refusals.is_empty()
+            && [Opener::Peer, Opener::Answered, Opener::Unanswered]
+                .into_iter()
+                .all(|opener| self.store.closed(opener) == 0);
+        if all_ended && self.refuses_streams() {
             self.end_draining();
         }
     }

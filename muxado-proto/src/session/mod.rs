@@ -30,7 +30,7 @@ use crate::stream::buffer::Pool;
 use crate::stream::ids::SeenIds;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
-use crate::stream::store::Store;
+use crate::stream::store::{Opener, Store};
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
@@ -82,6 +82,8 @@ pub struct Session {
     outbound: u32,
     /// Own streams on which the peer has sent nothing.
     unanswered: u32,
+    /// Streams that are not finished or reset in both directions.
+    incomplete: u32,
     stats: SessionStats,
 }
 
@@ -118,6 +120,7 @@ impl Session {
             inbound: 0,
             outbound: 0,
             unanswered: 0,
+            incomplete: 0,
             stats: SessionStats::default(),
             config,
         };
@@ -185,14 +188,21 @@ impl Session {
         if counted {
             self.outbound = self.outbound.saturating_add(1);
             self.unanswered = self.unanswered.saturating_add(1);
+            self.incomplete = self.incomplete.saturating_add(1);
         }
         self.stats.streams_opened = self.stats.streams_opened.saturating_add(1);
         Ok(id)
     }
 
+    /// Whether the peer has as many streams of this side as it may. It still has those that were
+    /// given up here and that it has not finished, as far as they are remembered.
     fn is_open_blocked(&self) -> bool {
-        self.outbound >= self.config.max_outbound_streams
-            || matches!(self.config.max_unanswered_streams, Some(max) if self.unanswered >= max)
+        let answered = self.store.closed(Opener::Answered);
+        let unanswered = self.store.closed(Opener::Unanswered);
+        let open = self.outbound.saturating_add(answered).saturating_add(unanswered);
+        let unanswered = self.unanswered.saturating_add(unanswered);
+        open >= self.config.max_outbound_streams
+            || self.config.max_unanswered_streams.is_some_and(|max| unanswered >= max)
     }
 
     fn send_type(&mut self, id: StreamId, stream_type: StreamType) {

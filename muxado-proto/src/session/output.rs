@@ -85,8 +85,11 @@ impl Session {
             self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
             self.frame_sent();
         }
-        if self.refusals.is_empty() && self.refusals.capacity() > 16 {
-            self.refusals = alloc::collections::VecDeque::new();
+        if self.refusals.is_empty() {
+            if self.refusals.capacity() > 16 {
+                self.refusals = alloc::collections::VecDeque::new();
+            }
+            self.finish_draining();
         }
     }
 
@@ -148,6 +151,11 @@ impl Session {
         out.join(&Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
         stream.send_window.spend(length);
+        stream.sent_since_stall = if count == buffered {
+            u32::MAX
+        } else {
+            stream.sent_since_stall.saturating_add(length)
+        };
         stream.send = stream.send.syn_sent();
         if ends {
             if syn {
@@ -159,6 +167,10 @@ impl Session {
         let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);
         let echo = stream.owner == Owner::Echo;
         let roomy = stream.outgoing.len() <= half;
+        if count == buffered {
+            // There is room for it again whatever the others hold.
+            self.store.unlink(Queue::Budget, key);
+        }
         self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
         self.frame_sent();
         if ends {

@@ -7,7 +7,7 @@ use crate::event::Signal;
 use crate::frame::StreamId;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::{Entry, Key};
+use crate::stream::store::{Entry, Key, Opener};
 use crate::stream::{Edge, Owner};
 
 /// What happens to the bytes that have arrived on a stream when this side resets it.
@@ -18,6 +18,9 @@ pub(super) enum Unread {
     /// The peer broke a rule: they arrived in order before that.
     Keep,
 }
+
+/// Bytes a stream has to be let send for the time limit on its stall to start anew.
+const STALL_PROGRESS: u32 = 4096;
 
 impl Session {
     /// Puts a stream that can send into its ready queue. So goes, if stalls are limited, one that
@@ -33,11 +36,19 @@ impl Session {
         }
     }
 
-    /// Starts the time limit of a stream that has data and no credit.
+    /// Starts the time limit of a stream that has data and no credit. It goes on if little was
+    /// sent since it last started: credit in drops does not keep a stream alive.
     pub(super) fn stall(&mut self, key: Key) {
         let now = self.now;
         if let Some(stream) = self.store.get_mut(key).filter(|stream| stream.is_stalled()) {
-            stream.stalled_since = now;
+            if stream.sent_since_stall >= STALL_PROGRESS {
+                stream.stalled_since = now;
+                stream.sent_since_stall = 0;
+            }
+            let since = stream.stalled_since;
+            if self.config.stream_stall_timeout.is_some_and(|limit| since + limit <= now) {
+                return self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
+            }
             self.store.push(Queue::Stalled, key);
             self.arm_stalled();
         }
@@ -205,6 +216,7 @@ impl Session {
     pub(super) fn refuse(&mut self, id: StreamId, code: ErrorCode) {
         self.store.bury(id, Entry::Reset);
         self.queue_reset(id, code);
+        self.closed_changed();
     }
 
     /// Sends an RST that no record stands for, if not too many of them wait already.
@@ -248,6 +260,14 @@ impl Session {
 
     /// Removes the record of a stream that nobody uses and that has nothing more to send.
     pub(super) fn free_if_done(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
+            stream.complete = true;
+            if stream.is_counted() {
+                self.incomplete = self.incomplete.saturating_sub(1);
+                self.finish_draining();
+            }
+        }
         let Some(stream) = self.store.get(key) else { return };
         let over = stream.send.is_over() || matches!(self.phase, Phase::Over(_));
         // What waits in the backlog when the session ends can still be accepted, and read.
@@ -260,7 +280,14 @@ impl Session {
             return;
         }
         let tombstone = match (stream.send, stream.recv) {
-            (SendState::Finished, recv) if recv.is_open() => Some(Entry::Closed),
+            (SendState::Finished, recv) if recv.is_open() => {
+                let own = stream.id.is_opened_by(self.role);
+                Some(Entry::Closed(match (own, stream.answered) {
+                    (false, _) => Opener::Peer,
+                    (true, true) => Opener::Answered,
+                    (true, false) => Opener::Unanswered,
+                }))
+            }
             (SendState::Finished, _) => None,
             _ => Some(Entry::Reset),
         };
@@ -277,17 +304,19 @@ impl Session {
             self.responders = self.responders.saturating_sub(1);
         }
         if stream.is_counted() {
+            if !stream.complete {
+                self.incomplete = self.incomplete.saturating_sub(1);
+            }
             if stream.id.is_opened_by(self.role) {
                 self.outbound = self.outbound.saturating_sub(1);
                 if !stream.answered {
                     self.unanswered = self.unanswered.saturating_sub(1);
                 }
-                self.report_open_ready();
             } else {
                 self.inbound = self.inbound.saturating_sub(1);
             }
         }
-        self.finish_draining();
+        self.closed_changed();
     }
 
     /// The peer has sent something on one of our streams.
@@ -298,6 +327,18 @@ impl Session {
             self.unanswered = self.unanswered.saturating_sub(1);
             self.report_open_ready();
         }
+    }
+
+    /// The peer has come to the end of a stream that only it still had.
+    pub(super) fn settle(&mut self, id: StreamId) {
+        self.store.unbury(id);
+        self.closed_changed();
+    }
+
+    /// Fewer streams may be left that only the peer still has.
+    pub(super) fn closed_changed(&mut self) {
+        self.report_open_ready();
+        self.finish_draining();
     }
 
     fn report_open_ready(&mut self) {

@@ -13,6 +13,10 @@ use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::Key;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 
+/// What each stream may hold of what was written to it even if the streams together hold all they
+/// may.
+const RESERVED_ROOM: usize = 4096;
+
 /// One stream of a session, borrowed: see [`Session::stream`].
 ///
 /// The view is a handle on the record in the session, so dropping it does nothing; the
@@ -141,7 +145,9 @@ impl<'a> StreamMut<'a> {
             RecvState::Finished => Ok(()),
             RecvState::Reset(code) => Err(ReadError::Reset(code)),
             RecvState::ResetLocally(code) => Err(ReadError::ResetLocally(code)),
-            RecvState::Stopped => Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED)),
+            RecvState::Stopped | RecvState::Ignored => {
+                Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED))
+            }
             RecvState::Open => match &session.phase {
                 Phase::Over(reason) => Err(ReadError::SessionClosed(reason.clone())),
                 _ => {
@@ -177,14 +183,17 @@ impl<'a> StreamMut<'a> {
         let held = session.stats.send_buffered;
         let shared = u64::from(session.config.session_send_buffer).saturating_sub(held);
         let shared = usize::try_from(shared).unwrap_or(usize::MAX);
-        let own = usize::try_from(session.config.send_buffer).unwrap_or(usize::MAX);
-        let own = own.saturating_sub(stream.outgoing.len());
-        let room = own.min(shared);
+        let limit = usize::try_from(session.config.send_buffer).unwrap_or(usize::MAX);
+        let buffered = stream.outgoing.len();
+        let own = limit.saturating_sub(buffered);
+        // What streams without credit hold must not stop those that have some.
+        let reserved = limit.min(RESERVED_ROOM).saturating_sub(buffered);
+        let room = own.min(shared.max(reserved));
         if room > 0 {
             return Ok(room);
         }
         stream.interest |= Edge::Writable as u8;
-        if shared == 0 {
+        if own > 0 {
             session.store.push(Queue::Budget, self.key);
         }
         Err(WriteError::Blocked)

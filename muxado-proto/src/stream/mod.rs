@@ -84,9 +84,13 @@ pub(crate) struct Stream {
     pub(crate) edges: u8,
     /// The peer has sent something on it.
     pub(crate) answered: bool,
+    /// Neither side has anything more to say on it.
+    pub(crate) complete: bool,
     pub(crate) links: Links,
     /// Since when there has been data to send and no credit.
     pub(crate) stalled_since: Timestamp,
+    /// Bytes sent since then.
+    pub(crate) sent_since_stall: u32,
 }
 
 impl Stream {
@@ -105,8 +109,10 @@ impl Stream {
             interest: Edge::Readable as u8 | Edge::Writable as u8,
             edges: 0,
             answered: false,
+            complete: false,
             links: Links::NONE,
             stalled_since: Timestamp::ZERO,
+            sent_since_stall: u32::MAX,
         }
     }
 

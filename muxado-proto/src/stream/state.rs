@@ -5,7 +5,7 @@
 //!
 //!  Fresh ──first frame──▶ Open                      Open ──FIN──▶ Finished
 //!    │                     │                         │ │ └─RST──▶ Reset(code)
-//!    └──finish──┐ ┌─finish─┘                         │ └──stop──▶ Stopped ──FIN──▶ Finished
+//!    └──finish──┐ ┌─finish─┘                         │ └──stop──▶ Stopped ──FIN, RST──▶ Ignored
 //!               ▼ ▼                                  └───reset──▶ ResetLocally(code)
 //!            Finishing ──FIN sent──▶ Finished
 //!  any of these:
@@ -121,6 +121,8 @@ pub(crate) enum RecvState {
     Finished,
     /// Nobody will read what still arrives.
     Stopped,
+    /// Nobody has read to the end, which has come.
+    Ignored,
     /// RST was received; the buffer may hold unread data.
     Reset(ErrorCode),
     /// This side has reset the stream.
@@ -136,7 +138,8 @@ impl RecvState {
     /// FIN arrives. Late and repeated ones change nothing.
     pub(crate) const fn fin(self) -> Self {
         match self {
-            Self::Open | Self::Stopped => Self::Finished,
+            Self::Open => Self::Finished,
+            Self::Stopped => Self::Ignored,
             other => other,
         }
     }
@@ -152,7 +155,7 @@ impl RecvState {
     /// This side resets the stream.
     pub(crate) const fn reset(self, code: ErrorCode) -> Self {
         match self {
-            Self::Open | Self::Stopped | Self::Finished => Self::ResetLocally(code),
+            Self::Open | Self::Stopped | Self::Finished | Self::Ignored => Self::ResetLocally(code),
             other => other,
         }
     }
@@ -160,7 +163,8 @@ impl RecvState {
     /// The peer resets the stream.
     pub(crate) const fn peer_reset(self, code: ErrorCode) -> Self {
         match self {
-            Self::Open | Self::Stopped => Self::Reset(code),
+            Self::Open => Self::Reset(code),
+            Self::Stopped => Self::Ignored,
             other => other,
         }
     }
@@ -183,6 +187,12 @@ mod tests {
     #[test]
     fn a_fresh_stream_leaves_no_trace() {
         assert_eq!(SendState::Fresh.reset(CODE), SendState::ResetLocally(CODE));
+    }
+
+    #[test]
+    fn a_reader_that_has_stopped_stays_so() {
+        assert_eq!(RecvState::Open.stop().fin(), RecvState::Ignored);
+        assert_eq!(RecvState::Open.stop().peer_reset(CODE), RecvState::Ignored);
     }
 
     #[test]

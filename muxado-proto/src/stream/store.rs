@@ -31,14 +31,51 @@ impl Key {
 pub(crate) enum Entry {
     /// A stream.
     Live(Key),
-    /// A finished stream. The peer may not know yet and its late DATA deserves an RST.
-    Closed,
+    /// A stream that this side has finished and given up, and the peer has not finished: its late
+    /// DATA deserves an RST.
+    Closed(Opener),
     /// A finished stream; the peer has been sent an RST, or has sent one.
     Reset,
 }
 
-const CLOSED: u32 = u32::MAX;
-const RESET: u32 = u32::MAX - 1;
+/// Who opened a stream that only the peer still has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opener {
+    /// The peer.
+    Peer = 0,
+    /// This side, and the peer has sent something on it.
+    Answered = 1,
+    /// This side, and nothing has come back.
+    Unanswered = 2,
+}
+
+impl Opener {
+    const ALL: [Self; 3] = [Self::Peer, Self::Answered, Self::Unanswered];
+}
+
+const RESET: u32 = u32::MAX;
+/// The first of the three values of closed entries.
+const CLOSED: u32 = u32::MAX - 3;
+
+impl Entry {
+    /// What the map of ids holds for it.
+    const fn value(self) -> u32 {
+        match self {
+            Self::Live(key) => key.0,
+            Self::Closed(opener) => CLOSED.saturating_add(opener as u32),
+            Self::Reset => RESET,
+        }
+    }
+
+    fn from_value(value: u32) -> Self {
+        let closed = value.checked_sub(CLOSED).and_then(|index| usize::try_from(index).ok());
+        match closed.and_then(|index| Opener::ALL.get(index)) {
+            Some(&opener) => Self::Closed(opener),
+            None if value == RESET => Self::Reset,
+            None => Self::Live(Key(value)),
+        }
+    }
+}
 
 #[derive(Debug)]
 enum Slot {
@@ -57,6 +94,8 @@ pub(crate) struct Store {
     /// The ids in `ids` that have no stream any more, oldest first.
     tombstones: VecDeque<StreamId>,
     max_tombstones: usize,
+    /// How many closed entries there are, by [`Opener`].
+    closed: [u32; Opener::ALL.len()],
     lists: [List; Queue::COUNT],
     /// Which ready queues are not empty, one bit each, the most urgent lowest.
     ready: u16,
@@ -71,6 +110,7 @@ impl Store {
             ids: IdMap::new(seed),
             tombstones: VecDeque::new(),
             max_tombstones,
+            closed: [0; Opener::ALL.len()],
             lists: [List::EMPTY; Queue::COUNT],
             ready: 0,
         }
@@ -91,11 +131,7 @@ impl Store {
     }
 
     pub(crate) fn entry(&self, id: StreamId) -> Option<Entry> {
-        self.ids.get(id).map(|value| match value {
-            CLOSED => Entry::Closed,
-            RESET => Entry::Reset,
-            slot => Entry::Live(Key(slot)),
-        })
+        self.ids.get(id).map(Entry::from_value)
     }
 
     pub(crate) fn key(&self, id: StreamId) -> Option<Key> {
@@ -159,21 +195,51 @@ impl Store {
 
     /// Remembers something of an id without a stream; the oldest such memory makes room.
     pub(crate) fn bury(&mut self, id: StreamId, entry: Entry) {
-        let value = match entry {
-            Entry::Live(_) => return,
-            Entry::Closed => CLOSED,
-            Entry::Reset => RESET,
-        };
-        if !matches!(self.entry(id), Some(Entry::Closed | Entry::Reset)) {
-            self.tombstones.push_back(id);
+        match self.entry(id) {
+            Some(Entry::Live(_)) | None => self.tombstones.push_back(id),
+            Some(before) => self.count(before, |count| count.saturating_sub(1)),
         }
-        self.ids.insert(id, value);
+        self.ids.insert(id, entry.value());
+        self.count(entry, |count| count.saturating_add(1));
         while self.tombstones.len() > self.max_tombstones {
             let Some(oldest) = self.tombstones.pop_front() else { break };
-            // This side may have opened the id since: the peer had sent DATA on it before.
-            if matches!(self.entry(oldest), Some(Entry::Closed | Entry::Reset)) {
-                self.ids.remove(oldest);
+            self.unbury(oldest);
+        }
+    }
+
+    /// Forgets what is remembered of an id, unless it is that of a stream: this side may have
+    /// opened it after the peer had sent DATA on it.
+    pub(crate) fn unbury(&mut self, id: StreamId) {
+        match self.entry(id) {
+            Some(Entry::Live(_)) | None => {}
+            Some(entry) => {
+                self.count(entry, |count| count.saturating_sub(1));
+                self.ids.remove(id);
             }
+        }
+    }
+
+    /// Forgets the ids in question that only the peer still has.
+    pub(crate) fn unbury_closed(&mut self, is_meant: impl Fn(StreamId) -> bool) {
+        for index in 0..self.tombstones.len() {
+            let Some(&id) = self.tombstones.get(index) else { break };
+            if is_meant(id) && matches!(self.entry(id), Some(Entry::Closed(_))) {
+                self.unbury(id);
+            }
+        }
+    }
+
+    /// How many streams only the peer still has, of those that are remembered.
+    pub(crate) const fn closed(&self, opener: Opener) -> u32 {
+        #[allow(clippy::indexing_slicing, reason = "there is a place for each")]
+        self.closed[opener as usize]
+    }
+
+    fn count(&mut self, entry: Entry, change: impl FnOnce(u32) -> u32) {
+        if let Entry::Closed(opener) = entry {
+            #[allow(clippy::indexing_slicing, reason = "there is a place for each")]
+            let count = &mut self.closed[opener as usize];
+            *count = change(*count);
         }
     }
 
