@@ -118,7 +118,8 @@ settings! {
     max_frame_size: u32 = 16 << 10;
     /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB.
     send_buffer: u32 = 256 << 10;
-    /// Bytes written and not yet sent, per session. Default 16 MiB.
+    /// Bytes written and not yet sent, per session. When the streams hold so many, each may still
+    /// hold 4 KiB, so that those without credit do not stop the others. Default 16 MiB.
     session_send_buffer: u32 = 16 << 20;
     /// Bytes received and not yet read, per session. Beyond it the stream that holds most is reset
     /// with `ENHANCE_YOUR_CALM`. Default 64 MiB.
@@ -132,7 +133,8 @@ settings! {
     /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
     /// Default 1024.
     max_inbound_streams: u32 = 1024;
-    /// Streams of this side that are open at once; opening one more blocks. Default 1024.
+    /// Streams of this side that are open at once; opening one more blocks. Those that were given
+    /// up here and that the peer has not finished are open, too. Default 1024.
     max_outbound_streams: u32 = 1024;
     /// Streams of this side on which nothing has come back yet; opening one more blocks. The
     /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.

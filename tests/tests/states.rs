@@ -333,12 +333,54 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
         peer.accept();
     }
     peer.write(9, &[0; 262_144]);
+    // Nobody is shut out: a little can be written whatever the others hold.
+    assert_eq!(peer.stream(11).write(&[0; 5000]), Ok(4096));
     assert_eq!(peer.stream(11).write(b"x"), Err(WriteError::Blocked));
     peer.events();
     peer.receive();
     assert!(peer.events().contains(&Event::Writable(id(11))));
     peer.write(11, b"x");
     peer.expect(&["DATA id=11 len=1"]);
+}
+
+#[test]
+fn streams_without_credit_shut_nobody_out() {
+    let config = Config::builder().session_send_buffer(1 << 20).build().expect("valid");
+    let mut peer = Peer::of_server(config);
+    // Four streams hold all that a session may, and have no credit.
+    for number in [3, 5, 7, 9] {
+        peer.send(peer::syn(number, b""));
+        peer.accept();
+        peer.write(number, &[0; 262_144]);
+        peer.receive();
+        peer.write(number, &[0; 262_144]);
+    }
+    peer.send(peer::syn(11, b""));
+    peer.accept();
+    // Another one can send all its credit, in small steps.
+    let mut sent = 0;
+    while sent < 262_144 {
+        match peer.stream(11).write(&[0; 10_000]) {
+            Ok(taken) => sent += taken,
+            Err(error) => panic!("{error} after {sent} bytes"),
+        }
+        assert_eq!(peer.stream(11).write(b"x"), Err(WriteError::Blocked));
+        peer.events();
+        peer.receive();
+        assert!(peer.events().contains(&Event::Writable(id(11))));
+    }
+}
+
+#[test]
+fn a_reader_that_has_stopped_is_told_so_to_the_end() {
+    for end in [peer::fin(3), peer::rst(3, 6)] {
+        let mut peer = with_stream();
+        peer.stream(3).stop();
+        let stopped = Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED));
+        assert_eq!(peer.read(3).1, stopped);
+        peer.send(end);
+        assert_eq!(peer.read(3).1, stopped);
+    }
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Session {
         let limit = u64::from(self.config.session_send_buffer);
         let room = limit.saturating_sub(self.stats.send_buffered);
         let enough = u64::from(self.config.send_buffer).min(limit / 2);
-        if room < enough && self.store.most_urgent().is_some() {
+        if room == 0 || room < enough && self.store.most_urgent().is_some() {
             return;
         }
         while let Some(key) = self.store.pop(Queue::Budget) {

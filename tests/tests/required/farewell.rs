@@ -170,6 +170,59 @@ fn rule_11_closes_in_order() {
 }
 
 #[test]
+fn rule_11_waits_for_the_peers_half_of_streams_that_were_given_up() {
+    let ends: [fn(u32) -> Vec<u8>; 3] =
+        [peer::fin, |id| peer::rst(id, 6), |id| peer::data(id, b"for nobody")];
+    for (number, end) in ends.into_iter().enumerate() {
+        let mut peer = Peer::of_client(Config::default());
+        let id = peer.open();
+        peer.write(id, b"request");
+        peer.stream(id).release();
+        peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
+        peer.expect(&["DATA id=3 len=7 SYN", "DATA id=3 len=0 FIN"]);
+        // The peer may not have accepted it yet: in one burst with the end it could lose it.
+        peer.expect_silence();
+        assert!(!peer.session.wants_shutdown());
+        peer.send(end(id));
+        let heard = peer.hear();
+        assert_eq!(heard.first().map(String::as_str) == Some("RST id=3 code=4"), number == 2);
+        assert!(heard.iter().any(|frame| frame.starts_with("GOAWAY")), "{heard:?}");
+        assert!(peer.session.wants_shutdown());
+    }
+}
+
+#[test]
+fn rule_11_does_not_wait_for_handles_on_finished_streams() {
+    let mut peer = Peer::of_client(Config::default());
+    let id = peer.open();
+    peer.write(id, b"request");
+    peer.stream(id).finish();
+    peer.receive();
+    peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
+    peer.expect_silence();
+    peer.send(peer::data_fin(id, b"reply"));
+    peer.expect(&["GOAWAY last=0 code=0 text=\"\"", PAD]);
+    assert_eq!(peer.read(id), (b"reply".to_vec(), Ok(())));
+}
+
+#[test]
+fn rule_11_refusals_go_before_the_end() {
+    let mut peer = Peer::of_server(Config::default());
+    peer.send(peer::syn(3, b"x"));
+    peer.accept();
+    peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
+    peer.stream(3).reset(ErrorCode::STREAM_CANCELLED);
+    peer.send(peer::syn(5, b"late"));
+    peer.expect(&[
+        "RST id=5 code=5",
+        "WNDINC id=3 inc=1",
+        "RST id=3 code=6",
+        "GOAWAY last=5 code=0 text=\"\"",
+        PAD,
+    ]);
+}
+
+#[test]
 fn rule_11_unfinished_streams_have_a_time_limit() {
     let mut peer = Peer::of_client(Config::default());
     let id = peer.open();

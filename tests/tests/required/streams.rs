@@ -236,6 +236,40 @@ fn rule_12_opens_no_more_unanswered_streams_than_configured() {
 }
 
 #[test]
+fn rule_12_streams_given_up_count_while_the_peer_has_them() {
+    let config = Config::builder().max_unanswered_streams(Some(2)).max_outbound_streams(3);
+    let mut peer = Peer::of_client(config.build().expect("valid"));
+    let give_up = |peer: &mut Peer| {
+        let id = peer.open();
+        peer.write(id, b"x");
+        peer.stream(id).release();
+        peer.receive();
+        id
+    };
+    let (first, second) = (give_up(&mut peer), give_up(&mut peer));
+    peer.events();
+    assert_eq!(peer.session.open(), Err(OpenError::Blocked), "two are unanswered");
+    peer.send(peer::wnd_inc(first, 1));
+    assert_eq!(peer.events(), [Event::OpenReady]);
+    let third = give_up(&mut peer);
+    peer.send(peer::wnd_inc(third, 1));
+    assert_eq!(peer.session.open(), Err(OpenError::Blocked), "the peer has three");
+    peer.send(peer::fin(first));
+    assert_eq!(peer.events(), [Event::OpenReady]);
+    let fourth = give_up(&mut peer);
+    for end in [peer::rst(second, 6), peer::data(third, b"for nobody")] {
+        assert_eq!(peer.session.open(), Err(OpenError::Blocked));
+        peer.send(end);
+        assert!(peer.events().contains(&Event::OpenReady));
+        let id = give_up(&mut peer);
+        peer.send(peer::wnd_inc(id, 1));
+    }
+    assert_eq!(peer.session.open(), Err(OpenError::Blocked));
+    peer.send(peer::go_away(third, 0, b""));
+    assert_eq!(peer.session.open(), Err(OpenError::GoingAway), "not blocked by {fourth}");
+}
+
+#[test]
 fn rule_12_the_presets_keep_to_the_backlogs_of_known_peers() {
     for (preset, unanswered) in [(Config::for_go(), 128), (Config::for_ngrok(), 64)] {
         let mut peer = Peer::of_client(preset.build().expect("a preset is valid"));
