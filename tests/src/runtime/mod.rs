@@ -11,8 +11,9 @@ mod raw;
 mod smol;
 mod tokio;
 
+use std::convert::Infallible;
 use std::fmt::Debug;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -198,10 +199,27 @@ impl<T> Future for Task<T> {
     }
 }
 
+/// Starts a task, and returns when it waits for something or has ended.
+pub async fn park<R: Runtime, T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    let (waits, parked) = oneshot::channel::<Infallible>();
+    let mut waits = Some(waits);
+    let mut task = Box::pin(task);
+    let task = R::spawn(poll_fn(move |cx| {
+        let result = task.as_mut().poll(cx);
+        drop(waits.take());
+        result
+    }));
+    // It says so by dropping its end.
+    let _dropped = parked.await;
+    task
+}
+
 /// Lets every other task go first, once.
 pub async fn yield_now() {
     let mut yielded = false;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }

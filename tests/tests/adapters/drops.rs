@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muxado_proto::{CloseReason, Config, ErrorCode, ReadError, Role, WriteError};
 use muxado_tests::peer;
 use muxado_tests::runtime::{
-    RawPeer, Runtime, Writer, pipe, read_exact, read_more, read_to_end, write_all, yield_now,
+    RawPeer, Runtime, Writer, park, pipe, read_exact, read_more, read_to_end, write_all, yield_now,
 };
 
 use crate::{cause, streams, suite};
@@ -160,23 +160,23 @@ async fn a_dropped_driver_abandons_everybody<R: Runtime>() {
     let (client, driver) = R::with_driver(io, Role::Client, config);
     let stream = client.open().await.unwrap();
     let (mut recv, mut send) = R::split(stream);
-    let reader = R::spawn(async move { read_exact(&mut recv, 1).await.unwrap_err() });
-    let writer = R::spawn(async move {
+    let reader = park::<R, _>(async move { read_exact(&mut recv, 1).await.unwrap_err() }).await;
+    // Without a driver nothing is written: what fits into the send buffer is taken, then it waits.
+    let writer = park::<R, _>(async move {
         loop {
             if let Err(error) = send.send(&[0; 10_000]).await {
                 return error;
             }
         }
-    });
+    })
+    .await;
     let (opener, acceptor, closer, waiter) =
         (client.clone(), client.clone(), client.clone(), client.clone());
-    let opener = R::spawn(async move { opener.open().await.unwrap_err() });
-    let acceptor = R::spawn(async move { acceptor.accept().await.unwrap_err() });
-    let closer = R::spawn(async move { closer.close().await });
-    let waiter = R::spawn(async move { waiter.closed().await });
-    while client.stats().send_buffered < 262_144 {
-        yield_now().await;
-    }
+    let opener = park::<R, _>(async move { opener.open().await.unwrap_err() }).await;
+    let acceptor = park::<R, _>(async move { acceptor.accept().await.unwrap_err() }).await;
+    let closer = park::<R, _>(async move { closer.close().await }).await;
+    let waiter = park::<R, _>(async move { waiter.closed().await }).await;
+    assert_eq!(client.stats().send_buffered, 262_144);
     drop(driver);
     let reason = CloseReason::Abandoned;
     let expected = ReadError::SessionClosed(reason.clone());

@@ -9,7 +9,7 @@ use muxado_proto::{
 };
 use muxado_tests::peer;
 use muxado_tests::runtime::{
-    Fault, Faults, RawPeer, Runtime, Task, Writer, pipe, read_exact, read_more, read_to_end,
+    Fault, Faults, RawPeer, Runtime, Task, Writer, park, pipe, read_exact, read_more, read_to_end,
     write_all, yield_now,
 };
 use muxado_tests::vectors::Frame;
@@ -46,16 +46,16 @@ struct Waiters {
 
 impl Waiters {
     /// Waiters of every kind on a typed session that may open one stream, and whose peer grants
-    /// nothing and answers nothing.
-    async fn start<R: Runtime>(session: &R::Session) -> Self {
+    /// nothing and answers nothing. All of them wait, and all there is to write has been written.
+    async fn start<R: Runtime>(session: &R::Session, peer: &mut RawPeer) -> Self {
         let stream = session.open_typed(StreamType(1)).await.unwrap();
         let (mut recv, mut send) = R::split(stream);
         let each = || session.clone();
         let (opener, acceptor, pinger) = (each(), each(), each());
-        let closed = [each(), each()];
+        let (first, second) = (each(), each());
         let mut incoming = session.incoming();
         let waiters = Self {
-            reader: R::spawn(async move { read_exact(&mut recv, 1).await.unwrap_err() }),
+            reader: park::<R, _>(async move { read_exact(&mut recv, 1).await.unwrap_err() }).await,
             writer: R::spawn(async move {
                 loop {
                     if let Err(error) = send.send(&[0; 10_000]).await {
@@ -63,16 +63,26 @@ impl Waiters {
                     }
                 }
             }),
-            opener: R::spawn(async move { opener.open_typed(StreamType(2)).await.unwrap_err() }),
-            acceptor: R::spawn(async move { acceptor.accept().await.unwrap_err() }),
-            sequence: R::spawn(async move { incoming.next_stream().await.is_none() }),
-            pinger: R::spawn(async move { pinger.ping().await.unwrap_err() }),
-            closed: closed.map(|session| R::spawn(async move { session.closed().await })),
+            opener: park::<R, _>(
+                async move { opener.open_typed(StreamType(2)).await.unwrap_err() },
+            )
+            .await,
+            acceptor: park::<R, _>(async move { acceptor.accept().await.unwrap_err() }).await,
+            sequence: park::<R, _>(async move { incoming.next_stream().await.is_none() }).await,
+            pinger: park::<R, _>(async move { pinger.ping().await.unwrap_err() }).await,
+            closed: [
+                park::<R, _>(async move { first.closed().await }).await,
+                park::<R, _>(async move { second.closed().await }).await,
+            ],
         };
-        while session.stats().send_buffered < 262_144 {
-            yield_now().await;
+        // The window is used up, and the beat is out.
+        let (mut payload, mut beat) = (0, 0);
+        while payload < 262_144 || beat < 8 {
+            let frame = peer.frame().await.unwrap().unwrap();
+            *(if frame.id() == 3 { &mut payload } else { &mut beat }) += frame.payload.len();
         }
-        for _ in 0..20 {
+        // The writer fills what is left, the send buffer, and then it waits as well.
+        while session.stats().send_buffered < 262_144 {
             yield_now().await;
         }
         waiters
@@ -109,7 +119,7 @@ fn scripted<R: Runtime>() -> (R::Session, RawPeer) {
 
 async fn a_goaway_and_the_end_wake_everybody<R: Runtime>() {
     let (client, mut peer) = scripted::<R>();
-    let waiters = Waiters::start::<R>(&client).await;
+    let waiters = Waiters::start::<R>(&client, &mut peer).await;
     peer.send(peer::go_away(u32::MAX >> 1, 77, b"enough")).await;
     drop(peer);
     let reason = CloseReason::Remote { code: ErrorCode(77), text: "enough".into() };
@@ -117,8 +127,8 @@ async fn a_goaway_and_the_end_wake_everybody<R: Runtime>() {
 }
 
 async fn the_end_of_the_transport_wakes_everybody<R: Runtime>() {
-    let (client, peer) = scripted::<R>();
-    let waiters = Waiters::start::<R>(&client).await;
+    let (client, mut peer) = scripted::<R>();
+    let waiters = Waiters::start::<R>(&client, &mut peer).await;
     drop(peer);
     waiters.learn(&CloseReason::TransportEof).await;
 }
@@ -127,8 +137,8 @@ async fn a_failing_transport_wakes_everybody<R: Runtime>() {
     let (near, far) = pipe(1 << 20);
     let faults = Faults { read: Some((8, Fault::Error)), ..Faults::default() };
     let client = R::session(faults.spoil(near), Role::Client, typed());
-    let waiters = Waiters::start::<R>(&client).await;
     let mut peer = RawPeer::new(far);
+    let waiters = Waiters::start::<R>(&client, &mut peer).await;
     peer.send([0, 0, 0, 0xf0, 0, 0, 0, 0]).await;
     waiters.learn(&CloseReason::TransportError).await;
     let error = client.transport_error().expect("it is kept");
@@ -137,7 +147,7 @@ async fn a_failing_transport_wakes_everybody<R: Runtime>() {
 
 async fn an_abort_wakes_everybody<R: Runtime>() {
     let (client, mut peer) = scripted::<R>();
-    let waiters = Waiters::start::<R>(&client).await;
+    let waiters = Waiters::start::<R>(&client, &mut peer).await;
     client.abort(ErrorCode(5), "stop");
     waiters.learn(&CloseReason::Local { code: ErrorCode(5) }).await;
     let farewell = peer.find(|frame| frame.kind() == Frame::GOAWAY).await;
@@ -147,7 +157,7 @@ async fn an_abort_wakes_everybody<R: Runtime>() {
 
 async fn a_violation_wakes_everybody<R: Runtime>() {
     let (client, mut peer) = scripted::<R>();
-    let waiters = Waiters::start::<R>(&client).await;
+    let waiters = Waiters::start::<R>(&client, &mut peer).await;
     peer.send(peer::data(0, b"x")).await;
     let reason = client.closed().await;
     assert_eq!(reason.code(), ErrorCode::PROTOCOL);

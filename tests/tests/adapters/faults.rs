@@ -203,7 +203,9 @@ async fn the_transport_is_stuck_for_reading_at_any_byte<R: Runtime>() {
 
 /// Requests that may never be answered are given up when the session is closed.
 async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
-    let config = config(true);
+    // The client can write, however long the peer's end has to wait for a processor.
+    let config = (*config(true)).clone().into_builder();
+    let config = Arc::new(config.write_stall_timeout(Duration::from_secs(30)).build().unwrap());
     let (near, far) = pipe(32);
     let near = faults.spoil(near);
     let token = near.token();

@@ -1,7 +1,7 @@
 //! Many streams, and the limits on them.
 
 use muxado_proto::{Config, ErrorCode, ReadError};
-use muxado_tests::runtime::{Runtime, read_exact, read_to_end, write_all, yield_now};
+use muxado_tests::runtime::{Runtime, park, read_exact, read_to_end, write_all, yield_now};
 
 use crate::{cause, suite};
 
@@ -145,13 +145,12 @@ async fn opening_waits_for_answers<R: Runtime>() {
     let mut second = client.open().await.unwrap();
     write_all(&mut first, b"1").await.unwrap();
     write_all(&mut second, b"2").await.unwrap();
-    let opener = client.clone();
-    let third = R::spawn(async move { opener.open().await.unwrap() });
-    for _ in 0..10 {
-        yield_now().await;
-    }
-    assert_eq!(client.stats().open_streams, 2);
+    // The server's application has not answered, though its session has everything.
     let mut far = server.accept().await.unwrap();
+    let _other = server.accept().await.unwrap();
+    let opener = client.clone();
+    let third = park::<R, _>(async move { opener.open().await.unwrap() }).await;
+    assert_eq!(client.stats().open_streams, 2);
     write_all(&mut far, b"an answer").await.unwrap();
     drop(third.await);
     assert_eq!(read_exact(&mut first, 9).await.unwrap(), b"an answer");

@@ -284,7 +284,6 @@ fn what_arrived_is_read_even_if_writing_fails() {
     let (near, mut far) = pipe(4 << 20);
     let faults = Faults { write: Some((0, Fault::Error)), ..Faults::default() };
     let mut server = Manual::new(faults.spoil(near), Role::Server, Config::default());
-    let config = server.session.config();
     let streams = 12u32;
     let mut sent = Vec::new();
     for number in 0..streams {
@@ -308,7 +307,6 @@ fn what_arrived_is_read_even_if_writing_fails() {
         }
         assert_eq!(total, 200_000);
     }
-    drop(config);
 }
 
 /// The time a stream has waited for credit is counted from its write, whenever the session was
