@@ -7,10 +7,19 @@
 //!
 //! A server of the `rpc` examples: it answers the requests of every client, and asks each of them
 //! at the same time. What it shows is the loop around [`Session`]; the streams are the business
-//! of the [`Application`].
+//! of the application.
+//!
+//! With `echo` the application is another, and the loop the same: whatever comes on a stream goes
+//! back on it. That is what the conformance suite wants at the other end.
+//!
+//! ```sh
+//! cargo run --release -p muxado-proto --example event_loop -- echo --listen 127.0.0.1:4000
+//! cargo run --release -p muxado-tests --bin muxado-conformance -- --dial 127.0.0.1:4000
+//! ```
 
 mod application;
 mod driving;
+mod echo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -21,11 +30,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use application::Application;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use driving::Clock;
+use echo::Echo;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+use muxado_proto::{Config, Heartbeat, Role, Session, Timestamp, Transmit};
 use muxado_rpc::{Load, Output, Work};
 
 const LISTENER: Token = Token(0);
@@ -36,9 +46,24 @@ const BATCH: usize = 128 << 10;
 /// Reads, and batches written, before the other sessions get their turn.
 const TURN: usize = 8;
 
-/// Serve any number of rpc clients in one thread.
+/// Serve any number of sessions in one thread.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    rpc: RpcOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Send back what comes on any stream, instead of being an rpc server
+    Echo(EchoOptions),
+}
+
+#[derive(Debug, Args)]
+struct RpcOptions {
     /// Wait for clients at this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -51,8 +76,101 @@ struct Options {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+struct EchoOptions {
+    /// Wait for peers at this address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Be this end of every session, whoever dialled
+    #[arg(long, value_enum, default_value = "server")]
+    role: RoleOption,
+    /// Streams begin with a type, and heartbeats are sent
+    #[arg(long)]
+    typed: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleOption {
+    Client,
+    Server,
+}
+
+/// What is done with every session that comes.
+struct Service {
+    role: Role,
+    /// One for all sessions.
+    config: Arc<Config>,
+    app: AppOptions,
+    output: Output,
+    sessions: Option<usize>,
+}
+
+enum AppOptions {
+    Rpc(Load),
+    Echo,
+}
+
+impl From<RpcOptions> for Service {
+    fn from(RpcOptions { load, output, sessions, .. }: RpcOptions) -> Self {
+        let config = Arc::new(muxado_rpc::config());
+        Self { role: Role::Server, config, app: AppOptions::Rpc(load), output, sessions }
+    }
+}
+
+impl From<EchoOptions> for Service {
+    fn from(EchoOptions { role, typed, .. }: EchoOptions) -> Self {
+        let role = match role {
+            RoleOption::Client => Role::Client,
+            RoleOption::Server => Role::Server,
+        };
+        let heartbeat = typed.then(Heartbeat::default);
+        let config = Config::builder().typed(typed).heartbeat(heartbeat).build();
+        let config = Arc::new(config.expect("every setting is in its range"));
+        let output = Output { quiet: false, json: false };
+        Self { role, config, app: AppOptions::Echo, output, sessions: None }
+    }
+}
+
+impl Service {
+    fn start(&self, now: Timestamp) -> (Session, App) {
+        let app = match &self.app {
+            AppOptions::Rpc(load) => App::Rpc(Application::new(Work::new(load, "mio"), now)),
+            AppOptions::Echo => App::Echo(Echo::default()),
+        };
+        (driving::session(self.role, &self.config, now), app)
+    }
+}
+
+/// What runs on one session.
+#[expect(clippy::large_enum_variant, reason = "nearly all there ever are are of one kind")]
+enum App {
+    Rpc(Application),
+    Echo(Echo),
+}
+
+impl App {
+    fn react(&mut self, session: &mut Session, now: Timestamp) {
+        match self {
+            Self::Rpc(app) => app.react(session, now),
+            Self::Echo(app) => app.react(session),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        match self {
+            Self::Rpc(app) => app.poll_timeout(),
+            Self::Echo(_) => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    match EventLoop::new(Options::parse()).and_then(EventLoop::run) {
+    let Options { other, rpc } = Options::parse();
+    let (address, service) = match other {
+        None => (rpc.listen, rpc.into()),
+        Some(Other::Echo(echo)) => (echo.listen, echo.into()),
+    };
+    match EventLoop::new(address, service).and_then(EventLoop::run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -63,8 +181,7 @@ fn main() -> ExitCode {
 }
 
 struct EventLoop {
-    options: Options,
-    config: Arc<Config>,
+    service: Service,
     clock: Clock,
     poll: Poll,
     listener: TcpListener,
@@ -83,16 +200,14 @@ struct EventLoop {
 }
 
 impl EventLoop {
-    fn new(options: Options) -> io::Result<Self> {
+    fn new(address: SocketAddr, service: Service) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(options.listen)?;
+        let mut listener = TcpListener::bind(address)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let address = listener.local_addr()?;
-        muxado_rpc::listening(options.output, address)?;
+        muxado_rpc::listening(service.output, address)?;
         Ok(Self {
-            options,
-            // One for all sessions.
-            config: Arc::new(muxado_rpc::config()),
+            service,
             clock: Clock::start(),
             poll,
             listener,
@@ -110,7 +225,7 @@ impl EventLoop {
     /// Serves; tells whether all sessions went well.
     fn run(mut self) -> io::Result<bool> {
         let mut events = Events::with_capacity(256);
-        while self.options.sessions.is_none_or(|sessions| self.served < sessions) {
+        while self.service.sessions.is_none_or(|sessions| self.served < sessions) {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
@@ -161,10 +276,8 @@ impl EventLoop {
             self.next_token += 1;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, token, interest)?;
-            let now = self.clock.now();
-            let session = driving::session(Role::Server, &self.config, now);
-            let application = Application::new(Work::new(&self.options.load, "mio"), now);
-            self.connections.insert(token, Connection::new(socket, session, application));
+            let (session, app) = self.service.start(self.clock.now());
+            self.connections.insert(token, Connection::new(socket, session, app));
             self.ready.insert(token);
         }
     }
@@ -204,7 +317,8 @@ impl EventLoop {
         let Some(connection) = self.connections.remove(&token) else { return Ok(()) };
         self.served += 1;
         self.all_well &= match connection.end() {
-            Ok(end) => muxado_rpc::print(self.options.output, self.address, end)?,
+            Ok(None) => true,
+            Ok(Some(end)) => muxado_rpc::print(self.service.output, self.address, end)?,
             Err(error) => {
                 eprintln!("event_loop: {error}");
                 false
@@ -218,7 +332,7 @@ impl EventLoop {
 struct Connection {
     socket: TcpStream,
     session: Session,
-    application: Application,
+    app: App,
     /// Output the socket has not taken yet.
     out: Transmit,
     readable: bool,
@@ -230,11 +344,11 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(socket: TcpStream, session: Session, application: Application) -> Self {
+    fn new(socket: TcpStream, session: Session, app: App) -> Self {
         Self {
             socket,
             session,
-            application,
+            app,
             out: Transmit::new(),
             readable: false,
             writable: false,
@@ -244,7 +358,7 @@ impl Connection {
     }
 
     fn poll_timeout(&self) -> Option<Timestamp> {
-        let both = [self.session.poll_timeout(), self.application.poll_timeout()];
+        let both = [self.session.poll_timeout(), self.app.poll_timeout()];
         both.into_iter().flatten().min()
     }
 
@@ -261,12 +375,12 @@ impl Connection {
         // that was read leave together. Reading never waits for writing, or two peers that both
         // write would wait for each other for ever.
         let result = self.read(now, buffer).and_then(|()| {
-            self.application.react(&mut self.session, now);
+            self.app.react(&mut self.session, now);
             self.write(now)
         });
         if result.is_err() {
             self.session.handle_transport_error(now);
-            self.application.react(&mut self.session, now);
+            self.app.react(&mut self.session, now);
         }
     }
 
@@ -297,7 +411,7 @@ impl Connection {
                 break;
             }
             // That made room in send buffers, so streams may go on.
-            self.application.react(&mut self.session, now);
+            self.app.react(&mut self.session, now);
             while self.writable && !self.out.is_empty() {
                 match driving::write_some(&self.socket, &mut self.out) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
@@ -321,7 +435,11 @@ impl Connection {
         Ok(())
     }
 
-    fn end(self) -> Result<muxado_rpc::End, Box<dyn Error>> {
-        self.application.end(&self.session)
+    /// What there is to say about a session that is over.
+    fn end(self) -> Result<Option<muxado_rpc::End>, Box<dyn Error>> {
+        match self.app {
+            App::Rpc(app) => app.end(&self.session).map(Some),
+            App::Echo(_) => Ok(None),
+        }
     }
 }

@@ -18,19 +18,30 @@ fn window(peer: &mut Peer) -> u32 {
     peer.stream(3).stats().receive_window
 }
 
-/// The peer sends all it may, knows of no grant meanwhile, and the reader keeps up.
-fn run_out_of_credit(peer: &mut Peer, id: u32) {
-    let credit = peer.stream(id).stats().receive_credit;
-    let frame = peer::data(id, &vec![0; 8192]);
-    for _ in 0..credit / 8192 {
-        peer.send(&frame);
-        assert_eq!(peer.read(id).0.len(), 8192);
+/// The peer sends all it may, and the reader keeps up.
+fn use_up_credit(peer: &mut Peer, id: u32) {
+    let mut credit = peer.stream(id).stats().receive_credit as usize;
+    while credit > 0 {
+        let count = credit.min(8192);
+        peer.send(peer::data(id, &vec![0; count]));
+        assert_eq!(peer.read(id).0.len(), count);
+        credit -= count;
     }
     peer.receive();
 }
 
+/// The peer sends all it may, knows of no grant meanwhile, and goes on when it has one.
+fn run_out_of_credit(peer: &mut Peer, id: u32) {
+    use_up_credit(peer, id);
+    peer.pass(Duration::from_millis(10));
+    peer.receive();
+    peer.send(peer::data(id, b"1"));
+    assert_eq!(peer.read(id).0, b"1");
+    peer.receive();
+}
+
 #[test]
-fn a_window_grows_when_the_peer_ran_out_of_credit_and_the_reader_had_drained() {
+fn a_window_grows_when_the_peer_waited_for_credit_and_the_reader_had_drained() {
     let mut peer = with_stream(Config::builder());
     run_out_of_credit(&mut peer, 3);
     let grown = window(&mut peer);
@@ -63,6 +74,17 @@ fn a_window_does_not_grow_while_the_peer_has_credit() {
         assert_eq!(peer.read(3).0.len(), 10_007);
         peer.pass(Duration::from_millis(5));
         peer.receive();
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_window_does_not_grow_on_a_short_link() {
+    let mut peer = with_stream(Config::builder());
+    // Full frames end at every limit, as those are multiples of their size.
+    for _ in 0..100 {
+        use_up_credit(&mut peer, 3);
+        peer.pass(Duration::from_micros(400));
     }
     assert_eq!(window(&mut peer), WINDOW);
 }

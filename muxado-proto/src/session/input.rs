@@ -224,7 +224,7 @@ impl Session {
             }
             return;
         }
-        if !stream.recv_window.receive(length) {
+        if !stream.recv_window.receive(length, self.now) {
             return self.violation(key, ErrorCode::FLOW_CONTROL);
         }
         if stream.recv == RecvState::Stopped && !empty && stream.send == SendState::Finished {

@@ -111,7 +111,7 @@ impl Session {
                 self.frame_sent();
                 self.free_if_done(key);
             } else if stream.recv.is_open() {
-                if let Some(increment) = stream.recv_window.update() {
+                if let Some(increment) = stream.recv_window.update(self.now) {
                     out.join(&Header::wnd_inc(id, increment));
                     self.frame_sent();
                 }

@@ -1,10 +1,18 @@
 //! Credit, in both directions (PROTOCOL.md §5).
 
+use core::time::Duration;
+
 use crate::frame::MAX_U31;
+use crate::time::Timestamp;
 
 /// Credit must be given back at the latest after this many bytes, whatever the window: ngrok's
 /// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
 pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
+
+/// A peer that stops where its credit ends, and takes at least so long to go on when it has been
+/// granted more, has waited for the grant to travel. Below that a larger window gains nothing: it
+/// only spreads the data over more memory than the caches hold.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// What we may send.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +50,12 @@ pub(crate) struct ReceiveWindow {
     /// Consumed and not yet granted again.
     owed: u32,
     /// What is left to send before the limit of some former grant. If a frame ends exactly there,
-    /// the peer had run out of credit: it did not know of the grants since.
+    /// the peer may have run out of credit, if it did not know of the grants since.
     before_update: u32,
-    /// The peer has run out of credit since the window last grew.
-    exhausted: bool,
+    /// The peer has stopped at a limit: since when it has not gone on, or since when it could.
+    stopped: Option<Timestamp>,
+    /// The peer has waited for credit since the window last grew.
+    waited: bool,
     /// This side has reset the stream before the peer had finished writing.
     abandoned: bool,
 }
@@ -57,7 +67,8 @@ impl ReceiveWindow {
             credit: size,
             owed: 0,
             before_update: size,
-            exhausted: false,
+            stopped: None,
+            waited: false,
             abandoned: false,
         }
     }
@@ -77,11 +88,16 @@ impl ReceiveWindow {
 
     /// Accounts for a frame of `length` bytes; `false` if it exceeds the credit.
     #[must_use]
-    pub(crate) fn receive(&mut self, length: u32) -> bool {
+    pub(crate) fn receive(&mut self, length: u32, now: Timestamp) -> bool {
         let Some(credit) = self.credit.checked_sub(length) else { return false };
         self.credit = credit;
-        if length > 0 && self.before_update == length {
-            self.exhausted = true;
+        if length > 0 {
+            if let Some(since) = self.stopped.take() {
+                self.waited |= now - since >= PAUSE;
+            }
+            if self.before_update == length || credit == 0 {
+                self.stopped = Some(now);
+            }
         }
         self.before_update = self.before_update.saturating_sub(length);
         true
@@ -99,7 +115,7 @@ impl ReceiveWindow {
 
     /// Whether the window should grow, now that its reader has emptied the buffer.
     pub(crate) const fn wants_growth(&self) -> bool {
-        self.exhausted
+        self.waited
     }
 
     /// The stream is reset by this side while the peer may still be writing.
@@ -117,22 +133,22 @@ impl ReceiveWindow {
     pub(crate) fn grow(&mut self, bytes: u32) {
         self.size = self.size.saturating_add(bytes);
         self.owed = self.owed.saturating_add(bytes);
-        self.exhausted = false;
+        self.waited = false;
     }
 
     /// Grants what is owed: the increment for a WNDINC, `None` if it would be zero.
-    pub(crate) fn update(&mut self) -> Option<u32> {
+    pub(crate) fn update(&mut self, now: Timestamp) -> Option<u32> {
         let room = MAX_U31.saturating_sub(self.credit);
         let increment = self.owed.min(room);
         if increment == 0 {
             return None;
         }
         if self.before_update == 0 {
-            // The peer has passed the limit that was watched, so this one is next. With no credit
-            // left at all it has run out, whatever was watched.
+            // The peer has passed the limit that was watched, so this one is next.
             self.before_update = self.credit;
-            self.exhausted |= self.credit == 0;
         }
+        // Until here it was our reader that it waited for.
+        self.stopped = self.stopped.map(|_| now);
         self.credit = self.credit.saturating_add(increment);
         self.owed = self.owed.saturating_sub(increment);
         Some(increment)
@@ -144,6 +160,8 @@ mod tests {
     use super::*;
     use crate::config::DEFAULT_WINDOW;
     use proptest::prelude::*;
+
+    const START: Timestamp = Timestamp::ZERO;
 
     #[test]
     fn send_credit_saturates() {
@@ -159,8 +177,8 @@ mod tests {
     #[test]
     fn the_window_is_exact() {
         let mut window = ReceiveWindow::new(DEFAULT_WINDOW);
-        assert!(window.receive(DEFAULT_WINDOW));
-        assert!(!window.receive(1));
+        assert!(window.receive(DEFAULT_WINDOW, START));
+        assert!(!window.receive(1, START));
         assert_eq!(window.credit(), 0);
     }
 
@@ -168,28 +186,43 @@ mod tests {
     fn an_update_is_due_at_128_kib_whatever_the_window() {
         for size in [DEFAULT_WINDOW, 1 << 20, 16 << 20] {
             let mut window = ReceiveWindow::new(size);
-            assert!(window.receive(UPDATE_THRESHOLD));
+            assert!(window.receive(UPDATE_THRESHOLD, START));
             window.consume(UPDATE_THRESHOLD - 1);
             assert!(!window.is_due());
             window.consume(1);
             assert!(window.is_due());
-            assert_eq!(window.update(), Some(UPDATE_THRESHOLD));
-            assert_eq!(window.update(), None);
+            assert_eq!(window.update(START), Some(UPDATE_THRESHOLD));
+            assert_eq!(window.update(START), None);
         }
     }
 
     #[test]
-    fn exhaustion_is_seen_when_the_peer_stops_at_the_former_limit() {
+    fn a_peer_that_stops_at_a_former_limit_and_then_pauses_has_waited() {
+        let at = |micros| START + Duration::from_micros(micros);
         let mut window = ReceiveWindow::new(1000);
-        assert!(window.receive(500));
+        assert!(window.receive(500, START));
         window.consume(500);
-        assert_eq!(window.update(), Some(500));
+        assert_eq!(window.update(START), Some(500));
         // 500 bytes were left of the first grant: a peer that sends across them had more credit.
+        let mut across = window;
+        assert!(across.receive(499, START) && across.receive(2, START));
+        assert!(across.receive(1, at(9000)) && !across.wants_growth());
+        // One that ends a frame there and goes on at once had more as well.
+        assert!(window.receive(499, START) && window.receive(1, START));
         let mut flowing = window;
-        assert!(flowing.receive(499) && flowing.receive(2));
+        assert!(flowing.receive(1, at(499)) && flowing.receive(1, at(9000)));
         assert!(!flowing.wants_growth());
-        assert!(window.receive(499) && window.receive(1));
-        assert!(window.wants_growth());
+        assert!(window.receive(1, at(500)) && window.wants_growth());
+    }
+
+    #[test]
+    fn waiting_for_our_reader_is_not_waiting_for_credit() {
+        let late = START + Duration::from_secs(9);
+        let mut window = ReceiveWindow::new(1000);
+        assert!(window.receive(1000, START));
+        window.consume(1000);
+        assert_eq!(window.update(late), Some(1000));
+        assert!(window.receive(1, late) && !window.wants_growth());
     }
 
     proptest! {
@@ -204,7 +237,7 @@ mod tests {
                 match op {
                     0 => {
                         let fits = amount <= window.credit();
-                        prop_assert_eq!(window.receive(amount), fits);
+                        prop_assert_eq!(window.receive(amount, START), fits);
                         if fits { held += amount; }
                     }
                     1 => {
@@ -213,7 +246,7 @@ mod tests {
                         held -= amount;
                         if window.wants_growth() { window.grow(1000); size += 1000; }
                     }
-                    _ => { prop_assert_ne!(window.update(), Some(0)); }
+                    _ => { prop_assert_ne!(window.update(START), Some(0)); }
                 }
                 prop_assert_eq!(window.credit() + held + window.owed(), size);
                 prop_assert_eq!(window.size(), size);
