@@ -20,23 +20,20 @@
 mod application;
 mod driving;
 mod echo;
+mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{Shutdown, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use application::Application;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::Parser as _;
 use driving::Clock;
-use echo::Echo;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use muxado_proto::{Config, Heartbeat, Role, Session, Timestamp, Transmit};
-use muxado_rpc::{Load, Output, Work};
+use muxado_proto::{Session, Timestamp, Transmit};
+use service::{App, Options, Service};
 
 const LISTENER: Token = Token(0);
 
@@ -46,131 +43,8 @@ const BATCH: usize = 128 << 10;
 /// Reads, and batches written, before the other sessions get their turn.
 const TURN: usize = 8;
 
-/// Serve any number of sessions in one thread.
-#[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true)]
-struct Options {
-    #[command(subcommand)]
-    other: Option<Other>,
-    #[command(flatten)]
-    rpc: RpcOptions,
-}
-
-#[derive(Debug, Subcommand)]
-enum Other {
-    /// Send back what comes on any stream, instead of being an rpc server
-    Echo(EchoOptions),
-}
-
-#[derive(Debug, Args)]
-struct RpcOptions {
-    /// Wait for clients at this address
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// Stop after so many sessions instead of serving for ever
-    #[arg(long, value_name = "N")]
-    sessions: Option<usize>,
-    #[command(flatten)]
-    load: Load,
-    #[command(flatten)]
-    output: Output,
-}
-
-#[derive(Debug, Args)]
-struct EchoOptions {
-    /// Wait for peers at this address
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// Be this end of every session, whoever dialled
-    #[arg(long, value_enum, default_value = "server")]
-    role: RoleOption,
-    /// Streams begin with a type, and heartbeats are sent
-    #[arg(long)]
-    typed: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum RoleOption {
-    Client,
-    Server,
-}
-
-/// What is done with every session that comes.
-struct Service {
-    role: Role,
-    /// One for all sessions.
-    config: Arc<Config>,
-    app: AppOptions,
-    output: Output,
-    sessions: Option<usize>,
-}
-
-enum AppOptions {
-    Rpc(Load),
-    Echo,
-}
-
-impl From<RpcOptions> for Service {
-    fn from(RpcOptions { load, output, sessions, .. }: RpcOptions) -> Self {
-        let config = Arc::new(muxado_rpc::config());
-        Self { role: Role::Server, config, app: AppOptions::Rpc(load), output, sessions }
-    }
-}
-
-impl From<EchoOptions> for Service {
-    fn from(EchoOptions { role, typed, .. }: EchoOptions) -> Self {
-        let role = match role {
-            RoleOption::Client => Role::Client,
-            RoleOption::Server => Role::Server,
-        };
-        let heartbeat = typed.then(Heartbeat::default);
-        let config = Config::builder().typed(typed).heartbeat(heartbeat).build();
-        let config = Arc::new(config.expect("every setting is in its range"));
-        let output = Output { quiet: false, json: false };
-        Self { role, config, app: AppOptions::Echo, output, sessions: None }
-    }
-}
-
-impl Service {
-    fn start(&self, now: Timestamp) -> (Session, App) {
-        let app = match &self.app {
-            AppOptions::Rpc(load) => App::Rpc(Application::new(Work::new(load, "mio"), now)),
-            AppOptions::Echo => App::Echo(Echo::default()),
-        };
-        (driving::session(self.role, &self.config, now), app)
-    }
-}
-
-/// What runs on one session.
-#[expect(clippy::large_enum_variant, reason = "nearly all there ever are are of one kind")]
-enum App {
-    Rpc(Application),
-    Echo(Echo),
-}
-
-impl App {
-    fn react(&mut self, session: &mut Session, now: Timestamp) {
-        match self {
-            Self::Rpc(app) => app.react(session, now),
-            Self::Echo(app) => app.react(session),
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Timestamp> {
-        match self {
-            Self::Rpc(app) => app.poll_timeout(),
-            Self::Echo(_) => None,
-        }
-    }
-}
-
 fn main() -> ExitCode {
-    let Options { other, rpc } = Options::parse();
-    let (address, service) = match other {
-        None => (rpc.listen, rpc.into()),
-        Some(Other::Echo(echo)) => (echo.listen, echo.into()),
-    };
-    match EventLoop::new(address, service).and_then(EventLoop::run) {
+    match EventLoop::new(Options::parse().into()).and_then(EventLoop::run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -200,9 +74,9 @@ struct EventLoop {
 }
 
 impl EventLoop {
-    fn new(address: SocketAddr, service: Service) -> io::Result<Self> {
+    fn new(service: Service) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(address)?;
+        let mut listener = TcpListener::bind(service.address)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let address = listener.local_addr()?;
         muxado_rpc::listening(service.output, address)?;
@@ -316,7 +190,7 @@ impl EventLoop {
     fn finish(&mut self, token: Token) -> io::Result<()> {
         let Some(connection) = self.connections.remove(&token) else { return Ok(()) };
         self.served += 1;
-        self.all_well &= match connection.end() {
+        self.all_well &= match connection.app.end(&connection.session) {
             Ok(None) => true,
             Ok(Some(end)) => muxado_rpc::print(self.service.output, self.address, end)?,
             Err(error) => {
@@ -433,13 +307,5 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// What there is to say about a session that is over.
-    fn end(self) -> Result<Option<muxado_rpc::End>, Box<dyn Error>> {
-        match self.app {
-            App::Rpc(app) => app.end(&self.session).map(Some),
-            App::Echo(_) => Ok(None),
-        }
     }
 }
