@@ -6,7 +6,7 @@ use muxado_tests::conformance::wire::{self, FIN, SYN, data, goaway, pad};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
 use muxado_tests::interop::tap::From;
-use muxado_tokio::{CloseReason, Config, ErrorCode, Heartbeat, OpenError, ReadError};
+use muxado_tokio::{CloseReason, Config, ErrorCode, Heartbeat, OpenError, ReadError, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::*;
@@ -66,6 +66,11 @@ pub(crate) const HAZARDS: &[Hazard] = &[
         name: "ours: closing in order gives the peer data and EOF",
         peers: ALL,
         run: closes_in_order,
+    },
+    Hazard {
+        name: "ours: written, dropped and closed at once, a stream still arrives",
+        peers: ALL,
+        run: closes_behind_a_drop,
     },
     Hazard {
         name: "ours: what arrived before the peer's close can be read",
@@ -246,11 +251,26 @@ fn finds_the_dead(lab: &Lab, kind: Kind) {
 }
 
 fn closes_in_order(lab: &Lab, kind: Kind) {
-    let mut ours = lab.ours(kind, &["--app", "control"], Config::builder());
+    closes(lab, kind, |ours, mut stream| {
+        ours.wait(stream.shutdown()).expect("it can be half-closed");
+        Some(stream)
+    });
+}
+
+fn closes_behind_a_drop(lab: &Lab, kind: Kind) {
+    closes(lab, kind, |_, stream| {
+        drop(stream);
+        None
+    });
+}
+
+fn closes(lab: &Lab, kind: Kind, done: impl FnOnce(&mut Ours, Stream) -> Option<Stream>) {
+    let config = Config::builder().drain_timeout(Duration::from_secs(60));
+    let mut ours = lab.ours(kind, &["--app", "control"], config);
     let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
     let id = stream.id().get();
     ours.wait(stream.write_all(b"data")).expect("it takes data");
-    ours.wait(stream.shutdown()).expect("it can be half-closed");
+    let _kept = done(&mut ours, stream);
     let session = ours.session.clone();
     let closing = ours.spawn(async move { session.close().await });
     ours.peer.must("accept", "s", plain());
@@ -269,7 +289,7 @@ fn closes_in_order(lab: &Lab, kind: Kind) {
     let frames = ours.tap.frames();
     let fin = frames.iter().position(|seen| seen.from == From::Listener && fin_of(id)(&seen.frame));
     let goaway = frames.iter().position(|seen| seen.from == From::Dialer && is_goaway(&seen.frame));
-    assert!(fin < goaway, "the GOAWAY came before the end of the stream");
+    assert!(fin < goaway, "the GOAWAY came before the end of the stream: {frames:?}");
 }
 
 fn reads_to_the_end(lab: &Lab, kind: Kind) {
