@@ -6,6 +6,7 @@ pub mod echo;
 pub mod interop;
 pub mod model;
 pub mod peer;
+pub mod programs;
 #[cfg(doctest)]
 mod readme;
 pub mod replay;

@@ -1,14 +1,17 @@
-//! Ours passes every case of the conformance suite: on every runtime, in both
-//! roles, with and without typed streams. And the suite can fail.
+//! Ours passes every case of the conformance suite: on both adapters and as the
+//! event loop example of the bare core, in both roles, with and without typed
+//! streams. And the suite can fail.
 
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
 use muxado_tests::conformance::{Case, Outcome, Reach, Role, Settings, Status, cases, report, run};
-use muxado_tests::echo::{Endpoint, Runtime};
+use muxado_tests::echo::{Endpoint, Example, Runtime};
+use muxado_tests::programs;
 
 /// Cases at a time: the tests of this file run side by side as well.
 const JOBS: usize = 8;
@@ -21,14 +24,25 @@ fn cases_for(typed: bool) -> Vec<&'static Case> {
     cases::all().filter(|case| case.scope.includes(typed)).collect()
 }
 
-/// Runs all cases against an endpoint of ours: as a server it listens, as a
-/// client it dials, so both ways to reach an endpoint are used.
+/// The event loop example.
+static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut examples = programs::examples().expect("cargo builds the examples");
+    examples.remove("event_loop").expect("it is one of them")
+});
+
+/// A runtime that waits for what the suite waits for.
+fn waiter() -> tokio::runtime::Runtime {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio.expect("a runtime starts")
+}
+
+/// Runs all cases against an adapter: as a server it listens, as a client it
+/// dials, so both ways to reach an endpoint are used.
 fn check(runtime: Runtime, role: Role, typed: bool) {
     let endpoint = Endpoint::new(runtime, role.into(), typed);
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let addr = listener.local_addr().expect("a bound listener has an address");
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let tokio = tokio.expect("a runtime starts");
+    let tokio = waiter();
     let reach = match role {
         Role::Server => {
             thread::spawn(move || endpoint.serve(listener));
@@ -42,9 +56,20 @@ fn check(runtime: Runtime, role: Role, typed: bool) {
             Reach::listen(listener.expect("the runtime takes the listener"))
         }
     };
+    passes(&tokio, &reach, role, typed);
+}
+
+/// Runs all cases against the example, which listens in either role.
+fn check_example(role: Role, typed: bool) {
+    let example = Example::start(&EXAMPLE, role.into(), typed).expect("the example starts");
+    passes(&waiter(), &Reach::dial(example.address().to_string()), role, typed);
+}
+
+/// Asserts that the endpoint passes all cases.
+fn passes(tokio: &tokio::runtime::Runtime, reach: &Reach, role: Role, typed: bool) {
     // Only a case that fails waits for so long.
     let settings = settings(role, typed, Duration::from_secs(30));
-    let outcomes = tokio.block_on(run(&reach, &settings, &cases_for(typed), JOBS, |_| {}));
+    let outcomes = tokio.block_on(run(reach, &settings, &cases_for(typed), JOBS, |_| {}));
     let bad: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| matches!(outcome.status, Status::Failed | Status::Error))
@@ -78,10 +103,26 @@ conforms! {
     smol_client: Smol, Client, false;
     smol_server_typed: Smol, Server, true;
     smol_client_typed: Smol, Client, true;
-    core_server: Core, Server, false;
-    core_client: Core, Client, false;
-    core_server_typed: Core, Server, true;
-    core_client_typed: Core, Client, true;
+}
+
+#[test]
+fn example_server() {
+    check_example(Role::Server, false);
+}
+
+#[test]
+fn example_client() {
+    check_example(Role::Client, false);
+}
+
+#[test]
+fn example_server_typed() {
+    check_example(Role::Server, true);
+}
+
+#[test]
+fn example_client_typed() {
+    check_example(Role::Client, true);
 }
 
 /// A case that passes against an endpoint that says nothing checks nothing.
@@ -100,8 +141,7 @@ fn no_case_passes_against_silence() {
             });
         }
     });
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let tokio = tokio.expect("a runtime starts");
+    let tokio = waiter();
     for typed in [false, true] {
         let settings = settings(Role::Server, typed, Duration::from_millis(50));
         let reach = Reach::dial(addr.to_string());

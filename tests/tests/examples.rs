@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -224,31 +224,5 @@ fn parse(line: &str) -> Value {
 }
 
 /// The programs by name, built once.
-static EXAMPLES: LazyLock<HashMap<String, PathBuf>> = LazyLock::new(|| {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--workspace", "--examples", "--message-format", "json"]);
-    cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(target);
-    // The same profile and features as this test, so that what they share is built once.
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    if cfg!(feature = "bench") {
-        cargo.arg("--all-features");
-    }
-    let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
-    assert!(output.status.success(), "the examples can not be built");
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let examples: HashMap<_, _> = messages.lines().map(parse).filter_map(executable).collect();
-    assert!(!examples.is_empty(), "cargo has named no example");
-    examples
-});
-
-/// The name and the path of an example that cargo reports as built.
-fn executable(message: Value) -> Option<(String, PathBuf)> {
-    let target = &message["target"];
-    let is_example = target["kind"].as_array()?.iter().any(|kind| kind == "example");
-    let path = message["executable"].as_str().filter(|_| is_example)?;
-    Some((target["name"].as_str()?.to_owned(), path.into()))
-}
+static EXAMPLES: LazyLock<HashMap<String, PathBuf>> =
+    LazyLock::new(|| muxado_tests::programs::examples().expect("cargo builds the examples"));

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,10 @@ use super::case::Case;
 use super::runner::{Outcome, Reach, run};
 use super::settings::{Role, Settings};
 use super::{cases, report};
-use crate::echo::{Endpoint, Runtime};
+use crate::echo::{Endpoint, Example, Runtime};
 use crate::interop::options::Implementation;
 use crate::interop::process::{Kind, Peer, Programs, go_missing};
+use crate::programs;
 
 /// How the endpoints were run: all cases in each of these settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub struct Column {
 #[derive(Clone, Copy, Debug)]
 enum Contestant {
     Ours(Runtime),
+    Example,
     Peer(Kind),
 }
 
@@ -69,7 +70,7 @@ impl Contestant {
     const ALL: [Self; 6] = [
         Self::Ours(Runtime::Tokio),
         Self::Ours(Runtime::Smol),
-        Self::Ours(Runtime::Core),
+        Self::Example,
         Self::Peer(Kind::Go),
         Self::Peer(Kind::Go2),
         Self::Peer(Kind::Rust(Implementation::Ngrok)),
@@ -79,7 +80,7 @@ impl Contestant {
         match self {
             Self::Ours(Runtime::Tokio) => "muxado-tokio",
             Self::Ours(Runtime::Smol) => "muxado-smol",
-            Self::Ours(Runtime::Core) => "muxado-proto",
+            Self::Example => "muxado-proto",
             Self::Peer(Kind::Go) => "go",
             Self::Peer(Kind::Go2) => "go v2",
             Self::Peer(Kind::Rust(_)) => "ngrok",
@@ -99,14 +100,19 @@ impl Contestant {
     }
 
     /// Starts an endpoint that listens, and tells where.
-    fn start(self, setting: Setting, programs: &Programs) -> io::Result<Started> {
+    fn start(self, setting: Setting, built: &Built) -> io::Result<Started> {
         match self {
             Self::Ours(runtime) => {
                 let listener = TcpListener::bind(("127.0.0.1", 0))?;
                 let addr = listener.local_addr()?.to_string();
                 let endpoint = Endpoint::new(runtime, setting.role.into(), setting.typed);
                 std::thread::spawn(move || endpoint.serve(listener));
-                Ok(Started { addr, _peer: None })
+                Ok(Started { addr, _process: Process::None })
+            }
+            Self::Example => {
+                let example = Example::start(&built.example, setting.role.into(), setting.typed)?;
+                let addr = example.address().to_string();
+                Ok(Started { addr, _process: Process::Example(example) })
             }
             Self::Peer(kind) => {
                 let role = if setting.role == Role::Client { "client" } else { "server" };
@@ -118,16 +124,17 @@ impl Contestant {
                     arguments.extend(["--heartbeat", "10000,15000"]);
                 }
                 let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
-                let peer = programs.start(kind, &arguments);
-                Ok(Started { addr: peer.address().to_string(), _peer: Some(peer) })
+                let peer = built.peers.start(kind, &arguments);
+                let addr = peer.address().to_string();
+                Ok(Started { addr, _process: Process::Peer(peer) })
             }
         }
     }
 
-    async fn run(self, programs: &Programs, patience: Duration, jobs: usize) -> io::Result<Column> {
+    async fn run(self, built: &Built, patience: Duration, jobs: usize) -> io::Result<Column> {
         let mut runs = Vec::new();
         for setting in Setting::ALL {
-            let started = self.start(setting, programs)?;
+            let started = self.start(setting, built)?;
             let settings = Arc::new(Settings {
                 role: setting.role,
                 typed: setting.typed,
@@ -144,10 +151,36 @@ impl Contestant {
     }
 }
 
+/// The programs of those that are not run in this process.
+struct Built {
+    example: PathBuf,
+    peers: Programs,
+}
+
+impl Built {
+    fn new() -> io::Result<Self> {
+        let example = programs::examples()?.remove("event_loop");
+        let example = example.ok_or_else(|| io::Error::other("cargo has built no event_loop"))?;
+        let peer = programs::binary("interop-peer")?;
+        let target = std::env::temp_dir().join("muxado-conformance");
+        let [peer, target] = [peer, target].map(|path| path.into_os_string().into_string());
+        let invalid = |_| io::ErrorKind::InvalidFilename;
+        let (peer, target) = (peer.map_err(invalid)?, target.map_err(invalid)?);
+        Ok(Self { example, peers: Programs::new(&peer, env!("CARGO_MANIFEST_DIR"), &target) })
+    }
+}
+
 /// An endpoint that runs; a process ends when this is dropped.
 struct Started {
     addr: String,
-    _peer: Option<Peer>,
+    _process: Process,
+}
+
+#[expect(dead_code, reason = "they are kept for being dropped")]
+enum Process {
+    None,
+    Example(Example),
+    Peer(Peer),
 }
 
 /// Runs all cases against every implementation, in every setting.
@@ -156,44 +189,16 @@ struct Started {
 ///
 /// When a program can not be built or started.
 pub async fn compare(patience: Duration, jobs: usize) -> io::Result<Vec<Column>> {
-    let target = std::env::temp_dir().join("muxado-conformance");
-    let program = build_interop_peer()?;
-    let programs = Programs::new(
-        &program,
-        env!("CARGO_MANIFEST_DIR"),
-        target.to_str().ok_or(io::ErrorKind::InvalidFilename)?,
-    );
+    let built = Built::new()?;
     let there = Contestant::ALL.into_iter().filter(|contestant| contestant.is_there());
     let (ours, peers): (Vec<_>, Vec<_>) =
-        there.partition(|contestant| matches!(contestant, Contestant::Ours(_)));
+        there.partition(|contestant| !matches!(contestant, Contestant::Peer(_)));
     let mut columns = Vec::new();
     for contestant in ours {
-        columns.push(contestant.run(&programs, patience, jobs).await?);
+        columns.push(contestant.run(&built, patience, jobs).await?);
     }
     // These spend their time waiting for answers that do not come: all at once.
-    let peers = peers.iter().map(|contestant| contestant.run(&programs, patience, jobs));
+    let peers = peers.iter().map(|contestant| contestant.run(&built, patience, jobs));
     columns.extend(futures_util::future::try_join_all(peers).await?);
     Ok(columns)
-}
-
-/// Builds the program that runs ngrok's implementation, beside this one, and
-/// returns its path.
-fn build_interop_peer() -> io::Result<String> {
-    const NAME: &str = "interop-peer";
-    let this = std::env::current_exe()?;
-    let profile = this.parent().unwrap_or(Path::new("."));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--bin", NAME]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if let Some(target) = profile.parent() {
-        build.arg("--target-dir").arg(target);
-    }
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    if !build.status()?.success() {
-        return Err(io::Error::other(format!("{NAME} can not be built")));
-    }
-    let program = profile.join(NAME).with_extension(std::env::consts::EXE_EXTENSION);
-    Ok(program.to_str().ok_or(io::ErrorKind::InvalidFilename)?.to_owned())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -155,11 +154,14 @@ impl Probe {
         }
     }
 
-    /// Gives the kernel a moment to deliver what was sent as a segment of its
-    /// own. Nothing depends on it: a case that is joined after all is weaker,
-    /// not wrong.
-    pub async fn apart(&self) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    /// Sends frames in two parts, the second one when the endpoint has read the
+    /// first: a frame goes in front of it, in the same write, and is answered.
+    pub async fn send_cut(&mut self, frames: &[u8], at: usize) -> Result<(), Stop> {
+        let (begin, end) = frames.split_at(at);
+        let (id, barrier) = self.barrier();
+        self.send_raw([&barrier, begin].concat()).await?;
+        self.passed(id).await?;
+        self.send_raw(end).await
     }
 
     /// Ends the suite's direction of the transport.
@@ -372,17 +374,28 @@ impl Probe {
     }
 
     /// Waits until the endpoint has read what was sent so far, whatever its
-    /// application does: DATA on a stream that never was is answered below it.
+    /// application does. Then once more: whoever waited for what was read has
+    /// had the time of a round trip to take it.
     pub async fn received(&mut self) -> Result<(), Stop> {
+        for _ in 0..2 {
+            let (id, barrier) = self.barrier();
+            self.send(barrier).await?;
+            self.passed(id).await?;
+        }
+        Ok(())
+    }
+
+    /// DATA on a stream that never was, which is answered below the
+    /// application.
+    fn barrier(&mut self) -> (u32, Vec<u8>) {
         let id = self.next_id + 40_000 + 2 * self.barriers;
         self.barriers += 1;
-        self.send(wire::data(0, id, b"?")).await?;
-        self.until("an RST for DATA on an unknown stream", |record| {
-            !record.stream(id).resets.is_empty()
-        })
-        .await?;
-        self.apart().await;
-        Ok(())
+        (id, wire::data(0, id, b"?"))
+    }
+
+    /// Waits until the endpoint has answered a barrier.
+    async fn passed(&mut self, id: u32) -> Result<(), Stop> {
+        self.reset(id).await.map(drop)
     }
 
     /// Waits for an RST on a stream and returns its code.

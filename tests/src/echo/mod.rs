@@ -2,9 +2,10 @@
 //! and anybody who wants to try a peer, needs at the other end.
 //!
 //! It accepts streams, sends every byte back, and half-closes after the peer's
-//! half-close. `muxado-echo` is the program.
+//! half-close. `muxado-echo` is the program for both adapters; the bare core
+//! has its event loop example for this, which [`Example`] starts.
 
-mod event_loop;
+mod example;
 mod smol;
 mod tokio;
 
@@ -12,6 +13,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+pub use example::Example;
 use muxado_proto::{Config, Heartbeat, Role};
 
 /// What a session runs on.
@@ -21,13 +23,6 @@ pub enum Runtime {
     Tokio,
     /// `muxado-smol`.
     Smol,
-    /// `muxado-proto` alone, on an event loop: many sessions in one thread.
-    Core,
-}
-
-impl Runtime {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::Core];
 }
 
 /// An endpoint that echoes.
@@ -60,7 +55,6 @@ impl Endpoint {
         match self.runtime {
             Runtime::Tokio => tokio::serve(self, listener),
             Runtime::Smol => smol::serve(self, listener),
-            Runtime::Core => event_loop::serve(self, listener),
         }
     }
 
@@ -74,7 +68,6 @@ impl Endpoint {
         match self.runtime {
             Runtime::Tokio => tokio::dial(self, addr, sessions),
             Runtime::Smol => smol::dial(self, addr, sessions),
-            Runtime::Core => event_loop::dial(self, addr, sessions),
         }
     }
 }

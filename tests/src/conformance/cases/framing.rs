@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "framing/split-payload",
         "2.8",
-        "a payload in pieces of 1, 2, 3 ... bytes",
+        "frames on one stream, cut at every byte of their payload",
         "the bytes come back, then FIN",
         run!(split_payload),
     ),
@@ -133,30 +133,22 @@ async fn split_header(mut p: Probe) -> Verdict {
     for cut in 1..wire::HEADER {
         let id = p.new_id();
         let frames = p.opening(id, FIN, b"cut");
-        p.send_raw(&frames[..cut]).await?;
-        p.apart().await;
-        p.send_raw(&frames[cut..]).await?;
+        p.send_cut(&frames, cut).await?;
         p.echo_and_fin(id, b"cut").await?;
     }
     Ok("7 streams echoed".into())
 }
 
 async fn split_payload(mut p: Probe) -> Verdict {
-    let id = p.new_id();
-    let payload = pattern(id, 1_000);
-    let frames = p.opening(id, FIN, &payload);
-    let mut rest = &frames[..];
-    for len in 1.. {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, after) = rest.split_at(rest.len().min(len));
-        p.send_raw(piece).await?;
-        p.apart().await;
-        rest = after;
+    const LENGTH: usize = 20;
+    let id = p.open(&[]).await?;
+    let payload = pattern(id, LENGTH * LENGTH);
+    for (cut, piece) in payload.chunks(LENGTH).enumerate() {
+        p.send_cut(&wire::data(0, id, piece), wire::HEADER + cut).await?;
     }
+    p.send(wire::data(FIN, id, &[])).await?;
     p.echo_and_fin(id, &payload).await?;
-    Ok("1000 bytes, FIN".into())
+    Ok(format!("{} bytes, FIN", payload.len()))
 }
 
 async fn sizes(mut p: Probe) -> Verdict {

@@ -72,7 +72,7 @@ pub fn markdown(columns: &[Column], command: &str) -> Result<String, fmt::Error>
     writeln!(page, "all of them or in those named, – that the case does not apply.\n")?;
     writeln!(
         page,
-        "* muxado-tokio, muxado-smol: the adapters; muxado-proto: the bare core on an event loop"
+        "* muxado-tokio, muxado-smol: the adapters; muxado-proto: the bare core, as its event loop example"
     )?;
     writeln!(page, "* go: `github.com/inconshreveable/muxado` at fc182d9")?;
     writeln!(page, "* go v2: `golang.ngrok.com/muxado/v2` 2.0.2")?;

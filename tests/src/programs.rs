@@ -1,0 +1,66 @@
+//! The programs that cargo builds of this repository, for tests and commands that start them.
+//!
+//! They are built as the caller was, so that what they share with it is there already: after the
+//! README's command for all tests nothing is left to build.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Builds all examples of the workspace; their programs by name.
+///
+/// # Errors
+///
+/// When cargo can not be run, or they can not be built.
+pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
+    build(&["--workspace", "--examples"])
+}
+
+/// Builds one of the programs of this package.
+///
+/// # Errors
+///
+/// When cargo can not be run, or it can not be built.
+pub fn binary(name: &str) -> io::Result<PathBuf> {
+    let mut programs = build(&["--package", env!("CARGO_PKG_NAME"), "--bin", name])?;
+    programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
+}
+
+fn build(what: &[&str]) -> io::Result<HashMap<String, PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.arg("build").args(what).args(["--quiet", "--message-format", "json"]);
+    command.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    command.arg("--target-dir").arg(target()?);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    if cfg!(feature = "bench") {
+        command.arg("--all-features");
+    }
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("cargo can not build {}", what.join(" "))));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    Ok(messages.filter_map(|message| program(&message)).collect())
+}
+
+/// The target directory of the running program, which is `PROFILE/PROGRAM` or
+/// `PROFILE/deps/PROGRAM` in it.
+fn target() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let mut profiles = program.ancestors().skip(1).filter(|path| !path.ends_with("deps"));
+    let target = profiles.nth(1).map(Path::to_owned);
+    target.ok_or_else(|| io::Error::other("this program is in no target directory"))
+}
+
+/// The name and the path of a program that cargo reports as built.
+fn program(message: &Value) -> Option<(String, PathBuf)> {
+    let path = message["executable"].as_str()?;
+    Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
+}
