@@ -221,8 +221,8 @@ impl Config {
         /// A stream record, its buffers' heads and its share of the tables; and in each direction a
         /// block of memory that is kept alive by the last byte in it.
         const PER_STREAM: u64 = 1024 + 2 * BLOCK as u64;
-        /// The session record and one partial frame.
-        const FIXED: u64 = 16 << 10;
+        /// The session record, one partial frame, and the spare buffers of a session that is busy.
+        const FIXED: u64 = 192 << 10;
         /// Chunks are kept when they are at least an eighth of the memory behind them.
         const PINNED: u64 = 8;
         let streams = u64::from(self.max_inbound_streams)

@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// Credit owed to streams whose buffers are empty.
+    /// Credit owed to streams whose buffers are empty, and spare memory.
     Update,
     /// The next heartbeat.
     Beat,

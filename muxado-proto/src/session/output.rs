@@ -24,7 +24,8 @@ impl Session {
     /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
-        if core::mem::take(&mut self.owed_unarmed) && !matches!(self.phase, Phase::Over(_)) {
+        let unarmed = core::mem::take(&mut self.owed_unarmed) || self.pool_unarmed();
+        if unarmed && !matches!(self.phase, Phase::Over(_)) {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
         let before = out.len();
@@ -54,9 +55,15 @@ impl Session {
         }
         self.farewell.to_send.is_some()
             || self.owed_unarmed
+            || self.pool_unarmed()
             || !self.refusals.is_empty()
             || !self.store.list(Queue::Control).is_empty()
             || self.store.most_urgent().is_some()
+    }
+
+    /// Whether there is spare memory to give back, and no time for it is set.
+    fn pool_unarmed(&self) -> bool {
+        self.pool.keeps_much() && self.timers.get(Timer::Update).is_none()
     }
 
     fn frame_sent(&mut self) {

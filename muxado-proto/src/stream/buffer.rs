@@ -8,25 +8,34 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::config::BLOCK;
 use crate::transmit::{JOIN_LIMIT, Transmit};
 
-/// Small pieces are joined up to this size, then the tail becomes a chunk.
-const TAIL_LIMIT: usize = 16 << 10;
-
 /// Smaller chunks are joined as if they had been copied in.
 pub(crate) const CHUNK_MIN: usize = 512;
 
-/// A tail larger than this is not kept when its buffer goes back to the pool.
-const POOLED_TAIL: usize = 256;
+/// The first memory of a tail.
+const TAIL_MIN: usize = 64;
 
-/// Buffers the pool keeps.
+/// A tail with more memory than this is kept for bulk only.
+const SMALL_TAIL: usize = 1024;
+
+/// Queues with small tails that the pool keeps.
 const POOLED: usize = 64;
 
-/// A byte queue. `tail` is logically behind all of `chunks`.
+/// As many of them as a session at rest may keep.
+const POOLED_AT_REST: usize = 2;
+
+/// The most places for chunks that a queue in the pool keeps.
+const POOLED_CHUNKS: usize = 16;
+
+/// A byte queue.
 #[derive(Debug, Default)]
 struct Chunks {
     chunks: VecDeque<Bytes>,
+    /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
+    /// cheaper than to advance the tail, and gives its memory back as soon as it is empty.
     tail: BytesMut,
+    start: usize,
     len: usize,
-    /// The tail may be a small rest of a large allocation.
+    /// The tail has, or is the rest of, more than [`SMALL_TAIL`].
     large: bool,
 }
 
@@ -34,30 +43,53 @@ struct Chunks {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Option<Box<Chunks>>);
 
-/// Spare buffers of a session, so that a stream in steady state allocates nothing.
+/// Spare queues of a session, so that a stream in steady state allocates nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(
-    #[allow(clippy::vec_box, reason = "the boxes move to buffers")] Vec<Box<Chunks>>,
-);
+pub(crate) struct Pool {
+    #[allow(clippy::vec_box, reason = "the boxes move to buffers")]
+    small: Vec<Box<Chunks>>,
+    /// One with a large tail. Parts of it may be under way: then it is taken and not used again.
+    large: Option<Box<Chunks>>,
+}
 
 impl Pool {
-    fn take(&mut self) -> Box<Chunks> {
-        self.0.pop().unwrap_or_default()
+    /// A queue that will be given `count` bytes.
+    fn take(&mut self, count: usize) -> Box<Chunks> {
+        let large = if count > SMALL_TAIL { self.large.take() } else { None };
+        large.or_else(|| self.small.pop()).unwrap_or_default()
     }
 
     fn give(&mut self, mut chunks: Box<Chunks>) {
-        if self.0.len() < POOLED {
+        if !chunks.chunks.is_empty() {
             chunks.chunks.clear();
-            chunks.tail.clear();
-            chunks.len = 0;
-            if core::mem::take(&mut chunks.large) {
-                chunks.tail = BytesMut::new();
-            }
-            if chunks.chunks.capacity() > 16 {
-                chunks.chunks = VecDeque::new();
-            }
-            self.0.push(chunks);
         }
+        if chunks.chunks.capacity() > POOLED_CHUNKS {
+            chunks.chunks = VecDeque::new();
+        }
+        chunks.tail.clear();
+        chunks.start = 0;
+        chunks.len = 0;
+        if chunks.large {
+            if self.large.is_none() {
+                self.large = Some(chunks);
+                return;
+            }
+            chunks.tail = BytesMut::new();
+            chunks.large = false;
+        }
+        if self.small.len() < POOLED {
+            self.small.push(chunks);
+        }
+    }
+
+    /// Whether it keeps more than a session at rest should.
+    pub(crate) fn keeps_much(&self) -> bool {
+        self.large.is_some() || self.small.len() > POOLED_AT_REST
+    }
+
+    /// Gives all memory back.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -66,7 +98,7 @@ impl Buffer {
         self.0.as_ref().map_or(0, |chunks| chunks.len)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
@@ -83,27 +115,10 @@ impl Buffer {
     }
 
     /// Appends by copy.
+    #[inline]
     pub(crate) fn push_copy(&mut self, bytes: &[u8], pool: &mut Pool) {
-        if bytes.is_empty() {
-            return;
-        }
-        let inner = self.0.get_or_insert_with(|| pool.take());
-        inner.len = inner.len.saturating_add(bytes.len());
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if inner.tail.len() >= TAIL_LIMIT {
-                inner.seal();
-                // One allocation for several chunks, if there are several.
-                let wanted = rest.len().min(BLOCK);
-                if inner.tail.capacity() < wanted.min(TAIL_LIMIT) {
-                    inner.tail.reserve(wanted);
-                }
-            }
-            let room = TAIL_LIMIT.saturating_sub(inner.tail.len());
-            let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
-            inner.tail.extend_from_slice(head);
-            inner.large |= inner.tail.len() > POOLED_TAIL;
-            rest = tail;
+        if !bytes.is_empty() {
+            self.0.get_or_insert_with(|| pool.take(bytes.len())).push_copy(bytes);
         }
     }
 
@@ -112,59 +127,42 @@ impl Buffer {
         if chunk.len() < CHUNK_MIN {
             return self.push_copy(&chunk, pool);
         }
-        let inner = self.0.get_or_insert_with(|| pool.take());
-        inner.len = inner.len.saturating_add(chunk.len());
+        let inner = self.0.get_or_insert_with(|| pool.take(0));
         inner.seal();
+        inner.len = inner.len.saturating_add(chunk.len());
         inner.chunks.push_back(chunk);
-    }
-
-    /// The bytes at the front that lie together; empty if the buffer is.
-    pub(crate) fn front(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |inner| inner.chunks.front().map_or(&inner.tail[..], |c| c))
     }
 
     /// Copies from the front without consuming; returns the count.
     pub(crate) fn peek(&self, out: &mut [u8]) -> usize {
         let Some(inner) = &self.0 else { return 0 };
         let mut done = 0usize;
-        for piece in inner.chunks.iter().map(|c| &c[..]).chain([&inner.tail[..]]) {
+        for piece in inner.chunks.iter().map(|c| &c[..]).chain([inner.unread_tail()]) {
             let Some(room) = out.get_mut(done..) else { break };
-            let count = piece.len().min(room.len());
-            if let (Some(to), Some(from)) = (room.get_mut(..count), piece.get(..count)) {
-                to.copy_from_slice(from);
-            }
-            done = done.saturating_add(count);
+            done = done.saturating_add(copy(piece, room));
         }
         done
     }
 
     /// Copies from the front and consumes; returns the count.
     pub(crate) fn read(&mut self, out: &mut [u8], pool: &mut Pool) -> usize {
+        let Some(inner) = self.0.as_mut() else { return 0 };
         let mut done = 0usize;
-        while let Some(room) = out.get_mut(done..) {
-            let front = self.front();
-            let count = front.len().min(room.len());
-            if count == 0 {
+        while let Some(room) = out.get_mut(done..).filter(|room| !room.is_empty()) {
+            let count = copy(inner.front(), room);
+            inner.consume(count);
+            done = done.saturating_add(count);
+            if inner.len == 0 {
                 break;
             }
-            if let (Some(to), Some(from)) = (room.get_mut(..count), front.get(..count)) {
-                to.copy_from_slice(from);
-            }
-            self.consume_front(count, pool);
-            done = done.saturating_add(count);
         }
+        self.give_back_if_empty(pool);
         done
     }
 
     /// Takes at most `max` bytes that lie together off the front, without a copy.
     pub(crate) fn pop(&mut self, max: usize, pool: &mut Pool) -> Option<Bytes> {
-        let inner = self.0.as_mut().filter(|_| max > 0)?;
-        let piece = match inner.chunks.front_mut() {
-            Some(front) if front.len() > max => front.split_to(max),
-            Some(_) => inner.chunks.pop_front()?,
-            None => inner.tail.split_to(max.min(inner.tail.len())).freeze(),
-        };
-        inner.len = inner.len.saturating_sub(piece.len());
+        let piece = self.0.as_mut().filter(|_| max > 0)?.pop(max);
         self.give_back_if_empty(pool);
         Some(piece)
     }
@@ -172,42 +170,19 @@ impl Buffer {
     /// Moves `count` bytes from the front to the end of a batch: by copy if they are few,
     /// otherwise chained.
     pub(crate) fn transmit(&mut self, count: usize, out: &mut Transmit, pool: &mut Pool) {
+        let Some(inner) = self.0.as_mut() else { return };
         let mut left = count;
-        while left > 0 {
-            let front = self.front();
+        while left > 0 && inner.len > 0 {
+            let front = inner.front();
             let here = front.len().min(left);
-            if here == 0 {
-                break;
-            }
             if here <= JOIN_LIMIT {
                 out.join(front.get(..here).unwrap_or_default());
-                self.consume_front(here, pool);
-            } else if let Some(piece) = self.pop(here, pool) {
-                out.push_chunk(piece);
+                inner.consume(here);
+            } else {
+                out.push_chunk(inner.pop(here));
             }
             left = left.saturating_sub(here);
         }
-    }
-
-    /// Consumes `count` bytes, at most those of [`front`](Self::front).
-    fn consume_front(&mut self, count: usize, pool: &mut Pool) {
-        let Some(inner) = self.0.as_mut() else { return };
-        let count = match inner.chunks.front_mut() {
-            Some(front) => {
-                let count = count.min(front.len());
-                front.advance(count);
-                if front.is_empty() {
-                    inner.chunks.pop_front();
-                }
-                count
-            }
-            None => {
-                let count = count.min(inner.tail.len());
-                inner.tail.advance(count);
-                count
-            }
-        };
-        inner.len = inner.len.saturating_sub(count);
         self.give_back_if_empty(pool);
     }
 
@@ -219,12 +194,125 @@ impl Buffer {
 }
 
 impl Chunks {
-    /// Makes the tail a chunk, so that order is kept when something is put behind it.
-    fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+    fn unread_tail(&self) -> &[u8] {
+        self.tail.get(self.start..).unwrap_or_default()
+    }
+
+    /// The bytes at the front that lie together; empty if the queue is.
+    fn front(&self) -> &[u8] {
+        match self.chunks.front() {
+            Some(chunk) => chunk,
+            None => self.unread_tail(),
         }
     }
+
+    #[inline]
+    fn push_copy(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len());
+        if bytes.len() <= self.room() {
+            self.tail.extend_from_slice(bytes);
+        } else {
+            self.push_copy_growing(bytes);
+        }
+    }
+
+    fn push_copy_growing(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if rest.len() > self.room() {
+                self.make_room(rest.len());
+            }
+            let (head, tail) = rest.split_at_checked(self.room()).unwrap_or((rest, &[]));
+            self.tail.extend_from_slice(head);
+            rest = tail;
+        }
+    }
+
+    /// The bytes that can be put into the tail as it is.
+    fn room(&self) -> usize {
+        self.tail.capacity().saturating_sub(self.tail.len())
+    }
+
+    /// Makes some room in the tail, if possible for `wanted` bytes. A tail takes at most a block
+    /// of memory; then it becomes a chunk, and another begins.
+    fn make_room(&mut self, wanted: usize) {
+        let (used, unread) = (self.tail.len(), self.unread_tail().len());
+        if self.start > 0 && unread <= self.start {
+            self.tail.copy_within(self.start.., 0);
+            self.tail.truncate(unread);
+            self.start = 0;
+        } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
+            let most = BLOCK.saturating_sub(used);
+            self.tail.reserve(wanted.max(used).min(most));
+        } else if used > 0 && self.room() == 0 {
+            self.seal();
+        }
+        if self.tail.is_empty() && self.room() < wanted {
+            // What is behind so much more is not the end of it.
+            let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, Bytes::len));
+            self.tail.reserve(likely.min(BLOCK));
+        }
+        self.large |= self.tail.capacity() > SMALL_TAIL;
+    }
+
+    /// Makes the tail a chunk, so that order is kept when something is put behind it.
+    fn seal(&mut self) {
+        let unread = self.unread_tail().len();
+        if unread > 0 {
+            let chunk = self.split_tail(unread);
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Takes `count` bytes off the front of the tail, at most those that are there.
+    fn split_tail(&mut self, count: usize) -> Bytes {
+        let start = core::mem::take(&mut self.start);
+        let end = start.saturating_add(count).min(self.tail.len());
+        let mut piece = self.tail.split_to(end).freeze();
+        piece.advance(start.min(end));
+        piece
+    }
+
+    /// Takes at most `max` bytes that lie together off the front.
+    fn pop(&mut self, max: usize) -> Bytes {
+        let piece = match self.chunks.front_mut() {
+            Some(front) if front.len() > max => front.split_to(max),
+            Some(_) => self.chunks.pop_front().unwrap_or_default(),
+            None => self.split_tail(max),
+        };
+        self.len = self.len.saturating_sub(piece.len());
+        piece
+    }
+
+    /// Consumes `count` bytes, at most those of [`front`](Self::front).
+    fn consume(&mut self, count: usize) {
+        let count = match self.chunks.front_mut() {
+            Some(front) => {
+                let count = count.min(front.len());
+                front.advance(count);
+                if front.is_empty() {
+                    self.chunks.pop_front();
+                }
+                count
+            }
+            None => {
+                let end = self.start.saturating_add(count).min(self.tail.len());
+                let count = end.saturating_sub(self.start);
+                self.start = end;
+                count
+            }
+        };
+        self.len = self.len.saturating_sub(count);
+    }
+}
+
+/// Copies as much as fits; returns the count.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..count), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
 }
 
 #[cfg(test)]

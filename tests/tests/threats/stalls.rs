@@ -85,6 +85,8 @@ fn zero_window_stall_has_a_time_limit_if_asked() {
         peer.write(id, &[0; 262_144]);
     }
     peer.receive();
+    // Spare memory is given back.
+    peer.pass(Duration::from_millis(100));
     // A stream that has just used up its credit does not wait for any.
     assert_eq!(peer.session.poll_timeout(), None);
     peer.write(3, b"more");
