@@ -1,19 +1,20 @@
 //! Output on its way to the transport.
 
 use alloc::collections::VecDeque;
-use bytes::{Buf, Bytes, BytesMut};
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes};
 
 /// Payloads up to this size are copied behind their headers; larger ones are chained.
 ///
 /// One entry of a vectored write costs about as much as copying this many bytes.
 pub(crate) const JOIN_LIMIT: usize = 1024;
 
+/// A payload of its own.
 #[derive(Debug)]
-enum Segment {
-    /// The next `usize` bytes of `joined`.
-    Joined(usize),
-    /// A payload of its own.
-    Chunk(Bytes),
+struct Chained {
+    /// How much of `joined` goes before it.
+    at: usize,
+    chunk: Bytes,
 }
 
 /// A batch of output, owned by whoever writes it: [`Session::poll_transmit`] appends frames, the
@@ -39,8 +40,10 @@ enum Segment {
 /// [`Session::poll_transmit`]: crate::Session::poll_transmit
 #[derive(Debug, Default)]
 pub struct Transmit {
-    segments: VecDeque<Segment>,
-    joined: BytesMut,
+    /// Headers and small payloads; what is before `start` has been written.
+    joined: Vec<u8>,
+    start: usize,
+    chained: VecDeque<Chained>,
     len: usize,
 }
 
@@ -66,26 +69,18 @@ impl Transmit {
     /// Bytes of memory the batch keeps for reuse, payload chunks not counted.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        let segments = self.segments.capacity().saturating_mul(size_of::<Segment>());
-        self.joined.capacity().saturating_add(segments)
+        let chained = self.chained.capacity().saturating_mul(size_of::<Chained>());
+        self.joined.capacity().saturating_add(chained)
     }
 
     /// Appends bytes by copy.
+    #[inline]
     pub(crate) fn join(&mut self, bytes: &[u8]) {
+        if self.joined.capacity().saturating_sub(self.joined.len()) < bytes.len() {
+            self.drop_written();
+        }
         self.joined.extend_from_slice(bytes);
-        self.grow(bytes.len());
-    }
-
-    fn grow(&mut self, added: usize) {
-        if added == 0 {
-            return;
-        }
-        if let Some(Segment::Joined(len)) = self.segments.back_mut() {
-            *len = len.saturating_add(added);
-        } else {
-            self.segments.push_back(Segment::Joined(added));
-        }
-        self.len = self.len.saturating_add(added);
+        self.len = self.len.saturating_add(bytes.len());
     }
 
     /// Appends a payload without a copy, unless it is so small that a copy is cheaper.
@@ -94,7 +89,18 @@ impl Transmit {
             self.join(&chunk);
         } else {
             self.len = self.len.saturating_add(chunk.len());
-            self.segments.push_back(Segment::Chunk(chunk));
+            self.chained.push_back(Chained { at: self.joined.len(), chunk });
+        }
+    }
+
+    /// Makes room for more where there is what has been written, if that is most of it.
+    fn drop_written(&mut self) {
+        if self.start > self.joined.len() / 2 {
+            self.joined.drain(..self.start);
+            for chained in &mut self.chained {
+                chained.at = chained.at.saturating_sub(self.start);
+            }
+            self.start = 0;
         }
     }
 }
@@ -105,10 +111,10 @@ impl Buf for Transmit {
     }
 
     fn chunk(&self) -> &[u8] {
-        match self.segments.front() {
-            Some(Segment::Joined(len)) => self.joined.get(..*len).unwrap_or_default(),
-            Some(Segment::Chunk(chunk)) => chunk,
-            None => &[],
+        match self.chained.front() {
+            Some(Chained { at, chunk }) if *at <= self.start => chunk,
+            Some(Chained { at, .. }) => self.joined.get(self.start..*at).unwrap_or_default(),
+            None => self.joined.get(self.start..).unwrap_or_default(),
         }
     }
 
@@ -116,24 +122,20 @@ impl Buf for Transmit {
     ///
     /// Never: advancing beyond the end stops at the end.
     fn advance(&mut self, mut count: usize) {
-        while count > 0 {
-            let Some(front) = self.segments.front_mut() else { break };
-            let step = match front {
-                Segment::Joined(len) => {
-                    let step = count.min(*len);
-                    *len = len.saturating_sub(step);
-                    self.joined.advance(step.min(self.joined.len()));
-                    if *len == 0 {
-                        self.segments.pop_front();
-                    }
-                    step
-                }
-                Segment::Chunk(chunk) => {
+        while count > 0 && self.len > 0 {
+            let step = match self.chained.front_mut() {
+                Some(Chained { at, chunk }) if *at <= self.start => {
                     let step = count.min(chunk.len());
                     chunk.advance(step);
                     if chunk.is_empty() {
-                        self.segments.pop_front();
+                        self.chained.pop_front();
                     }
+                    step
+                }
+                next => {
+                    let end = next.map_or(self.joined.len(), |next| next.at);
+                    let step = count.min(end.saturating_sub(self.start));
+                    self.start = self.start.saturating_add(step);
                     step
                 }
             };
@@ -142,6 +144,7 @@ impl Buf for Transmit {
         }
         if self.len == 0 {
             self.joined.clear();
+            self.start = 0;
         }
     }
 }
@@ -149,15 +152,15 @@ impl Buf for Transmit {
 impl Transmit {
     /// What comes next, piece by piece, for a vectored write.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.joined[..];
-        self.segments.iter().map(move |segment| match segment {
-            Segment::Joined(len) => {
-                let (head, tail) = rest.split_at_checked(*len).unwrap_or((rest, &[]));
-                rest = tail;
-                head
-            }
-            Segment::Chunk(chunk) => chunk,
-        })
+        let mut from = self.start;
+        let chained = self.chained.iter().map(|next| (next.at, &next.chunk[..]));
+        let end = (self.joined.len(), &[][..]);
+        let pairs = chained.chain([end]).map(move |(at, chunk)| {
+            let joined = self.joined.get(from..at).unwrap_or_default();
+            from = at;
+            [joined, chunk]
+        });
+        pairs.flatten().filter(|piece| !piece.is_empty())
     }
 }
 
