@@ -4,7 +4,9 @@
 //! one GOAWAY up to a limit. It reserves nothing from a length field: the payload of a DATA frame
 //! passes through as it arrives.
 
-use bytes::{Bytes, BytesMut};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_U31, StreamId};
@@ -70,7 +72,7 @@ pub enum Item<'a> {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     /// Collecting a header.
     Header,
@@ -83,7 +85,7 @@ enum State {
     /// Collecting the eight fixed bytes of a GOAWAY; `left` bytes of text follow.
     GoAwayFixed { left: usize },
     /// Collecting the text of a GOAWAY.
-    GoAwayText { last: StreamId, code: ErrorCode, left: usize, text: BytesMut },
+    GoAwayText { last: StreamId, code: ErrorCode, left: usize },
 }
 
 /// The incremental decoder of one direction of a transport.
@@ -109,6 +111,8 @@ pub struct Decoder {
     /// The bytes of a header, word or GOAWAY that have arrived so far.
     partial: [u8; HEADER_LEN],
     have: usize,
+    /// The text of a GOAWAY that has arrived so far.
+    text: Vec<u8>,
     text_limit: usize,
 }
 
@@ -116,7 +120,8 @@ impl Decoder {
     /// A decoder at a frame boundary that keeps at most `text_limit` bytes of a GOAWAY's text.
     #[must_use]
     pub const fn new(text_limit: usize) -> Self {
-        Self { state: State::Header, partial: [0; HEADER_LEN], have: 0, text_limit }
+        let partial = [0; HEADER_LEN];
+        Self { state: State::Header, partial, have: 0, text: Vec::new(), text_limit }
     }
 
     /// Whether a frame has begun and not ended.
@@ -173,18 +178,17 @@ impl Decoder {
                         last: StreamId::new(u32::from_be_bytes([l0, l1, l2, l3])),
                         code: ErrorCode(u32::from_be_bytes([c0, c1, c2, c3])),
                         left,
-                        text: BytesMut::new(),
                     };
                 }
-                State::GoAwayText { last, code, left, text } => {
+                State::GoAwayText { last, code, left } => {
                     if *left > 0 {
                         let piece = take(input, *left)?;
                         *left = left.saturating_sub(piece.len());
-                        let room = self.text_limit.saturating_sub(text.len());
-                        text.extend_from_slice(piece.get(..room).unwrap_or(piece));
+                        let room = self.text_limit.saturating_sub(self.text.len());
+                        self.text.extend_from_slice(piece.get(..room).unwrap_or(piece));
                     }
                     if *left == 0 {
-                        let text = core::mem::take(text).freeze();
+                        let text = Bytes::from(core::mem::take(&mut self.text));
                         let item = Item::GoAway { last: *last, code: *code, text };
                         self.state = State::Header;
                         return Some(item);
