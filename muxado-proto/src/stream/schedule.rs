@@ -115,6 +115,7 @@ impl Queue {
     ];
 
     /// The place of this queue in [`Self::ALL`].
+    #[inline]
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::Beat => 0,
@@ -129,6 +130,7 @@ impl Queue {
         }
     }
 
+    #[inline]
     pub(crate) const fn link(self) -> Link {
         match self {
             Self::Beat | Self::Ready(_) | Self::Stalled => Link::Data,
@@ -140,6 +142,7 @@ impl Queue {
     }
 
     /// For a ready queue, how many are more urgent.
+    #[inline]
     pub(crate) const fn urgency(self) -> Option<u32> {
         match self {
             Self::Beat => Some(0),
@@ -149,6 +152,7 @@ impl Queue {
     }
 
     /// The ready queue with that many before it.
+    #[inline]
     pub(crate) const fn ready_at(urgency: u32) -> Option<Self> {
         match urgency {
             0 => Some(Self::Beat),
@@ -191,17 +195,20 @@ pub(crate) struct Links {
 impl Links {
     pub(super) const NONE: Self = Self { pairs: [(Key::NONE, Key::NONE); 5], inside: [0; 5] };
 
+    #[inline]
     const fn tag(queue: Queue) -> u8 {
         (queue.index() as u8).saturating_add(1)
     }
 
     /// The queue the stream stands in by way of this link.
+    #[inline]
     pub(crate) fn queue(&self, link: Link) -> Option<Queue> {
         let index = usize::from(self.inside[link as usize].checked_sub(1)?);
         Queue::ALL.get(index).copied()
     }
 
     /// Enters a queue between two neighbours; `false` if the link is taken.
+    #[inline]
     pub(super) const fn enter(&mut self, queue: Queue, prev: Key, next: Key) -> bool {
         let link = queue.link() as usize;
         if self.inside[link] != 0 {
@@ -213,6 +220,7 @@ impl Links {
     }
 
     /// Leaves a queue; its neighbours there, `None` if it was not in it.
+    #[inline]
     pub(super) const fn leave(&mut self, queue: Queue) -> Option<(Key, Key)> {
         let link = queue.link() as usize;
         if self.inside[link] != Self::tag(queue) {
@@ -222,10 +230,12 @@ impl Links {
         Some(self.pairs[link])
     }
 
+    #[inline]
     pub(super) const fn set_next(&mut self, link: Link, key: Key) {
         self.pairs[link as usize].1 = key;
     }
 
+    #[inline]
     pub(super) const fn set_prev(&mut self, link: Link, key: Key) {
         self.pairs[link as usize].0 = key;
     }

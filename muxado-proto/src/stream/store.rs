@@ -116,6 +116,7 @@ impl Store {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&Stream> {
         match self.slots.get(key.index()) {
             Some(Slot::Used(stream)) => Some(stream),
@@ -123,6 +124,7 @@ impl Store {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
         match self.slots.get_mut(key.index()) {
             Some(Slot::Used(stream)) => Some(stream),
@@ -130,10 +132,12 @@ impl Store {
         }
     }
 
+    #[inline]
     pub(crate) fn entry(&self, id: StreamId) -> Option<Entry> {
         self.ids.get(id).map(Entry::from_value)
     }
 
+    #[inline]
     pub(crate) fn key(&self, id: StreamId) -> Option<Key> {
         match self.entry(id) {
             Some(Entry::Live(key)) => Some(key),
@@ -243,23 +247,27 @@ impl Store {
         }
     }
 
+    #[inline]
     pub(crate) const fn list(&self, queue: Queue) -> &List {
         // `index` is below `COUNT` for every queue.
         #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
         &self.lists[queue.index()]
     }
 
+    #[inline]
     const fn list_mut(&mut self, queue: Queue) -> &mut List {
         #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
         &mut self.lists[queue.index()]
     }
 
     /// Whether the stream stands in this queue, or in one that shares its link.
+    #[inline]
     pub(crate) fn is_linked(&self, link: Link, key: Key) -> bool {
         self.get(key).is_some_and(|stream| stream.links.queue(link).is_some())
     }
 
     /// Puts a stream at the end of a queue, unless it stands in one with that link already.
+    #[inline]
     pub(crate) fn push(&mut self, queue: Queue, key: Key) {
         let tail = self.list(queue).tail;
         let Some(stream) = self.get_mut(key) else { return };
@@ -270,12 +278,12 @@ impl Store {
             before.links.set_next(queue.link(), key);
         }
         let list = self.list_mut(queue);
-        if list.head == Key::NONE {
-            list.head = key;
-        }
         list.tail = key;
         list.len = list.len.saturating_add(1);
-        self.mark_ready(queue);
+        if tail == Key::NONE {
+            list.head = key;
+            self.mark_ready(queue);
+        }
     }
 
     /// Puts a stream at the front of a queue, unless it stands in one with that link already.
@@ -289,15 +297,16 @@ impl Store {
             after.links.set_prev(queue.link(), key);
         }
         let list = self.list_mut(queue);
-        if list.tail == Key::NONE {
-            list.tail = key;
-        }
         list.head = key;
         list.len = list.len.saturating_add(1);
-        self.mark_ready(queue);
+        if head == Key::NONE {
+            list.tail = key;
+            self.mark_ready(queue);
+        }
     }
 
     /// Takes the stream at the front of a queue.
+    #[inline]
     pub(crate) fn pop(&mut self, queue: Queue) -> Option<Key> {
         let head = self.list(queue).head;
         if head == Key::NONE {
@@ -307,38 +316,40 @@ impl Store {
         Some(head)
     }
 
+    #[inline]
     pub(crate) fn front(&self, queue: Queue) -> Option<Key> {
         let head = self.list(queue).head;
         (head != Key::NONE).then_some(head)
     }
 
     /// Takes a stream out of a queue, if it is there.
+    #[inline]
     pub(crate) fn unlink(&mut self, queue: Queue, key: Key) {
         let Some(stream) = self.get_mut(key) else { return };
         let Some((prev, next)) = stream.links.leave(queue) else { return };
         let link = queue.link();
-        if let Some(before) = self.get_mut(prev) {
-            before.links.set_next(link, next);
+        match self.get_mut(prev) {
+            Some(before) => before.links.set_next(link, next),
+            None => self.list_mut(queue).head = next,
         }
-        if let Some(after) = self.get_mut(next) {
-            after.links.set_prev(link, prev);
+        match self.get_mut(next) {
+            Some(after) => after.links.set_prev(link, prev),
+            None => self.list_mut(queue).tail = prev,
         }
         let list = self.list_mut(queue);
-        if list.head == key {
-            list.head = next;
-        }
-        if list.tail == key {
-            list.tail = prev;
-        }
         list.len = list.len.saturating_sub(1);
-        self.mark_ready(queue);
+        if list.len == 0 {
+            self.mark_ready(queue);
+        }
     }
 
     /// The most urgent ready queue that is not empty.
+    #[inline]
     pub(crate) fn most_urgent(&self) -> Option<Queue> {
         Queue::ready_at(self.ready.trailing_zeros())
     }
 
+    /// Notes that a queue has become empty, or is no longer.
     fn mark_ready(&mut self, queue: Queue) {
         if let Some(urgency) = queue.urgency() {
             let bit = 1u16.checked_shl(urgency).unwrap_or_default();
