@@ -114,16 +114,26 @@ impl Tap {
     ///
     /// Where none comes.
     pub fn wait_for(&self, from: From, what: &str, holds: impl Fn(&Frame) -> bool) -> Frame {
-        let find = |log: &Vec<Seen>| {
-            log.iter().find(|seen| seen.from == from && holds(&seen.frame)).cloned()
+        self.wait_until(what, |log| {
+            let seen = log.iter().find(|seen| seen.from == from && holds(&seen.frame))?;
+            Some(seen.frame.clone())
+        })
+    }
+
+    /// Waits until something can be told from the frames so far.
+    ///
+    /// # Panics
+    ///
+    /// Where it never can.
+    pub fn wait_until<T>(&self, what: &str, tell: impl Fn(&[Seen]) -> Option<T>) -> T {
+        let mut told = None;
+        let waits = |log: &mut Vec<Seen>| {
+            told = tell(log);
+            told.is_none()
         };
-        let (log, timeout) = self
-            .log
-            .more
-            .wait_timeout_while(self.log.lock(), LIMIT, |log| find(log).is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "no {what} from the {from:?}");
-        find(&log).expect("the wait is over because there is one").frame
+        let waited = self.log.more.wait_timeout_while(self.log.lock(), LIMIT, waits);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        told.unwrap_or_else(|| panic!("no {what}"))
     }
 }
 

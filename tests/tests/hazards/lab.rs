@@ -32,7 +32,8 @@ pub(crate) const ALL: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
 /// The window every peer starts with.
 pub(crate) const WINDOW: usize = 262_144;
 
-/// After this time a call that should block is taken to block.
+/// After this time something that must not come is taken not to come. Only for a peer that has
+/// stopped reading, of whom nothing can be asked: see [`blocks`] for all others.
 pub(crate) const BLOCKED: Duration = Duration::from_millis(300);
 
 /// Starts peers.
@@ -119,9 +120,9 @@ impl Ours {
         })
     }
 
-    /// Whether a future is still pending after a while.
-    pub(crate) fn blocks<F: Future + Unpin>(&self, future: &mut F) -> bool {
-        self.runtime.block_on(async { tokio::time::timeout(BLOCKED, future).await.is_err() })
+    /// Whether a future is pending, polled once.
+    pub(crate) fn is_pending<F: Future + Unpin>(&self, future: &mut F) -> bool {
+        self.runtime.block_on(async { futures_util::poll!(future).is_pending() })
     }
 
     /// Runs a future beside the test.
@@ -145,6 +146,15 @@ impl Ours {
     /// Waits for a frame of the peer.
     pub(crate) fn receives(&self, what: &str, holds: impl Fn(&Frame) -> bool) -> Frame {
         self.tap.wait_for(From::Listener, what, holds)
+    }
+
+    /// Waits until one end has sent so much payload on a stream.
+    pub(crate) fn payload(&self, from: From, id: u32, length: usize) {
+        self.tap.wait_until("payload", |log| {
+            let data = log.iter().filter(|seen| seen.from == from && data_of(id)(&seen.frame));
+            let have: usize = data.map(|seen| seen.frame.payload.len()).sum();
+            (have >= length).then_some(())
+        });
     }
 
     /// Shows that a stream in either direction works, with a peer under control.
@@ -238,6 +248,20 @@ pub(crate) fn is_goaway(frame: &Frame) -> bool {
 pub(crate) fn payload(frames: &[Frame], id: u32) -> Vec<u8> {
     let data = frames.iter().filter(|frame| data_of(id)(frame));
     data.flat_map(|frame| frame.payload.iter().copied()).collect()
+}
+
+/// Whether a call of the peer blocks: it has not returned though the peer has read all that was
+/// sent, and made another call after that.
+///
+/// `unknown` is the id of a stream that never was, DATA on which the peer answers with RST.
+pub(crate) fn blocks(peer: &mut Peer, raw: &mut Raw, call: u64, unknown: u32) -> bool {
+    raw.send(&[wire::data(0, unknown, b"x")]);
+    raw.until("an RST", rst_of(unknown));
+    let name = format!("beside {call}");
+    peer.must("open", &name, plain());
+    peer.must("write", &name, hex("6f6b"));
+    raw.until("data of another stream", |frame| frame.payload.ends_with(b"ok"));
+    peer.result_within(call, Duration::ZERO).is_none()
 }
 
 /// Reads until a stream has brought so much payload.

@@ -3,6 +3,7 @@
 use muxado_tests::conformance::wire::{SYN, WNDINC, data, rst, wndinc};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
+use muxado_tests::interop::tap::From;
 use muxado_tokio::{Config, ErrorCode, WriteError};
 use tokio::io::AsyncWriteExt as _;
 
@@ -66,8 +67,7 @@ fn blocked_writer(lab: &Lab, kind: Kind) -> (Peer, Raw, u64) {
 fn blocked_writer_sleeps(lab: &Lab, kind: Kind) {
     let (mut peer, mut raw, write) = blocked_writer(lab, kind);
     raw.send(&[rst(3, 7)]);
-    barrier(&mut peer, &mut raw, 5);
-    assert!(peer.result_within(write, BLOCKED).is_none(), "the writer has woken");
+    assert!(blocks(&mut peer, &mut raw, write, 99), "the writer has woken");
 }
 
 fn increment_wakes(lab: &Lab, kind: Kind) {
@@ -105,9 +105,10 @@ fn reset_wakes(lab: &Lab, kind: Kind) {
     ours.peer.must("open", "s", plain());
     let write = ours.peer.call("write", "s", count(WINDOW + 1000));
     let stream = ours.wait(ours.session.accept()).expect("it is accepted");
-    while (stream.stats().receive_buffered as usize) < WINDOW {
-        std::thread::yield_now();
-    }
+    ours.payload(From::Listener, 2, WINDOW);
+    // What has passed the tap before this has arrived, too.
+    ours.assert_alive();
+    assert_eq!(stream.stats().receive_buffered as usize, WINDOW);
     stream.reset(ErrorCode::STREAM_CANCELLED);
     assert!(!ours.peer.result(write).ok, "the write has succeeded");
     ours.assert_alive();

@@ -3,6 +3,7 @@
 use muxado_tests::conformance::wire::{SYN, WNDINC, data, wndinc};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
+use muxado_tests::interop::tap::From;
 use muxado_tokio::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -62,9 +63,7 @@ fn credit_is_clamped(lab: &Lab, kind: Kind) {
     let (mut peer, mut raw, write) = grant_a_million(lab, kind);
     // Of the million, one window is left.
     until_payload(&mut raw, 3, 2 * WINDOW);
-    assert!(peer.result_within(write, BLOCKED).is_none(), "the write is not blocked");
-    peer.must("write", "t", hex("00"));
-    raw.until("the other stream", data_of(5));
+    assert!(blocks(&mut peer, &mut raw, write, 99), "the write is not blocked");
     assert_eq!(payload(raw.seen(), 3).len(), 2 * WINDOW);
 }
 
@@ -120,15 +119,11 @@ fn does_not_overrun(lab: &Lab, kind: Kind) {
         stream
     });
     ours.peer.must("accept", "s", plain());
-    // All that the window allows has been sent when the peer has it; a stream opened then shows
-    // that no more has come behind it.
-    let sent = |ours: &Ours| payload(&ours.sent(), id).len();
-    while sent(&ours) < WINDOW {
-        ours.sends("payload", |frame| data_of(id)(frame));
-        std::thread::yield_now();
-    }
+    // When all that the window allows has been sent, a stream opened then shows that no more comes
+    // behind it.
+    ours.payload(From::Dialer, id, WINDOW);
     ours.assert_alive();
-    assert_eq!(sent(&ours), WINDOW);
+    assert_eq!(payload(&ours.sent(), id).len(), WINDOW);
     assert_eq!(ours.peer.ask("drain", "s", plain()).n, LENGTH as u64);
     ours.wait(write).expect("the writer is done");
 }
