@@ -52,7 +52,7 @@ impl Session {
             while let Some(key) = self.store.pop(Queue::Owed) {
                 self.store.push(Queue::Control, key);
             }
-            self.pool.clear();
+            self.pool.shrink_to_use();
         }
     }
 

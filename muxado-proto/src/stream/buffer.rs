@@ -50,36 +50,57 @@ pub(crate) struct Pool {
     small: Vec<Box<Chunks>>,
     /// One with a large tail. Parts of it may be under way: then it is taken and not used again.
     large: Option<Box<Chunks>>,
+    /// The fewest of `small` that were left at any time since [`Self::shrink_to_use`]: so many have
+    /// not been needed.
+    unused: usize,
+    /// Whether `large` has not been needed since then.
+    large_unused: bool,
 }
 
 impl Pool {
     /// A queue that will be given `count` bytes.
     fn take(&mut self, count: usize) -> Box<Chunks> {
-        let large = if count > SMALL_TAIL { self.large.take() } else { None };
-        large.or_else(|| self.small.pop()).unwrap_or_default()
+        if count > SMALL_TAIL {
+            if let Some(large) = self.large.take() {
+                return large;
+            }
+        }
+        let spare = self.small.pop().unwrap_or_default();
+        self.unused = self.unused.min(self.small.len());
+        spare
     }
 
     fn give(&mut self, mut chunks: Box<Chunks>) {
-        if !chunks.chunks.is_empty() {
-            chunks.chunks.clear();
-        }
-        if chunks.chunks.capacity() > POOLED_CHUNKS {
-            chunks.chunks = VecDeque::new();
-        }
         chunks.tail.clear();
         chunks.start = 0;
         chunks.len = 0;
-        if chunks.large {
-            if self.large.is_none() {
-                self.large = Some(chunks);
-                return;
-            }
-            chunks.tail = BytesMut::new();
-            chunks.large = false;
+        if chunks.large || chunks.chunks.capacity() > 0 {
+            chunks = match self.shrink(chunks) {
+                Some(chunks) => chunks,
+                None => return,
+            };
         }
         if self.small.len() < POOLED {
             self.small.push(chunks);
         }
+    }
+
+    /// Keeps a queue that was used for bulk, or makes a small one of it.
+    fn shrink(&mut self, mut chunks: Box<Chunks>) -> Option<Box<Chunks>> {
+        chunks.chunks.clear();
+        if chunks.chunks.capacity() > POOLED_CHUNKS {
+            chunks.chunks = VecDeque::new();
+        }
+        if chunks.large {
+            if self.large.is_none() {
+                self.large = Some(chunks);
+                self.large_unused = false;
+                return None;
+            }
+            chunks.tail = BytesMut::new();
+            chunks.large = false;
+        }
+        Some(chunks)
     }
 
     /// Whether it keeps more than a session at rest should.
@@ -87,9 +108,17 @@ impl Pool {
         self.large.is_some() || self.small.len() > POOLED_AT_REST
     }
 
-    /// Gives all memory back.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// Gives back what nobody has needed since the last time.
+    pub(crate) fn shrink_to_use(&mut self) {
+        let kept = self.small.len().saturating_sub(self.unused);
+        self.small.truncate(kept.max(POOLED_AT_REST));
+        if core::mem::replace(&mut self.large_unused, true) {
+            self.large = None;
+        }
+        self.unused = self.small.len();
+        if self.unused <= POOLED_AT_REST {
+            self.small.shrink_to_fit();
+        }
     }
 }
 
@@ -393,6 +422,45 @@ mod tests {
                 prop_assert_eq!(buffer.is_empty(), model.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn memory_is_used_again_when_its_parts_have_gone() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        let mut through = |fill: u8| {
+            buffer.push_copy(&vec![fill; 16 << 10], &mut pool);
+            buffer.pop(16 << 10, &mut pool).unwrap()
+        };
+        let first = through(1);
+        let place = first.as_ptr();
+        let second = through(2);
+        assert_ne!(second.as_ptr(), place);
+        assert!(first.iter().all(|&byte| byte == 1) && second.iter().all(|&byte| byte == 2));
+        let place = second.as_ptr();
+        drop((first, second));
+        assert_eq!(through(3).as_ptr(), place);
+    }
+
+    #[test]
+    fn spare_memory_that_is_not_used_goes() {
+        let mut pool = Pool::default();
+        let spare = |pool: &Pool| (pool.small.len(), pool.large.is_some());
+        let use_at_once = |count: usize, bytes: &[u8], pool: &mut Pool| {
+            let mut buffers: Vec<Buffer> = (0..count).map(|_| Buffer::default()).collect();
+            buffers.iter_mut().for_each(|buffer| buffer.push_copy(bytes, pool));
+            buffers.iter_mut().for_each(|buffer| assert_eq!(buffer.clear(pool), bytes.len()));
+        };
+        use_at_once(10, &[0; 100], &mut pool);
+        use_at_once(1, &[0; 5000], &mut pool);
+        pool.shrink_to_use();
+        assert_eq!(spare(&pool), (9, true));
+        use_at_once(4, &[0; 100], &mut pool);
+        pool.shrink_to_use();
+        assert_eq!(spare(&pool), (4, false));
+        assert!(pool.keeps_much());
+        pool.shrink_to_use();
+        assert_eq!(spare(&pool), (POOLED_AT_REST, false));
+        assert!(!pool.keeps_much());
     }
 
     #[test]

@@ -28,9 +28,11 @@ fn tiny_data_frames_pin_no_buffers() {
     println!("tiny_data_frames: {held} bytes held for a window of 262144");
     assert!(held <= 262_144 + 64 * KIB, "{held}");
     assert_eq!(peer.read(id).0.len(), 262_144);
-    // What is kept for the next time is given back soon.
-    peer.receive();
-    peer.pass(Duration::from_millis(100));
+    // What is kept for the next time is given back if there is none soon.
+    for _ in 0..2 {
+        peer.receive();
+        peer.pass(Duration::from_millis(100));
+    }
     assert!(meter.held() <= before + 64 * KIB, "{}", meter.held() - before);
 }
 

@@ -86,7 +86,10 @@ fn zero_window_stall_has_a_time_limit_if_asked() {
     }
     peer.receive();
     // Spare memory is given back.
-    peer.pass(Duration::from_millis(100));
+    for _ in 0..2 {
+        peer.pass(Duration::from_millis(100));
+        peer.receive();
+    }
     // A stream that has just used up its credit does not wait for any.
     assert_eq!(peer.session.poll_timeout(), None);
     peer.write(3, b"more");
