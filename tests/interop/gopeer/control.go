@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -119,6 +120,8 @@ func (p *peer) make(c *call, streams *namedStreams, r *result) error {
 		return nil
 	case "beat":
 		return p.beatOnDemand()
+	case "race":
+		return p.race(c.Count)
 	}
 	stream, err := streams.get(c.Stream)
 	if err != nil {
@@ -163,6 +166,33 @@ func (p *peer) makeOnStream(c *call, stream Stream, r *result) (err error) {
 	default:
 		return fmt.Errorf("unknown call %q", c.Call)
 	}
+}
+
+// race opens one stream after the other, and writes on each from two
+// goroutines at once.
+func (p *peer) race(count int) error {
+	for ; count > 0; count-- {
+		stream, err := p.session.Open()
+		if err != nil {
+			return err
+		}
+		var ready atomic.Int32
+		var writers sync.WaitGroup
+		writers.Add(2)
+		for range [2]struct{}{} {
+			go func() {
+				defer writers.Done()
+				// Waiting in any other way they would begin one after the other.
+				for ready.Add(1); ready.Load() < 2; {
+				}
+				// A stream that is refused meanwhile is no fault.
+				_, _ = stream.Write([]byte("x"))
+			}()
+		}
+		writers.Wait()
+		stream.Close()
+	}
+	return nil
 }
 
 // beatOnDemand asks for a heartbeat between two intervals, where the library

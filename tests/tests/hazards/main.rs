@@ -6,6 +6,7 @@
 
 mod backlog;
 mod lab;
+mod race;
 mod reset;
 mod shutdown;
 mod syn;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         .map_or(1, |times| times.parse().expect("MUXADO_INTEROP_REPEAT is a number"));
     let hazards = [
         backlog::HAZARDS,
+        race::HAZARDS,
         reset::HAZARDS,
         shutdown::HAZARDS,
         syn::HAZARDS,
@@ -48,6 +50,7 @@ fn trials(round: usize, hazard: Hazard, lab: &Arc<Lab>) -> Vec<Trial> {
             name = format!("{name} (round {round})");
         }
         let missing = if kind.needs_go() { go_missing() } else { None };
+        let missing = missing.or_else(|| no_race(&hazard));
         if let Some(reason) = missing {
             name = format!("{name} - {reason}");
         }
@@ -59,4 +62,11 @@ fn trials(round: usize, hazard: Hazard, lab: &Arc<Lab>) -> Vec<Trial> {
         Trial::test(name, test).with_ignored_flag(missing.is_some())
     };
     hazard.peers.iter().map(trial).collect()
+}
+
+/// Why a hazard that is a race can not be shown here, if it can not.
+fn no_race(hazard: &Hazard) -> Option<&'static str> {
+    let races = race::HAZARDS.iter().any(|race| race.name == hazard.name);
+    let one = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+    (races && one).then_some("there is only one processor")
 }
