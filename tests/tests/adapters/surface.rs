@@ -97,7 +97,7 @@ async fn hear(peer: &mut RawPeer, total: usize) -> Vec<(u32, usize)> {
 }
 
 async fn a_more_urgent_stream_goes_first<R: Runtime>() {
-    let (near, far) = pipe(16);
+    let (near, far) = pipe(4096);
     let (client, driver) = R::with_driver(near, Role::Client, Arc::new(Config::default()));
     let mut peer = RawPeer::new(far);
     let mut low = client.open().await.unwrap();
@@ -116,7 +116,7 @@ async fn a_more_urgent_stream_goes_first<R: Runtime>() {
 
 async fn an_urgent_stream_overtakes_what_is_not_sent_yet<R: Runtime>() {
     const BULK: usize = 250_000;
-    let (near, far) = pipe(16);
+    let (near, far) = pipe(4096);
     let client = R::session(near, Role::Client, Arc::new(Config::default()));
     let mut peer = RawPeer::new(far);
     let mut bulk = client.open().await.unwrap();
