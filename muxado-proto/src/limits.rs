@@ -1,11 +1,13 @@
 //! Limits on what a peer may ask for: token buckets that refill with time.
 
+use alloc::boxed::Box;
+
 use crate::config::RateLimit;
 use crate::time::Timestamp;
 
 /// The state of one rate limit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Bucket {
+struct Bucket {
     /// Tokens taken and not refilled, in billionths.
     used: u64,
     /// When `used` was last brought up to date.
@@ -17,7 +19,7 @@ const NANO: u64 = 1_000_000_000;
 impl Bucket {
     /// Takes `count` tokens; `false` if the bucket does not hold so many.
     #[must_use]
-    pub(crate) fn take(&mut self, count: u32, limit: RateLimit, now: Timestamp) -> bool {
+    fn take(&mut self, count: u32, limit: RateLimit, now: Timestamp) -> bool {
         let elapsed = now.as_nanos().saturating_sub(self.at.as_nanos());
         self.at = self.at.max(now);
         self.used = self.used.saturating_sub(elapsed.saturating_mul(u64::from(limit.per_second)));
@@ -30,19 +32,41 @@ impl Bucket {
     }
 }
 
-/// All buckets of a session.
-#[derive(Debug, Default)]
-pub(crate) struct Limits {
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
     /// DATA on streams that never were.
-    pub(crate) stray: Bucket,
+    Stray,
     /// RSTs for DATA on streams that were, so long ago that nothing is known of them.
-    pub(crate) late: Bucket,
+    Late,
     /// Resets the peer caused on streams it opened.
-    pub(crate) resets: Bucket,
+    Resets,
     /// Empty DATA.
-    pub(crate) empty: Bucket,
+    Empty,
     /// Bytes of unknown frames.
-    pub(crate) unknown: Bucket,
+    Unknown,
+}
+
+const COUNT: usize = Excess::Unknown as usize + 1;
+
+/// All buckets of a session; without memory while there was nothing to limit.
+#[derive(Debug, Default)]
+pub(crate) struct Limits(Option<Box<[Bucket; COUNT]>>);
+
+impl Limits {
+    /// Takes `count` tokens out of one bucket; `false` if it does not hold so many.
+    #[must_use]
+    pub(crate) fn take(
+        &mut self,
+        excess: Excess,
+        count: u32,
+        limit: RateLimit,
+        now: Timestamp,
+    ) -> bool {
+        #[allow(clippy::indexing_slicing, reason = "there is a bucket for each")]
+        let bucket = &mut self.0.get_or_insert_default()[excess as usize];
+        bucket.take(count, limit, now)
+    }
 }
 
 #[cfg(test)]

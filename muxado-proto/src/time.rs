@@ -25,6 +25,9 @@ impl Timestamp {
     /// The origin itself.
     pub const ZERO: Self = Self(0);
 
+    /// Later than any other, in 584 years.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// A point `nanos` nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

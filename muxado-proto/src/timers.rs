@@ -27,19 +27,31 @@ pub(crate) enum Timer {
 
 const COUNT: usize = Timer::Linger as usize + 1;
 
-/// The deadlines, one for each timer.
-#[derive(Debug, Default)]
-pub(crate) struct Timers([Option<Timestamp>; COUNT]);
+/// The deadlines, one for each timer; [`Timestamp::NEVER`] for those that are not set.
+#[derive(Debug)]
+pub(crate) struct Timers([Timestamp; COUNT]);
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self([Timestamp::NEVER; COUNT])
+    }
+}
 
 impl Timers {
     #[allow(clippy::indexing_slicing, reason = "every timer is below the count")]
     pub(crate) const fn set(&mut self, timer: Timer, at: Option<Timestamp>) {
-        self.0[timer as usize] = at;
+        self.0[timer as usize] = match at {
+            Some(at) => at,
+            None => Timestamp::NEVER,
+        };
     }
 
     #[allow(clippy::indexing_slicing, reason = "every timer is below the count")]
     pub(crate) const fn get(&self, timer: Timer) -> Option<Timestamp> {
-        self.0[timer as usize]
+        match self.0[timer as usize] {
+            Timestamp::NEVER => None,
+            at => Some(at),
+        }
     }
 
     /// Takes a deadline that has passed.
@@ -53,7 +65,7 @@ impl Timers {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.0.iter().flatten().min().copied()
+        self.0.iter().min().copied().filter(|&at| at != Timestamp::NEVER)
     }
 
     /// Forgets every deadline.

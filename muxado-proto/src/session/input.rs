@@ -10,6 +10,7 @@ use crate::decode::Item;
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::{Flags, HEADER_LEN, StreamId};
+use crate::limits::Excess;
 use crate::stream::buffer::CHUNK_MIN;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
@@ -123,12 +124,12 @@ impl Session {
         if self.was_used(id) {
             // More streams have ended since than are remembered. The frame may be an honest one
             // that was under way when they were cancelled, so it does not count against the peer.
-            if self.limits.late.take(1, limit, self.now) {
+            if self.limits.take(Excess::Late, 1, limit, self.now) {
                 self.refuse(id, ErrorCode::STREAM_CLOSED);
             }
             return;
         }
-        if !self.limits.stray.take(1, limit, self.now) {
+        if !self.limits.take(Excess::Stray, 1, limit, self.now) {
             return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too much DATA on unknown streams");
         }
         if id.is_opened_by(self.role.peer()) {
@@ -151,7 +152,7 @@ impl Session {
     fn on_reused(&mut self, id: StreamId) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
-        if !self.limits.stray.take(1, self.config.stray_data_limit, self.now) {
+        if !self.limits.take(Excess::Stray, 1, self.config.stray_data_limit, self.now) {
             return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
         }
         self.refuse(id, ErrorCode::PROTOCOL);
@@ -219,7 +220,7 @@ impl Session {
             RecvState::Open | RecvState::Stopped => {}
         }
         if empty && !flags.is_fin() && !flags.is_syn() {
-            if !self.limits.empty.take(1, self.config.empty_data_limit, self.now) {
+            if !self.limits.take(Excess::Empty, 1, self.config.empty_data_limit, self.now) {
                 self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many empty DATA frames");
             }
             return;
@@ -378,7 +379,7 @@ impl Session {
 
     fn on_unknown(&mut self, bytes: usize) {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if !self.limits.unknown.take(count, self.config.unknown_bytes_limit, self.now) {
+        if !self.limits.take(Excess::Unknown, count, self.config.unknown_bytes_limit, self.now) {
             self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many bytes in unknown frames");
         }
     }

@@ -9,6 +9,8 @@
 //!                                                                            is_finished
 //! ```
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use super::Session;
@@ -38,22 +40,50 @@ pub(super) enum Phase {
     Over(CloseReason),
 }
 
+/// The words of the GOAWAYs of both sides.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// To be sent.
+    to_send: Option<(ErrorCode, Bytes)>,
+    /// What this side says when it closes, if it has not said it by then.
+    text: Bytes,
+    received: Option<(ErrorCode, Bytes)>,
+}
+
 /// The GOAWAYs of both sides, and the end of the transport.
 #[derive(Debug, Default)]
 pub(super) struct Farewell {
-    /// To be sent.
-    pub(super) to_send: Option<(ErrorCode, Bytes)>,
-    /// One was sent, or is in `to_send`.
+    /// Without memory until somebody has something to say.
+    words: Option<Box<Words>>,
+    /// One was sent, or waits to be.
     said: bool,
-    /// What this side says when it closes, if it has not said it by then.
-    text: Bytes,
-    pub(super) received: Option<(ErrorCode, Bytes)>,
     /// How many GOAWAYs have come.
     count: u32,
     /// Nothing more to send, so the transport's write side may be shut.
     flushed: bool,
     /// The peer's side of the transport has ended, or was given up.
     ended: bool,
+}
+
+impl Farewell {
+    fn words(&mut self) -> &mut Words {
+        self.words.get_or_insert_default()
+    }
+
+    /// The GOAWAY the peer has sent last.
+    pub(super) fn received(&self) -> Option<&(ErrorCode, Bytes)> {
+        self.words.as_ref()?.received.as_ref()
+    }
+
+    /// Whether a GOAWAY is to be sent.
+    pub(super) fn is_due(&self) -> bool {
+        self.words.as_ref().is_some_and(|words| words.to_send.is_some())
+    }
+
+    /// The GOAWAY to send.
+    pub(super) fn take_due(&mut self) -> Option<(ErrorCode, Bytes)> {
+        self.words.as_mut()?.to_send.take()
+    }
 }
 
 impl Session {
@@ -90,7 +120,7 @@ impl Session {
     /// goes out.
     pub fn abort(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
-        self.farewell.text = text.into();
+        self.farewell.words().text = text.into();
         // It stands even behind a GOAWAY that had announced an orderly end.
         self.farewell.said = false;
         self.end(CloseReason::Local { code }, Some(code));
@@ -100,7 +130,7 @@ impl Session {
     pub fn handle_eof(&mut self, now: Timestamp) {
         self.advance_clock(now);
         self.farewell.ended = true;
-        self.farewell.text = Bytes::from_static(b"transport ended");
+        self.farewell.words().text = Bytes::from_static(b"transport ended");
         let reason = self.reason_or(CloseReason::TransportEof);
         self.end(reason, Some(ErrorCode::PEER_EOF));
     }
@@ -144,7 +174,7 @@ impl Session {
             Phase::Open | Phase::Draining { refuse: false, .. } => {}
         }
         self.phase = Phase::Draining { reason: CloseReason::Local { code }, refuse: true };
-        self.farewell.text = text;
+        self.farewell.words().text = text;
         self.arm_drain();
         true
     }
@@ -161,7 +191,8 @@ impl Session {
 
     fn say_goodbye(&mut self, code: ErrorCode) {
         if !core::mem::replace(&mut self.farewell.said, true) {
-            self.farewell.to_send = Some((code, core::mem::take(&mut self.farewell.text)));
+            let words = self.farewell.words();
+            words.to_send = Some((code, core::mem::take(&mut words.text)));
         }
     }
 
@@ -175,7 +206,7 @@ impl Session {
         if self.farewell.count > MAX_GO_AWAYS {
             return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many GOAWAYs");
         }
-        self.farewell.received = Some((code, text.clone()));
+        self.farewell.words().received = Some((code, text.clone()));
         self.signals.raise(Signal::GoAway);
         let lost: alloc::vec::Vec<Key> = self
             .store
@@ -229,19 +260,19 @@ impl Session {
     /// The peer has broken a rule of the session. After its GOAWAY that only means that it is
     /// gone: ngrok's crate sends eight bytes that are no frame behind its own.
     pub(super) fn violate(&mut self, code: ErrorCode, what: &'static str) {
-        if self.farewell.received.is_some() {
+        if self.farewell.received().is_some() {
             let reason = self.reason_or(CloseReason::Violation { code, what });
             return self.end(reason, Some(ErrorCode::NO_ERROR));
         }
         self.stats.oddities = self.stats.oddities.saturating_add(1);
-        self.farewell.text = Bytes::from_static(what.as_bytes());
+        self.farewell.words().text = Bytes::from_static(what.as_bytes());
         self.farewell.said = false;
         self.end(CloseReason::Violation { code, what }, Some(code));
     }
 
     /// The reason a session ends for that was going away already, or else `reason`.
     pub(super) fn reason_or(&self, reason: CloseReason) -> CloseReason {
-        match (&self.phase, &self.farewell.received) {
+        match (&self.phase, self.farewell.received()) {
             (Phase::Draining { reason, .. }, _) => reason.clone(),
             (_, Some((code, text))) => CloseReason::Remote { code: *code, text: text.clone() },
             _ => reason,
@@ -282,7 +313,7 @@ impl Session {
 
     /// Nobody will write or read the transport any more.
     pub(super) fn give_up_transport(&mut self) {
-        self.farewell.to_send = None;
+        let _unsaid = self.farewell.take_due();
         self.farewell.flushed = true;
         self.farewell.ended = true;
         self.timers = Timers::default();

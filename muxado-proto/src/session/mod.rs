@@ -279,7 +279,7 @@ impl Session {
             return Some(Event::HeartbeatMissed);
         }
         if self.signals.take(Signal::GoAway) {
-            if let Some((code, text)) = &self.farewell.received {
+            if let Some((code, text)) = self.farewell.received() {
                 return Some(Event::GoAway { code: *code, text: text.clone() });
             }
         }
@@ -339,7 +339,7 @@ impl Session {
     /// The code and text of the GOAWAY the peer has sent, if it has.
     #[must_use]
     pub fn received_go_away(&self) -> Option<(ErrorCode, Bytes)> {
-        self.farewell.received.clone()
+        self.farewell.received().cloned()
     }
 
     fn advance_clock(&mut self, now: Timestamp) {
@@ -352,6 +352,11 @@ mod tests {
     use super::*;
     use crate::transmit::Transmit;
     use bytes::Buf;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Session>() <= 960, "{}", size_of::<Session>());
+    }
 
     /// A session that has used up all of its ids but the last two.
     fn near_the_end(role: Role) -> Session {

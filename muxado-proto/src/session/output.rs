@@ -51,9 +51,9 @@ impl Session {
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         if matches!(self.phase, Phase::Over(_)) {
-            return self.farewell.to_send.is_some() || !self.wants_shutdown();
+            return self.farewell.is_due() || !self.wants_shutdown();
         }
-        self.farewell.to_send.is_some()
+        self.farewell.is_due()
             || self.owed_unarmed
             || self.pool_unarmed()
             || !self.refusals.is_empty()
@@ -71,7 +71,7 @@ impl Session {
     }
 
     fn cut_farewell(&mut self, out: &mut Transmit) {
-        let Some((code, text)) = self.farewell.to_send.take() else { return };
+        let Some((code, text)) = self.farewell.take_due() else { return };
         let limit = usize::try_from(self.config.goaway_text.min(MAX_PAYLOAD / 2)).unwrap_or(0);
         let text = text.get(..limit).unwrap_or(&text);
         let length = u32::try_from(text.len()).unwrap_or(0).saturating_add(8);

@@ -5,6 +5,7 @@ use super::lifecycle::Phase;
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::StreamId;
+use crate::limits::Excess;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::{Entry, Key, Opener};
@@ -207,7 +208,7 @@ impl Session {
 
     /// Counts a reset the peer has caused on a stream it opened.
     pub(super) fn count_reset(&mut self) {
-        if !self.limits.resets.take(1, self.config.reset_limit, self.now) {
+        if !self.limits.take(Excess::Resets, 1, self.config.reset_limit, self.now) {
             self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many resets");
         }
     }

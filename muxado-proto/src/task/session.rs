@@ -122,10 +122,11 @@ impl<S: From<Stream>> Session<S> {
     ///
     /// Cancel-safe.
     pub async fn ping(&self) -> Result<Duration, SessionError> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.pings.waiting);
+        let mut waiting = Waiting::new(&self.shared, |state| &mut state.pings().waiting);
         let (returned, missed) = self.shared.command(|state, _| {
             state.request(Request::Ping);
-            (state.pings.returned, state.pings.missed)
+            let pings = state.pings();
+            (pings.returned, pings.missed)
         });
         poll_fn(|cx| waiting.ping(cx, returned, missed)).await
     }
@@ -265,19 +266,21 @@ impl<'a> Waiting<'a> {
         missed: u64,
     ) -> Poll<Result<Duration, SessionError>> {
         let mut state = self.shared.state.lock();
-        if state.pings.returned != returned {
-            return Poll::Ready(Ok(state.pings.rtt));
+        let closed = state.close_reason().cloned();
+        let pings = state.pings();
+        if pings.returned != returned {
+            return Poll::Ready(Ok(pings.rtt));
         }
-        if let Some(reason) = state.close_reason() {
-            return Poll::Ready(Err(SessionError::Closed(reason.clone())));
+        if let Some(reason) = closed {
+            return Poll::Ready(Err(SessionError::Closed(reason)));
         }
-        if let Some(error) = &state.pings.refused {
+        if let Some(error) = &pings.refused {
             return Poll::Ready(Err(SessionError::Ping(error.clone())));
         }
-        if state.pings.missed != missed {
+        if pings.missed != missed {
             return Poll::Ready(Err(SessionError::HeartbeatMissed));
         }
-        let stale = state.pings.waiting.wait(&mut self.ticket, cx.waker());
+        let stale = pings.waiting.wait(&mut self.ticket, cx.waker());
         drop(state);
         drop(stale);
         Poll::Pending

@@ -1,5 +1,6 @@
 //! The state everybody shares, under one lock.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
@@ -50,7 +51,8 @@ pub(super) struct State {
     pub(super) opening: Waiters,
     pub(super) accepting: Waiters,
     pub(super) closing: Waiters,
-    pub(super) pings: Pings,
+    /// Without memory until somebody asks for a heartbeat.
+    pings: Option<Box<Pings>>,
     pub(super) requests: Vec<Request>,
     /// The driver's waker while it sleeps.
     pub(super) driver: Option<Waker>,
@@ -78,7 +80,7 @@ impl Shared {
             opening: Waiters::default(),
             accepting: Waiters::default(),
             closing: Waiters::default(),
-            pings: Pings::default(),
+            pings: None,
             requests: Vec::new(),
             driver: None,
             output_blocked: false,
@@ -106,6 +108,10 @@ impl Shared {
 }
 
 impl State {
+    pub(super) fn pings(&mut self) -> &mut Pings {
+        self.pings.get_or_insert_default()
+    }
+
     /// The waker of a sleeping driver, if there is something for it to do.
     pub(super) fn kick(&mut self) -> Option<Waker> {
         let work =
@@ -129,8 +135,9 @@ impl State {
                 Request::Abort { code, text } => self.session.abort(now, code, text),
                 Request::Ping => {
                     if let Err(error) = self.session.ping(now) {
-                        self.pings.refused = Some(error);
-                        self.pings.waiting.wake_all(wakes);
+                        let pings = self.pings();
+                        pings.refused = Some(error);
+                        pings.waiting.wake_all(wakes);
                     }
                 }
             }
@@ -150,13 +157,15 @@ impl State {
                 Event::Acceptable => self.accepting.wake_one(wakes),
                 Event::OpenReady => self.opening.wake_one(wakes),
                 Event::Pong { rtt } => {
-                    self.pings.rtt = rtt;
-                    self.pings.returned = self.pings.returned.wrapping_add(1);
-                    self.pings.waiting.wake_all(wakes);
+                    let pings = self.pings();
+                    pings.rtt = rtt;
+                    pings.returned = pings.returned.wrapping_add(1);
+                    pings.waiting.wake_all(wakes);
                 }
                 Event::HeartbeatMissed => {
-                    self.pings.missed = self.pings.missed.wrapping_add(1);
-                    self.pings.waiting.wake_all(wakes);
+                    let pings = self.pings();
+                    pings.missed = pings.missed.wrapping_add(1);
+                    pings.waiting.wake_all(wakes);
                 }
                 Event::Closed(_) => self.wake_everybody(wakes),
                 Event::GoAway { .. } | Event::StreamsExhausted => {
@@ -171,7 +180,9 @@ impl State {
     pub(super) fn wake_everybody(&mut self, wakes: &mut Vec<Waker>) {
         self.opening.wake_all(wakes);
         self.accepting.wake_all(wakes);
-        self.pings.waiting.wake_all(wakes);
+        if let Some(pings) = &mut self.pings {
+            pings.waiting.wake_all(wakes);
+        }
         self.closing.wake_all(wakes);
     }
 
