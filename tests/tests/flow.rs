@@ -125,6 +125,24 @@ fn windows_grow_within_the_budget_of_the_session_and_give_it_back() {
 }
 
 #[test]
+fn windows_that_grow_leave_room_for_the_others() {
+    // Nothing is read any more once they have grown: the peer fills what it was granted.
+    let mut peer = with_stream(Config::builder().session_receive_buffer(4 * WINDOW));
+    for _ in 0..10 {
+        run_out_of_credit(&mut peer, 3);
+    }
+    assert_eq!(peer.session.stats().window_growth, u64::from(2 * WINDOW));
+    peer.send(peer::syn(5, b""));
+    peer.accept();
+    for id in [3, 5] {
+        let credit = peer.stream(id).stats().receive_credit;
+        peer.send(peer::data(id, &vec![0; credit as usize]));
+    }
+    peer.expect_silence();
+    assert_eq!(peer.session.stats().receive_buffered, u64::from(4 * WINDOW));
+}
+
+#[test]
 fn growth_can_be_switched_off() {
     let mut peer = with_stream(Config::builder().auto_tune(false));
     for _ in 0..20 {

@@ -209,6 +209,9 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         self.heard |= stream.is_counted();
         let empty = length == 0;
+        if !empty {
+            self.arrivals.on_data(self.now);
+        }
         match stream.recv {
             // A repeated FIN, or an empty frame behind it, is harmless; DATA is answered once.
             RecvState::Finished | RecvState::Ignored if empty || stream.send.is_reset() => return,
@@ -225,7 +228,7 @@ impl Session {
             }
             return;
         }
-        if !stream.recv_window.receive(length, self.now) {
+        if !stream.recv_window.receive(length, &self.arrivals) {
             return self.violation(key, ErrorCode::FLOW_CONTROL);
         }
         if stream.recv == RecvState::Stopped && !empty && stream.send == SendState::Finished {

@@ -31,6 +31,7 @@ use crate::stream::ids::SeenIds;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
 use crate::stream::store::{Opener, Store};
+use crate::stream::window::Arrivals;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
@@ -65,6 +66,7 @@ pub struct Session {
     refusals: VecDeque<(StreamId, ErrorCode)>,
     limits: Limits,
     requester: Requester,
+    arrivals: Arrivals,
     /// DATA other than heartbeats has arrived since the last beat was due.
     heard: bool,
     responders: u32,
@@ -110,6 +112,7 @@ impl Session {
             refusals: VecDeque::new(),
             limits: Limits::default(),
             requester: Requester::new(splitmix(&mut seed)),
+            arrivals: Arrivals::default(),
             heard: false,
             responders: 0,
             timers: Timers::default(),
@@ -355,7 +358,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 960, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 984, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.

@@ -91,7 +91,9 @@ impl Session {
             && window.wants_growth()
             && self.config.auto_tune
         {
-            let budget = u64::from(self.config.window_budget);
+            // The other half is for the streams that have not grown: the peer can rely on that.
+            let budget = self.config.window_budget.min(self.config.session_receive_buffer / 2);
+            let budget = u64::from(budget);
             let left = budget.saturating_sub(self.stats.window_growth);
             let room = self.config.max_receive_window.saturating_sub(window.size());
             let step = window.size().min(room).min(u32::try_from(left).unwrap_or(u32::MAX));

@@ -9,10 +9,32 @@ use crate::time::Timestamp;
 /// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
 pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
 
-/// A peer that stops where its credit ends, and takes at least so long to go on when it has been
-/// granted more, has waited for the grant to travel. Below that a larger window gains nothing: it
-/// only spreads the data over more memory than the caches hold.
+/// A transport that is quiet for at least so long, while a peer that had stopped where its credit
+/// ended has been granted more, waits for the grant to travel. Below that a larger window gains
+/// nothing: it only spreads the data over more memory than the caches hold.
 const PAUSE: Duration = Duration::from_micros(500);
+
+/// When DATA arrived last on any stream of a session, and when there was none for a while.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Arrivals {
+    last: Timestamp,
+    /// The latest pause: from one arrival to the next.
+    pause: (Timestamp, Timestamp),
+}
+
+impl Arrivals {
+    pub(crate) fn on_data(&mut self, now: Timestamp) {
+        if now - self.last >= PAUSE {
+            self.pause = (self.last, now);
+        }
+        self.last = now;
+    }
+
+    /// Whether the latest pause was long for one who could have gone on since then.
+    fn had_paused(&self, since: Timestamp) -> bool {
+        self.pause.1 - self.pause.0.max(since) >= PAUSE
+    }
+}
 
 /// What we may send.
 #[derive(Debug, Clone, Copy)]
@@ -86,17 +108,17 @@ impl ReceiveWindow {
         self.owed
     }
 
-    /// Accounts for a frame of `length` bytes; `false` if it exceeds the credit.
+    /// Accounts for a frame of `length` bytes, the latest arrival; `false` if it exceeds the credit.
     #[must_use]
-    pub(crate) fn receive(&mut self, length: u32, now: Timestamp) -> bool {
+    pub(crate) fn receive(&mut self, length: u32, arrivals: &Arrivals) -> bool {
         let Some(credit) = self.credit.checked_sub(length) else { return false };
         self.credit = credit;
         if length > 0 {
             if let Some(since) = self.stopped.take() {
-                self.waited |= now - since >= PAUSE;
+                self.waited |= arrivals.had_paused(since);
             }
             if self.before_update == length || credit == 0 {
-                self.stopped = Some(now);
+                self.stopped = Some(arrivals.last);
             }
         }
         self.before_update = self.before_update.saturating_sub(length);
@@ -177,8 +199,8 @@ mod tests {
     #[test]
     fn the_window_is_exact() {
         let mut window = ReceiveWindow::new(DEFAULT_WINDOW);
-        assert!(window.receive(DEFAULT_WINDOW, START));
-        assert!(!window.receive(1, START));
+        assert!(window.receive(DEFAULT_WINDOW, &Arrivals::default()));
+        assert!(!window.receive(1, &Arrivals::default()));
         assert_eq!(window.credit(), 0);
     }
 
@@ -186,7 +208,7 @@ mod tests {
     fn an_update_is_due_at_128_kib_whatever_the_window() {
         for size in [DEFAULT_WINDOW, 1 << 20, 16 << 20] {
             let mut window = ReceiveWindow::new(size);
-            assert!(window.receive(UPDATE_THRESHOLD, START));
+            assert!(window.receive(UPDATE_THRESHOLD, &Arrivals::default()));
             window.consume(UPDATE_THRESHOLD - 1);
             assert!(!window.is_due());
             window.consume(1);
@@ -196,33 +218,77 @@ mod tests {
         }
     }
 
+    /// A window of one stream, and frames that arrive at times in microseconds.
+    struct Link(ReceiveWindow, Arrivals);
+
+    impl Link {
+        fn at(micros: u64) -> Timestamp {
+            START + Duration::from_micros(micros)
+        }
+
+        fn frame(&mut self, length: u32, at: u64) {
+            self.1.on_data(Self::at(at));
+            assert!(self.0.receive(length, &self.1));
+        }
+
+        /// Consumes half of a window of 1000 and grants it again.
+        fn grant(&mut self, at: u64) {
+            self.0.consume(500);
+            assert_eq!(self.0.update(Self::at(at)), Some(500));
+        }
+    }
+
     #[test]
     fn a_peer_that_stops_at_a_former_limit_and_then_pauses_has_waited() {
-        let at = |micros| START + Duration::from_micros(micros);
-        let mut window = ReceiveWindow::new(1000);
-        assert!(window.receive(500, START));
-        window.consume(500);
-        assert_eq!(window.update(START), Some(500));
-        // 500 bytes were left of the first grant: a peer that sends across them had more credit.
-        let mut across = window;
-        assert!(across.receive(499, START) && across.receive(2, START));
-        assert!(across.receive(1, at(9000)) && !across.wants_growth());
+        let start = || {
+            let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
+            link.frame(500, 1000);
+            link.grant(1000);
+            link
+        };
+        // 500 bytes are left of the first grant: a peer that sends across them had more credit.
+        let mut across = start();
+        across.frame(499, 1000);
+        across.frame(2, 1000);
+        across.frame(1, 9000);
+        assert!(!across.0.wants_growth());
         // One that ends a frame there and goes on at once had more as well.
-        assert!(window.receive(499, START) && window.receive(1, START));
-        let mut flowing = window;
-        assert!(flowing.receive(1, at(499)) && flowing.receive(1, at(9000)));
-        assert!(!flowing.wants_growth());
-        assert!(window.receive(1, at(500)) && window.wants_growth());
+        let mut flowing = start();
+        flowing.frame(500, 1000);
+        flowing.frame(1, 1499);
+        flowing.frame(1, 9000);
+        assert!(!flowing.0.wants_growth());
+        let mut waiting = start();
+        waiting.frame(500, 1000);
+        waiting.frame(1, 1500);
+        assert!(waiting.0.wants_growth());
     }
 
     #[test]
     fn waiting_for_our_reader_is_not_waiting_for_credit() {
-        let late = START + Duration::from_secs(9);
-        let mut window = ReceiveWindow::new(1000);
-        assert!(window.receive(1000, START));
-        window.consume(1000);
-        assert_eq!(window.update(late), Some(1000));
-        assert!(window.receive(1, late) && !window.wants_growth());
+        let mut link = Link(ReceiveWindow::new(500), Arrivals::default());
+        link.frame(500, 1000);
+        link.grant(900_000);
+        link.frame(1, 900_100);
+        assert!(!link.0.wants_growth());
+    }
+
+    #[test]
+    fn waiting_for_other_streams_is_not_waiting_for_credit() {
+        let mut link = Link(ReceiveWindow::new(500), Arrivals::default());
+        link.frame(500, 1000);
+        link.grant(1000);
+        for at in (1400..5000).step_by(400) {
+            link.1.on_data(Link::at(at));
+        }
+        link.frame(1, 5000);
+        assert!(!link.0.wants_growth());
+        // The first to go on after a pause is not the only one that has waited.
+        link.frame(499, 5000);
+        link.grant(5000);
+        link.1.on_data(Link::at(50_000));
+        link.frame(1, 50_400);
+        assert!(link.0.wants_growth());
     }
 
     proptest! {
@@ -237,7 +303,7 @@ mod tests {
                 match op {
                     0 => {
                         let fits = amount <= window.credit();
-                        prop_assert_eq!(window.receive(amount, START), fits);
+                        prop_assert_eq!(window.receive(amount, &Arrivals::default()), fits);
                         if fits { held += amount; }
                     }
                     1 => {
