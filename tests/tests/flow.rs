@@ -131,6 +131,8 @@ fn windows_that_grow_leave_room_for_the_others() {
     for _ in 0..10 {
         run_out_of_credit(&mut peer, 3);
     }
+    peer.pass(Duration::from_millis(10));
+    peer.receive();
     assert_eq!(peer.session.stats().window_growth, u64::from(2 * WINDOW));
     peer.send(peer::syn(5, b""));
     peer.accept();
