@@ -1,6 +1,6 @@
 //! The interop matrix: ours with the implementations people run, in both roles, in every mode.
 //!
-//! `MUXADO_INTEROP_REPEAT=n` runs all of it n times. Where Go is not installed, what needs it is
+//! `MUXADO_INTEROP_REPEAT=n` runs ours with each of them n times. Where Go is not installed, what needs it is
 //! reported as ignored; with `MUXADO_REQUIRE_GO=1` that is a failure.
 
 use std::process::ExitCode;
@@ -19,7 +19,9 @@ const OURS: &[Kind] = &[
 const NGROK: Kind = Kind::Rust(Implementation::Ngrok);
 const PEERS: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
 
-/// What the peers can do among themselves: it shows that the programs are right.
+/// What the peers can do among themselves, once: it shows that the programs are right. Closing a
+/// session is not among it: a Go peer loses streams it has not accepted when another one closes at
+/// once (PROTOCOL.md §12.1).
 const PEERS_CAN: &[Mode] = &[
     Mode::Echo,
     Mode::HalfClose,
@@ -29,7 +31,6 @@ const PEERS_CAN: &[Mode] = &[
     Mode::BulkUp,
     Mode::BulkDown,
     Mode::BothOpen,
-    Mode::ClosedByServer,
     Mode::TinyReads,
     Mode::LargeWrites,
 ];
@@ -44,18 +45,16 @@ fn main() -> ExitCode {
     let repeat = std::env::var("MUXADO_INTEROP_REPEAT")
         .map_or(1, |times| times.parse().expect("MUXADO_INTEROP_REPEAT is a number"));
     let trials = (1..=repeat)
-        .flat_map(|round| all_runs().into_iter().map(move |run| (round, run)))
+        .flat_map(|round| runs(OURS, PEERS, Mode::ALL).into_iter().map(move |run| (round, run)))
+        .chain(runs_of_peers().into_iter().map(|run| (1, run)))
         .map(|(round, run)| trial(round, run, &programs))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn all_runs() -> Vec<Run> {
-    let mut all = runs(OURS, PEERS, Mode::ALL);
-    for (n, &one) in PEERS.iter().enumerate() {
-        all.extend(runs(&[one], &PEERS[n + 1..], PEERS_CAN));
-    }
-    all
+fn runs_of_peers() -> Vec<Run> {
+    let pairs = PEERS.iter().enumerate();
+    pairs.flat_map(|(n, &one)| runs(&[one], &PEERS[n + 1..], PEERS_CAN)).collect()
 }
 
 fn trial(round: usize, run: Run, programs: &Arc<Programs>) -> Trial {
