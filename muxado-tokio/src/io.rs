@@ -73,7 +73,11 @@ impl Clock for TokioClock {
             }
             none => none.insert(Box::pin(sleep_until(at))),
         };
-        sleep.as_mut().poll(cx)
+        let fired = sleep.as_mut().poll(cx);
+        if fired.is_ready() {
+            self.sleep = None;
+        }
+        fired
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tasks that wait their turn for the same thing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 
@@ -19,7 +19,8 @@ impl Ticket {
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     next: u64,
-    queue: BTreeMap<u64, Waker>,
+    /// By place, ascending. Most come at the back and go at the front.
+    queue: VecDeque<(u64, Waker)>,
 }
 
 impl Waiters {
@@ -35,33 +36,49 @@ impl Waiters {
             self.next = self.next.wrapping_add(1);
             self.next
         });
-        match self.queue.get_mut(&place) {
-            Some(current) if current.will_wake(waker) => None,
-            Some(current) => Some(core::mem::replace(current, waker.clone())),
-            None => self.queue.insert(place, waker.clone()),
+        match self.find(place) {
+            Ok(index) => {
+                let (_, current) = self.queue.get_mut(index)?;
+                let changed = !current.will_wake(waker);
+                changed.then(|| core::mem::replace(current, waker.clone()))
+            }
+            Err(index) => {
+                self.queue.insert(index, (place, waker.clone()));
+                None
+            }
         }
+    }
+
+    /// Where a place is in the queue, or where it would be.
+    fn find(&self, place: u64) -> Result<usize, usize> {
+        self.queue.binary_search_by_key(&place, |&(place, _)| place)
+    }
+
+    fn remove(&mut self, place: u64) -> Option<Waker> {
+        let index = self.find(place).ok()?;
+        self.queue.remove(index).map(|(_, waker)| waker)
     }
 
     /// Wakes the one that has waited longest.
     pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(self.queue.pop_first().map(|(_, waker)| waker));
+        wakes.extend(self.queue.pop_front().map(|(_, waker)| waker));
     }
 
     pub(super) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(core::mem::take(&mut self.queue).into_values());
+        wakes.extend(core::mem::take(&mut self.queue).into_iter().map(|(_, waker)| waker));
     }
 
     /// The waiter has what it waited for. Gives its waker, to be dropped when the lock is.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn done(&mut self, ticket: &mut Ticket) -> Option<Waker> {
-        ticket.0.take().and_then(|place| self.queue.remove(&place))
+        ticket.0.take().and_then(|place| self.remove(place))
     }
 
     /// The waiter goes away; if it had been woken, the next one gets its turn. Gives its waker, to
     /// be dropped when the lock is.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) -> Option<Waker> {
-        let own = self.queue.remove(&ticket.0.take()?);
+        let own = self.remove(ticket.0.take()?);
         if own.is_none() {
             self.wake_one(wakes);
         }
