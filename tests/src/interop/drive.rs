@@ -266,7 +266,11 @@ async fn refused<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble
     let mut stream = open(&peer, index).await?;
     let mut request = vec![command::RESET];
     request.extend(peer.options.code.to_be_bytes());
-    peer.io().write_all(&mut stream, &request).await.at("first write")?;
+    if let Err(error) = peer.io().write_all(&mut stream, &request).await {
+        // The peer had all of it, and its answer is here before the call has returned.
+        peer.report.reset(E::error_code(&error));
+        return Ok(());
+    }
     for _ in 0..ATTEMPTS {
         let written = peer.io().write_pattern(&mut stream, seed(&peer, index), 0, PIECE).await;
         if let Err(Trouble { error: Some(error), .. }) = written {
