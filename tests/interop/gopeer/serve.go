@@ -26,12 +26,17 @@ func (p *peer) acceptLoop() {
 	for {
 		stream, streamType, err := p.session.Accept()
 		if err != nil {
+			// A plain accept fails when the session is over, which is told
+			// elsewhere a moment later. A typed one fails as well when a
+			// stream ended before its type came in.
+			limit := endLimit
+			if p.options.typed {
+				limit = 10 * time.Millisecond
+			}
 			select {
 			case <-p.ended:
 				return
-			case <-time.After(10 * time.Millisecond):
-				// A stream that ended before its type came in makes a typed
-				// accept fail while the session goes on.
+			case <-time.After(limit):
 				p.report.serveError(fmt.Errorf("accept: %w", err))
 				continue
 			}
