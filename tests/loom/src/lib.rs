@@ -59,7 +59,11 @@ impl Peer {
     }
 }
 
-/// The session's end of the transport. The peer ends its side when this one does.
+/// Type and flags of a DATA frame with FIN; the id of the stream follows.
+const DATA_FIN: u8 = 0x11;
+
+/// The session's end of the transport. The peer ends its side of a stream, and of the transport,
+/// when this one does.
 #[derive(Debug)]
 pub struct Wire(Arc<Peer>);
 
@@ -84,9 +88,18 @@ impl Transport for Wire {
         _cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let mut flow = self.0.flow.lock().unwrap();
-        bufs.iter().for_each(|buf| flow.output.extend_from_slice(buf));
-        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+        flow.output.extend_from_slice(&bytes);
+        let mut reader = None;
+        for end in bytes.windows(5).filter(|bytes| bytes[0] == DATA_FIN) {
+            flow.input.extend_from_slice(&[0, 0, 0]);
+            flow.input.extend_from_slice(end);
+            reader = reader.or(flow.reader.take());
+        }
+        drop(flow);
+        reader.into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
