@@ -134,10 +134,15 @@ impl Session {
         }
         if id.is_opened_by(self.role.peer()) {
             // A SYN that still arrives would open a stream with a hole in it, so the id is used.
-            let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
-            let _used_before = !self.seen.insert(id, gaps);
+            let _used_before = !self.mark_used(id);
         }
         self.refuse(id, ErrorCode::STREAM_CLOSED);
+    }
+
+    /// Marks an id of the peer's as used; `false` if it was already, or may have been.
+    fn mark_used(&mut self, id: StreamId) -> bool {
+        let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
+        self.seen.insert(id, gaps)
     }
 
     /// Whether there has been a stream with this id.
@@ -159,8 +164,7 @@ impl Session {
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
-        let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
-        if !self.seen.insert(id, gaps) {
+        if !self.mark_used(id) {
             return self.on_reused(id);
         }
         if let Some(code) = self.refusal(length) {
@@ -319,10 +323,7 @@ impl Session {
                     self.count_reset();
                 }
             }
-            Some(Entry::Closed(_)) => {
-                self.store.bury(id, Entry::Reset);
-                self.closed_changed();
-            }
+            Some(Entry::Closed(_)) => self.remember(id, Entry::Reset),
             Some(Entry::Reset) | None => return,
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
@@ -363,8 +364,7 @@ impl Session {
         let key = match self.store.entry(id) {
             Some(Entry::Live(key)) => key,
             Some(Entry::Closed(Opener::Unanswered)) => {
-                self.store.bury(id, Entry::Closed(Opener::Answered));
-                return self.closed_changed();
+                return self.remember(id, Entry::Closed(Opener::Answered));
             }
             _ => return,
         };

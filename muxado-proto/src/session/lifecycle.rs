@@ -19,7 +19,7 @@ use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::frame::StreamId;
 use crate::stream::schedule::Queue;
-use crate::stream::store::{Key, Opener};
+use crate::stream::store::Key;
 use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
@@ -235,12 +235,12 @@ impl Session {
     /// way behind it. Streams that nobody here has any more count until the peer has finished
     /// them: Go loses what it has not accepted when GOAWAY and the end come in one burst.
     pub(super) fn finish_draining(&mut self) {
-        let all_ended = self.incomplete == 0
+        // The phase first: this is asked whenever a stream ends.
+        if self.refuses_streams()
+            && self.incomplete == 0
             && self.refusals.is_empty()
-            && [Opener::Peer, Opener::Answered, Opener::Unanswered]
-                .into_iter()
-                .all(|opener| self.store.closed(opener) == 0);
-        if all_ended && self.refuses_streams() {
+            && !self.store.has_closed()
+        {
             self.end_draining();
         }
     }

@@ -86,6 +86,9 @@ impl Session {
     }
 
     fn cut_refusals(&mut self, out: &mut Transmit, limit: usize) {
+        if self.refusals.is_empty() {
+            return;
+        }
         while out.len() < limit {
             let Some((id, code)) = self.refusals.pop_front() else { break };
             out.join(&Header::rst(id, code.0));

@@ -101,12 +101,17 @@ impl Session {
             self.stats.window_growth = self.stats.window_growth.saturating_add(u64::from(step));
         }
         if window.is_due() {
-            self.store.unlink(Queue::Owed, key);
-            self.store.push(Queue::Control, key);
+            self.grant_now(key);
         } else if drained && !self.store.is_linked(Link::Control, key) {
             self.owed_unarmed |= self.store.list(Queue::Owed).is_empty();
             self.store.push(Queue::Owed, key);
         }
+    }
+
+    /// Sends what is owed to a stream with the next output.
+    fn grant_now(&mut self, key: Key) {
+        self.store.unlink(Queue::Owed, key);
+        self.store.push(Queue::Control, key);
     }
 
     /// Drops what has arrived on a stream and was not read.
@@ -217,9 +222,9 @@ impl Session {
 
     /// Answers a frame for a stream without a record by an RST, once.
     pub(super) fn refuse(&mut self, id: StreamId, code: ErrorCode) {
-        self.store.bury(id, Entry::Reset);
+        // In this order: a session that drains is not over before the RST is sent.
         self.queue_reset(id, code);
-        self.closed_changed();
+        self.remember(id, Entry::Reset);
     }
 
     /// Sends an RST that no record stands for, if not too many of them wait already.
@@ -243,8 +248,7 @@ impl Session {
             self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
         } else if open && stream.recv_window.owed() > 0 {
             // Its writer may be out of credit: it has to go on to learn that nobody reads.
-            self.store.unlink(Queue::Owed, key);
-            self.store.push(Queue::Control, key);
+            self.grant_now(key);
         }
         let Some(stream) = self.store.get_mut(key) else { return };
         stream.owner = Owner::Released;
@@ -338,8 +342,14 @@ impl Session {
         self.closed_changed();
     }
 
+    /// Remembers something of an id without a stream.
+    pub(super) fn remember(&mut self, id: StreamId, entry: Entry) {
+        self.store.bury(id, entry);
+        self.closed_changed();
+    }
+
     /// Fewer streams may be left that only the peer still has.
-    pub(super) fn closed_changed(&mut self) {
+    fn closed_changed(&mut self) {
         self.report_open_ready();
         self.finish_draining();
     }

@@ -239,6 +239,11 @@ impl Store {
         self.closed[opener as usize]
     }
 
+    /// Whether there is any stream that only the peer still has.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.closed.iter().any(|&count| count > 0)
+    }
+
     fn count(&mut self, entry: Entry, change: impl FnOnce(u32) -> u32) {
         if let Entry::Closed(opener) = entry {
             #[allow(clippy::indexing_slicing, reason = "there is a place for each")]

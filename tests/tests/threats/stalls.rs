@@ -45,16 +45,25 @@ fn zero_window_stall_is_bounded() {
     assert!(peer.stream(waiting).write(b"x").is_ok());
 }
 
-#[test]
-fn credit_in_drops_does_not_keep_a_stalled_stream() {
-    let _meter = Meter::start();
+/// A peer whose streams 3 and 5 have used up their credit, of a session that gives a stream without
+/// any a minute.
+fn without_credit() -> Peer {
     let config = Config::builder().stream_stall_timeout(Some(Duration::from_secs(60)));
     let mut peer = Peer::of_server(config.build().expect("valid"));
     for id in [3, 5] {
-        peer.send(peer::syn(id, b""));
+        peer.send(peer::syn(id, b"kept"));
         peer.accept();
         peer.write(id, &[0; 262_144]);
-        peer.receive();
+    }
+    peer.receive();
+    peer
+}
+
+#[test]
+fn credit_in_drops_does_not_keep_a_stalled_stream() {
+    let _meter = Meter::start();
+    let mut peer = without_credit();
+    for id in [3, 5] {
         peer.write(id, &[0; 100_000]);
     }
     peer.expect_silence();
@@ -77,14 +86,7 @@ fn credit_in_drops_does_not_keep_a_stalled_stream() {
 #[test]
 fn zero_window_stall_has_a_time_limit_if_asked() {
     let _meter = Meter::start();
-    let config = Config::builder().stream_stall_timeout(Some(Duration::from_secs(60)));
-    let mut peer = Peer::of_server(config.build().expect("valid"));
-    for id in [3, 5] {
-        peer.send(peer::syn(id, b"kept"));
-        peer.accept();
-        peer.write(id, &[0; 262_144]);
-    }
-    peer.receive();
+    let mut peer = without_credit();
     // Spare memory is given back.
     for _ in 0..2 {
         peer.pass(Duration::from_millis(100));
