@@ -108,8 +108,9 @@ settings! {
     auto_tune: bool = true;
     /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
     max_receive_window: u32 = 16 << 20;
-    /// Bytes by which the windows of one session may grow together, and never more than half of
-    /// `session_receive_buffer`. Default 32 MiB.
+    /// Bytes by which the windows of one session may grow together: never more than half of
+    /// `session_receive_buffer`, nor than the first windows of all open streams leave of it. When
+    /// more streams are opened, windows that have grown shrink again. Default 32 MiB.
     window_budget: u32 = 32 << 20;
     /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms.
     update_delay: Duration = Duration::from_millis(5);

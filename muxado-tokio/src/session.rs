@@ -85,7 +85,12 @@ impl Session {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let span = tracing::debug_span!("muxado", role = ?session.role(), peer = ?session.peer);
-        tokio::spawn(driver.instrument(span));
+        // An idle session does not pay for a span that nobody records.
+        if span.is_disabled() {
+            tokio::spawn(driver);
+        } else {
+            tokio::spawn(driver.instrument(span));
+        }
         session
     }
 

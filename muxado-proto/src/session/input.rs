@@ -189,8 +189,7 @@ impl Session {
 
     /// Streams the application has not accepted.
     fn waiting(&self) -> u32 {
-        let untyped = self.store.list(Queue::Untyped).len();
-        self.store.list(Queue::Accept).len().saturating_add(untyped)
+        self.store.len(Queue::Accept).saturating_add(self.store.len(Queue::Untyped))
     }
 
     /// Why a new stream can not be let in.

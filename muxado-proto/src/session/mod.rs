@@ -314,7 +314,7 @@ impl Session {
     /// How many streams wait to be accepted.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        usize::try_from(self.store.list(Queue::Accept).len()).unwrap_or(usize::MAX)
+        usize::try_from(self.store.len(Queue::Accept)).unwrap_or(usize::MAX)
     }
 
     /// Whether the limits on this side's streams leave room to open one. If not,
@@ -333,7 +333,7 @@ impl Session {
     pub fn stats(&self) -> SessionStats {
         SessionStats {
             open_streams: self.inbound.saturating_add(self.outbound),
-            backlog: self.store.list(Queue::Accept).len(),
+            backlog: self.store.len(Queue::Accept),
             rtt: self.requester.rtt(),
             ..self.stats
         }

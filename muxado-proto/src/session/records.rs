@@ -84,28 +84,40 @@ impl Session {
             return;
         }
         let drained = stream.incoming.is_empty();
+        let growth = self.stats.window_growth;
+        let budget = self.growth_budget();
+        let Some(stream) = self.store.get_mut(key) else { return };
         let window = &mut stream.recv_window;
         window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let excess = u32::try_from(growth.saturating_sub(budget)).unwrap_or(u32::MAX);
+        let taken_back = if excess > 0 { window.shrink(excess, self.config.receive_window) } else { 0 };
         if drained
             && stream.recv == RecvState::Open
             && window.wants_growth()
             && self.config.auto_tune
         {
-            // The other half is for the streams that have not grown: the peer can rely on that.
-            let budget = self.config.window_budget.min(self.config.session_receive_buffer / 2);
-            let budget = u64::from(budget);
-            let left = budget.saturating_sub(self.stats.window_growth);
+            let left = budget.saturating_sub(growth);
             let room = self.config.max_receive_window.saturating_sub(window.size());
             let step = window.size().min(room).min(u32::try_from(left).unwrap_or(u32::MAX));
             window.grow(step);
             self.stats.window_growth = self.stats.window_growth.saturating_add(u64::from(step));
         }
+        self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(taken_back));
         if window.is_due() {
             self.grant_now(key);
         } else if drained && !self.store.is_linked(Link::Control, key) {
             self.owed_unarmed |= self.store.list(Queue::Owed).is_empty();
             self.store.push(Queue::Owed, key);
         }
+    }
+
+    /// By how much the windows may grow together: what the first windows of all streams leave of
+    /// the receive buffer, as the peer can rely on those, and never more than half of it.
+    fn growth_budget(&self) -> u64 {
+        let buffer = u64::from(self.config.session_receive_buffer);
+        let streams = u64::from(self.inbound.saturating_add(self.outbound));
+        let relied_on = streams.saturating_mul(u64::from(self.config.receive_window));
+        buffer.saturating_sub(relied_on).min(buffer / 2).min(u64::from(self.config.window_budget))
     }
 
     /// Sends what is owed to a stream with the next output.

@@ -21,7 +21,7 @@ const SMALL_TAIL: usize = 1024;
 const POOLED: usize = 64;
 
 /// As many of them as a session at rest may keep.
-const POOLED_AT_REST: usize = 2;
+const POOLED_AT_REST: usize = 0;
 
 /// The most places for chunks that a queue in the pool keeps.
 const POOLED_CHUNKS: usize = 16;

@@ -124,7 +124,7 @@ impl IdMap {
     /// Inserts or replaces. `id` must not be 0, which no stream has.
     pub(crate) fn insert(&mut self, id: StreamId, value: u32) {
         if self.len.saturating_mul(4) >= self.places.len().saturating_mul(3) {
-            self.resize(self.places.len().saturating_mul(2).max(8));
+            self.resize(self.places.len().saturating_mul(2).max(4));
         }
         let Some((at, found)) = self.find(id.get()) else { return };
         if let Some(place) = self.places.get_mut(at) {

@@ -141,6 +141,16 @@ impl Queue {
         }
     }
 
+    /// The counter of a queue whose length is limited.
+    #[inline]
+    pub(super) const fn counter(self) -> Option<usize> {
+        match self {
+            Self::Untyped => Some(0),
+            Self::Accept => Some(1),
+            _ => None,
+        }
+    }
+
     /// For a ready queue, how many are more urgent.
     #[inline]
     pub(crate) const fn urgency(self) -> Option<u32> {
@@ -167,18 +177,13 @@ impl Queue {
 pub(crate) struct List {
     pub(super) head: Key,
     pub(super) tail: Key,
-    pub(super) len: u32,
 }
 
 impl List {
-    pub(super) const EMPTY: Self = Self { head: Key::NONE, tail: Key::NONE, len: 0 };
+    pub(super) const EMPTY: Self = Self { head: Key::NONE, tail: Key::NONE };
 
-    pub(crate) const fn len(&self) -> u32 {
-        self.len
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == Key::NONE
     }
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Store {
     /// How many closed entries there are, by [`Opener`].
     closed: [u32; Opener::ALL.len()],
     lists: [List; Queue::COUNT],
+    /// How many streams stand in the queues whose length is limited.
+    lens: [u32; 2],
     /// Which ready queues are not empty, one bit each, the most urgent lowest.
     ready: u16,
 }
@@ -112,6 +114,7 @@ impl Store {
             max_tombstones,
             closed: [0; Opener::ALL.len()],
             lists: [List::EMPTY; Queue::COUNT],
+            lens: [0; 2],
             ready: 0,
         }
     }
@@ -259,6 +262,19 @@ impl Store {
         &self.lists[queue.index()]
     }
 
+    /// How many streams stand in a queue whose length is limited; 0 for the others.
+    pub(crate) fn len(&self, queue: Queue) -> u32 {
+        queue.counter().and_then(|counter| self.lens.get(counter).copied()).unwrap_or(0)
+    }
+
+    /// Notes that a stream has entered a queue or left it.
+    #[inline]
+    fn count_len(&mut self, queue: Queue, change: impl FnOnce(u32) -> u32) {
+        if let Some(len) = queue.counter().and_then(|counter| self.lens.get_mut(counter)) {
+            *len = change(*len);
+        }
+    }
+
     #[inline]
     const fn list_mut(&mut self, queue: Queue) -> &mut List {
         #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
@@ -284,11 +300,11 @@ impl Store {
         }
         let list = self.list_mut(queue);
         list.tail = key;
-        list.len = list.len.saturating_add(1);
         if tail == Key::NONE {
             list.head = key;
             self.mark_ready(queue);
         }
+        self.count_len(queue, |len| len.saturating_add(1));
     }
 
     /// Puts a stream at the front of a queue, unless it stands in one with that link already.
@@ -303,11 +319,11 @@ impl Store {
         }
         let list = self.list_mut(queue);
         list.head = key;
-        list.len = list.len.saturating_add(1);
         if head == Key::NONE {
             list.tail = key;
             self.mark_ready(queue);
         }
+        self.count_len(queue, |len| len.saturating_add(1));
     }
 
     /// Takes the stream at the front of a queue.
@@ -341,11 +357,10 @@ impl Store {
             Some(after) => after.links.set_prev(link, prev),
             None => self.list_mut(queue).tail = prev,
         }
-        let list = self.list_mut(queue);
-        list.len = list.len.saturating_sub(1);
-        if list.len == 0 {
+        if self.list(queue).is_empty() {
             self.mark_ready(queue);
         }
+        self.count_len(queue, |len| len.saturating_sub(1));
     }
 
     /// The most urgent ready queue that is not empty.
@@ -358,7 +373,7 @@ impl Store {
     fn mark_ready(&mut self, queue: Queue) {
         if let Some(urgency) = queue.urgency() {
             let bit = 1u16.checked_shl(urgency).unwrap_or_default();
-            if self.list(queue).len == 0 {
+            if self.list(queue).is_empty() {
                 self.ready &= !bit;
             } else {
                 self.ready |= bit;

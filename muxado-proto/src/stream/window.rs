@@ -158,6 +158,15 @@ impl ReceiveWindow {
         self.waited = false;
     }
 
+    /// Makes a window that has grown smaller again, by as much of `excess` as is owed and not
+    /// below `first`; returns by how much. The peer notices nothing but that credit comes later.
+    pub(crate) fn shrink(&mut self, excess: u32, first: u32) -> u32 {
+        let step = excess.min(self.owed).min(self.size.saturating_sub(first));
+        self.size = self.size.saturating_sub(step);
+        self.owed = self.owed.saturating_sub(step);
+        step
+    }
+
     /// Grants what is owed: the increment for a WNDINC, `None` if it would be zero.
     pub(crate) fn update(&mut self, now: Timestamp) -> Option<u32> {
         let room = MAX_U31.saturating_sub(self.credit);

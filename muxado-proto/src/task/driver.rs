@@ -1,5 +1,6 @@
 //! The future that owns the transport.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::future::Future;
 use core::hash::BuildHasher;
@@ -18,13 +19,13 @@ use super::{Clock, Transport};
 use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
 /// Output cut at once.
-const BATCH: usize = 128 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Slices of one vectored write.
 const SLICES: usize = 128;
 
 /// What one poll moves each way before it yields.
-const TURN: usize = 256 << 10;
+const TURN: usize = 512 << 10;
 
 /// What a read or a write counts for at least, however little it moves: a turn is at most so many
 /// calls of the transport.
@@ -65,7 +66,7 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
             clock,
             transport_waker: Waker::from(Arc::clone(&signal)),
             signal,
-            out: Transmit::new(),
+            out: None,
             armed: None,
             readable: true,
             ended: false,
@@ -104,8 +105,8 @@ pub struct Driver<T: Transport, C: Clock> {
     clock: C,
     signal: Arc<Signal>,
     transport_waker: Waker,
-    /// Output the transport has not taken; without memory while there is none.
-    out: Transmit,
+    /// Output the transport has not taken.
+    out: Option<Box<Transmit>>,
     /// The deadline the clock was last asked to wait for.
     armed: Option<Timestamp>,
     /// The transport may have input.
@@ -137,13 +138,13 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let driver = self.get_mut();
         let mut scratch = Scratch::borrow();
-        let spare = core::mem::take(&mut scratch.out);
-        let mut out = if driver.out.is_empty() { spare } else { core::mem::take(&mut driver.out) };
+        let left = driver.out.take();
+        let mut out = left.or_else(|| scratch.out.take()).unwrap_or_default();
         let turn = driver.turn(cx, &mut scratch, &mut out);
         if out.is_empty() {
-            scratch.out = out;
+            scratch.out = Some(out);
         } else {
-            driver.out = out;
+            driver.out = Some(out);
         }
         scratch.give_back();
         match turn {

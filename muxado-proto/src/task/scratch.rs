@@ -14,11 +14,12 @@ use crate::Transmit;
 /// once.
 pub(super) const BUFFER: usize = 64 << 10;
 
-/// Buffers a thread lends and keeps an eye on: 1 MiB.
-const LENT: usize = 16;
+/// Buffers a thread lends and keeps an eye on: 2 MiB, the windows of eight streams. Those it loses
+/// sight of cost a new one each, and the zeros in it.
+const LENT: usize = 32;
 
 /// The most memory a batch of output may keep for the next one.
-const KEPT_OUTPUT: usize = 256 << 10;
+const KEPT_OUTPUT: usize = 512 << 10;
 
 std::thread_local! {
     static SPARE: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
@@ -30,7 +31,8 @@ std::thread_local! {
 pub(super) struct Scratch {
     /// [`BUFFER`] initialised bytes, or none while they are lent out.
     read: BytesMut,
-    pub(super) out: Transmit,
+    /// An empty batch with memory for the next one.
+    pub(super) out: Option<Box<Transmit>>,
     pub(super) wakes: Vec<Waker>,
 }
 
@@ -38,14 +40,12 @@ impl Scratch {
     pub(super) fn borrow() -> Box<Self> {
         // During the destruction of a thread there is no spare; a new one does.
         SPARE.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
-            Box::new(Self { read: BytesMut::new(), out: Transmit::new(), wakes: Vec::new() })
+            Box::new(Self { read: BytesMut::new(), out: None, wakes: Vec::new() })
         })
     }
 
     pub(super) fn give_back(mut self: Box<Self>) {
-        if self.out.capacity() > KEPT_OUTPUT {
-            self.out = Transmit::new();
-        }
+        self.out = self.out.take().filter(|out| out.capacity() <= KEPT_OUTPUT);
         let _no_thread = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 

@@ -1,5 +1,6 @@
 //! Tasks that wait their turn for the same thing.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
@@ -15,57 +16,72 @@ impl Ticket {
     }
 }
 
-/// Waiters in the order in which they came.
+/// Waiters in the order in which they came; without memory until the first one comes.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(super) struct Waiters(Option<Box<Line>>);
+
+#[derive(Debug)]
+struct Line {
     next: u64,
     /// By place, ascending. Most come at the back and go at the front.
     queue: VecDeque<(u64, Waker)>,
 }
 
-impl Waiters {
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Waits, or goes on waiting in the same place. Gives the waker that was there before, to be
-    /// dropped when the lock is.
-    #[must_use = "wakers are dropped without the lock"]
-    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
-        let place = *ticket.0.get_or_insert_with(|| {
-            self.next = self.next.wrapping_add(1);
-            self.next
-        });
-        match self.find(place) {
-            Ok(index) => {
-                let (_, current) = self.queue.get_mut(index)?;
-                let changed = !current.will_wake(waker);
-                changed.then(|| core::mem::replace(current, waker.clone()))
-            }
-            Err(index) => {
-                self.queue.insert(index, (place, waker.clone()));
-                None
-            }
-        }
+impl Line {
+    /// With room for one: most often it is one task that accepts.
+    fn new() -> Box<Self> {
+        Box::new(Self { next: 0, queue: VecDeque::with_capacity(1) })
     }
 
     /// Where a place is in the queue, or where it would be.
     fn find(&self, place: u64) -> Result<usize, usize> {
         self.queue.binary_search_by_key(&place, |&(place, _)| place)
     }
+}
+
+impl Waiters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|line| line.queue.is_empty())
+    }
+
+    /// Waits, or goes on waiting in the same place. Gives the waker that was there before, to be
+    /// dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
+        let line = self.0.get_or_insert_with(Line::new);
+        let place = *ticket.0.get_or_insert_with(|| {
+            line.next = line.next.wrapping_add(1);
+            line.next
+        });
+        match line.find(place) {
+            Ok(index) => {
+                let (_, current) = line.queue.get_mut(index)?;
+                let changed = !current.will_wake(waker);
+                changed.then(|| core::mem::replace(current, waker.clone()))
+            }
+            Err(index) => {
+                line.queue.insert(index, (place, waker.clone()));
+                None
+            }
+        }
+    }
 
     fn remove(&mut self, place: u64) -> Option<Waker> {
-        let index = self.find(place).ok()?;
-        self.queue.remove(index).map(|(_, waker)| waker)
+        let line = self.0.as_mut()?;
+        let index = line.find(place).ok()?;
+        line.queue.remove(index).map(|(_, waker)| waker)
     }
 
     /// Wakes the one that has waited longest.
     pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(self.queue.pop_front().map(|(_, waker)| waker));
+        let first = self.0.as_mut().and_then(|line| line.queue.pop_front());
+        wakes.extend(first.map(|(_, waker)| waker));
     }
 
     pub(super) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(core::mem::take(&mut self.queue).into_iter().map(|(_, waker)| waker));
+        if let Some(line) = &mut self.0 {
+            wakes.extend(line.queue.drain(..).map(|(_, waker)| waker));
+        }
     }
 
     /// The waiter has what it waited for. Gives its waker, to be dropped when the lock is.
