@@ -327,5 +327,25 @@ mod tests {
         assert_eq!(error.to_string(), "invalid setting `max_frame_size`: must be 1024 to 0xFFFFFF");
         let beat = Config::builder().heartbeat(Some(Heartbeat::default())).build().unwrap_err();
         assert_eq!(beat.setting(), "heartbeat");
+        for (interval, tolerance) in [(0, 1), (1, 0), (0, 0)] {
+            let (interval, tolerance) =
+                (Duration::from_secs(interval), Duration::from_secs(tolerance));
+            let heartbeat = Heartbeat { interval, tolerance, close_on_timeout: true };
+            let beat = Config::builder().typed(true).heartbeat(Some(heartbeat)).build();
+            assert_eq!(beat.unwrap_err().setting(), "heartbeat");
+        }
+    }
+
+    #[test]
+    fn the_most_memory_is_what_the_formula_says() {
+        let formula = 8 * (64 << 20)
+            + 2 * (16 << 20)
+            + (129 << 10) * (1024 + 1024 + 4)
+            + 64 * 1024
+            + 16 * 1024
+            + 16 * 1024
+            + 2 * 4096
+            + (192 << 10);
+        assert_eq!(Config::default().max_memory(), formula);
     }
 }

@@ -344,6 +344,74 @@ mod tests {
         assert_eq!(ErrorCode(0xFFFF_FFFF).to_string(), "code 4294967295");
     }
 
+    #[test]
+    fn debug_gives_number_and_name() {
+        assert_eq!(alloc::format!("{:?}", ErrorCode::INTERNAL), "ErrorCode(2, internal error)");
+        assert_eq!(alloc::format!("{:?}", ErrorCode(99)), "ErrorCode(99)");
+    }
+
+    #[test]
+    fn only_a_close_without_an_error_is_clean() {
+        let text = Bytes::new();
+        let (good, bad) = (ErrorCode::NO_ERROR, ErrorCode::PROTOCOL);
+        assert!(CloseReason::Local { code: good }.is_clean());
+        assert!(CloseReason::Remote { code: good, text: text.clone() }.is_clean());
+        assert!(!CloseReason::Local { code: bad }.is_clean());
+        assert!(!CloseReason::Remote { code: bad, text }.is_clean());
+        assert!(!CloseReason::Violation { code: good, what: "?" }.is_clean());
+        assert!(!CloseReason::TransportEof.is_clean());
+    }
+
+    #[test]
+    fn reasons_read_well() {
+        let code = ErrorCode::INTERNAL;
+        let remote = |text: &'static str| CloseReason::Remote { code, text: text.into() };
+        let texts = [
+            (CloseReason::Local { code }, "closed by this side: internal error (2)"),
+            (remote(""), "closed by the peer: internal error (2)"),
+            (remote("out of disk"), "closed by the peer: internal error (2): out of disk"),
+            (
+                CloseReason::Violation { code: ErrorCode::PROTOCOL, what: "SYN twice" },
+                "peer violated the protocol: SYN twice (protocol error (1))",
+            ),
+        ];
+        for (reason, text) in texts {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn errors_read_well_and_name_their_cause() {
+        let over = || CloseReason::TransportEof;
+        let cause = "session is over: transport ended without a GOAWAY";
+        let code = ErrorCode(9000);
+        let errors: [(&dyn core::error::Error, &str, bool); 15] = [
+            (&OpenError::Blocked, "as many streams are open as the configuration allows", false),
+            (&OpenError::GoingAway, "session is going away and opens no more streams", false),
+            (&OpenError::SessionClosed(over()), cause, true),
+            (&ReadError::Blocked, "nothing to read yet", false),
+            (&ReadError::Reset(code), "stream was reset by the peer: code 9000", false),
+            (&ReadError::ResetLocally(code), "stream was reset by this side: code 9000", false),
+            (&ReadError::UnknownStream(StreamId::new(7)), "no stream 7", false),
+            (&ReadError::SessionClosed(over()), cause, true),
+            (&WriteError::Blocked, "send buffer is full", false),
+            (&WriteError::Finished, "stream was finished by this side", false),
+            (&WriteError::Reset(code), "stream was reset by the peer: code 9000", false),
+            (&WriteError::ResetLocally(code), "stream was reset by this side: code 9000", false),
+            (&WriteError::SessionClosed(over()), cause, true),
+            (&PingError::NotTyped, "heartbeats need a typed session", false),
+            (
+                &PingError::Open(OpenError::StreamsExhausted),
+                "no heartbeat stream: every stream id of this session has been used",
+                true,
+            ),
+        ];
+        for (error, text, has_cause) in errors {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.source().is_some(), has_cause, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_code_survives(code: u32) {

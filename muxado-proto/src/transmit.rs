@@ -185,6 +185,54 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_batch_that_is_never_quite_written_does_not_grow() {
+        let mut transmit = Transmit::new();
+        assert_eq!(transmit.capacity(), 0);
+        transmit.join(&[0; 500]);
+        for _ in 0..10_000 {
+            transmit.join(&[1; 1000]);
+            transmit.advance(1000);
+            assert_eq!(transmit.len(), 500);
+        }
+        assert!((500..10_000).contains(&transmit.capacity()), "{}", transmit.capacity());
+    }
+
+    #[test]
+    fn large_chunks_are_not_copied_and_small_ones_are() {
+        let (small, large) = (Bytes::from(vec![1; 16]), Bytes::from(vec![2; 64 << 10]));
+        let mut transmit = Transmit::new();
+        transmit.push_chunk(small.clone());
+        transmit.push_chunk(large.clone());
+        transmit.push_chunk(small.clone());
+        let pieces: Vec<&[u8]> = transmit.slices().collect();
+        assert_eq!(pieces, [&small[..], &large[..], &small[..]]);
+        let shared: Vec<bool> = [&small, &large, &small]
+            .iter()
+            .zip(&pieces)
+            .map(|(chunk, piece)| chunk.as_ptr() == piece.as_ptr())
+            .collect();
+        assert_eq!(shared, [false, true, false]);
+        transmit.advance(16 + (64 << 10) + 15);
+        assert_eq!(transmit.slices().collect::<Vec<_>>(), [[1]]);
+    }
+
+    #[cfg(feature = "task")]
+    #[test]
+    fn as_many_slices_are_filled_as_there_are() {
+        let mut transmit = Transmit::new();
+        let mut slices = [std::io::IoSlice::new(&[]); 4];
+        assert_eq!(transmit.io_slices(&mut slices), 0);
+        for _ in 0..5 {
+            transmit.push_chunk(vec![0; 64 << 10].into());
+        }
+        assert_eq!(transmit.io_slices(&mut slices), 4);
+        transmit.advance(4 * (64 << 10));
+        let mut slices = [std::io::IoSlice::new(&[]); 4];
+        assert_eq!(transmit.io_slices(&mut slices), 1);
+        assert_eq!(slices.map(|slice| slice.len()), [64 << 10, 0, 0, 0]);
+    }
+
     proptest! {
         #[test]
         fn bytes_come_out_as_they_went_in(

@@ -145,6 +145,31 @@ fn windows_that_grow_leave_room_for_the_others() {
 }
 
 #[test]
+fn windows_shrink_when_more_streams_rely_on_theirs() {
+    let mut peer = with_stream(Config::builder().session_receive_buffer(4 * WINDOW));
+    for _ in 0..10 {
+        run_out_of_credit(&mut peer, 3);
+    }
+    assert_eq!(peer.session.stats().window_growth, u64::from(2 * WINDOW));
+    for id in [5, 7, 9] {
+        peer.send(peer::syn(id, b""));
+        peer.accept();
+    }
+    run_out_of_credit(&mut peer, 3);
+    peer.pass(Duration::from_millis(10));
+    peer.receive();
+    assert_eq!((window(&mut peer), peer.session.stats().window_growth), (WINDOW, 0));
+    // All of them together fit, to the byte.
+    for id in [3, 5, 7, 9] {
+        let credit = peer.stream(id).stats().receive_credit;
+        assert_eq!(credit, WINDOW);
+        peer.send(peer::data(id, &vec![0; credit as usize]));
+    }
+    peer.expect_silence();
+    assert_eq!(peer.session.stats().receive_buffered, u64::from(4 * WINDOW));
+}
+
+#[test]
 fn growth_can_be_switched_off() {
     let mut peer = with_stream(Config::builder().auto_tune(false));
     for _ in 0..20 {

@@ -79,18 +79,16 @@ impl Session {
     /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
     /// rules say so (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
+        let (growth, budget) = (self.stats.window_growth, self.growth_budget());
         let Some(stream) = self.store.get_mut(key) else { return };
         if bytes == 0 || !stream.recv.is_open() || matches!(self.phase, Phase::Over(_)) {
             return;
         }
         let drained = stream.incoming.is_empty();
-        let growth = self.stats.window_growth;
-        let budget = self.growth_budget();
-        let Some(stream) = self.store.get_mut(key) else { return };
         let window = &mut stream.recv_window;
         window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
         let excess = u32::try_from(growth.saturating_sub(budget)).unwrap_or(u32::MAX);
-        let taken_back = if excess > 0 { window.shrink(excess, self.config.receive_window) } else { 0 };
+        let taken_back = window.shrink(excess, self.config.receive_window);
         if drained
             && stream.recv == RecvState::Open
             && window.wants_growth()

@@ -195,6 +195,11 @@ mod tests {
         }
         assert_eq!(seen.highest(), StreamId::new(9));
         assert!(seen.gaps.is_empty());
+        let mut seen = SeenIds::default();
+        for id in [8, 4, 2, 6] {
+            assert!(seen.insert(StreamId::new(id), 256), "{id}");
+        }
+        assert!(seen.gaps.is_empty());
     }
 
     #[test]
@@ -204,6 +209,7 @@ mod tests {
             assert!(seen.insert(StreamId::new(id), 256));
             assert!(seen.gaps.len() <= 256);
         }
+        assert_eq!(seen.gaps.len(), 256);
         // The oldest gap was forgotten: its ids count as used. The newest is open.
         assert!(!seen.insert(StreamId::new(5), 256));
         assert!(seen.insert(StreamId::new(99_997), 256));

@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_shrinks_by_what_is_owed_and_not_below_the_first() {
+        let mut window = ReceiveWindow::new(1000);
+        window.grow(3000);
+        assert_eq!(window.update(START), Some(3000));
+        assert!(window.receive(4000, &Arrivals::default()));
+        assert_eq!(window.shrink(u32::MAX, 1000), 0);
+        window.consume(500);
+        assert_eq!((window.shrink(200, 1000), window.size(), window.owed()), (200, 3800, 300));
+        window.consume(3500);
+        assert_eq!((window.shrink(9000, 1000), window.size()), (2800, 1000));
+        assert_eq!(window.update(START), Some(1000));
+        assert_eq!(window.credit(), window.size());
+    }
+
+    #[test]
     fn an_update_is_due_at_128_kib_whatever_the_window() {
         for size in [DEFAULT_WINDOW, 1 << 20, 16 << 20] {
             let mut window = ReceiveWindow::new(size);
