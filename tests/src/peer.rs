@@ -162,6 +162,21 @@ impl Peer {
         self.now = until;
     }
 
+    /// Asserts that the session waits for nothing but its peer, once it has given back its spare
+    /// memory.
+    ///
+    /// # Panics
+    ///
+    /// If it has something to say, or asks to be told the time for ever.
+    #[track_caller]
+    pub fn expect_rest(&mut self) {
+        for _ in 0..2 {
+            self.pass(self.session.config().update_delay());
+            self.expect_silence();
+        }
+        assert_eq!(self.session.poll_timeout(), None);
+    }
+
     /// Takes all events.
     pub fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_event()).collect()

@@ -39,7 +39,7 @@ fn it_wants_to_transmit_for_each_kind_of_work_alone() {
         ("an RST without a stream", |peer| peer.send(peer::data(99, b"?"))),
         ("credit", |peer| {
             peer.send(peer::data(3, &[0; 131_072]));
-            peer.read(3);
+            assert_eq!(peer.read(3).0.len(), 131_072);
         }),
         ("a GOAWAY", |peer| peer.session.go_away(peer.now(), ErrorCode::NO_ERROR, "")),
         ("the end", |peer| peer.session.abort(peer.now(), ErrorCode::NO_ERROR, "")),
@@ -57,7 +57,7 @@ fn it_wants_to_transmit_for_each_kind_of_work_alone() {
 fn it_wants_to_transmit_to_arm_the_timer_of_credit_that_is_owed() {
     let mut peer = with_stream();
     peer.send(peer::data(3, b"little"));
-    peer.read(3);
+    assert_eq!(peer.read(3).0, b"little");
     assert!(peer.session.wants_transmit());
     peer.expect_silence();
     assert!(!peer.session.wants_transmit());

@@ -92,7 +92,7 @@ fn a_late_type_has_its_time_from_the_syn() {
     peer.expect_silence();
     peer.pass(Duration::from_millis(1));
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=5 code=6"));
-    assert_eq!(peer.session.poll_timeout(), None);
+    peer.expect_rest();
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn rule_06_update_due_soon_after_the_reader_has_drained() {
     assert_eq!(due - peer.now(), Duration::from_millis(5));
     peer.pass(A_WHILE);
     peer.expect(&["WNDINC id=3 inc=1000"]);
-    assert_eq!(peer.session.poll_timeout(), None);
+    peer.expect_rest();
 }
 
 #[test]
