@@ -209,8 +209,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 Poll::Ready(result) => {
                     let count = result?;
                     moved = moved.saturating_add(count.max(CALL));
-                    if self.input(now, count, scratch) > 0 {
-                        // Those who accept get their turn before more streams come in.
+                    if self.input(now, count, scratch) {
                         break;
                     }
                 }
@@ -220,8 +219,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// Hands the session the first `count` bytes of the read buffer; none means the end. Returns
-    /// how many streams wait to be accepted.
-    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> usize {
+    /// whether so many streams wait to be accepted that those who accept should get their turn
+    /// before more come in.
+    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> bool {
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
         if count == 0 {
@@ -235,12 +235,13 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
+        let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);
         drop(state);
         if !scratch.wakes.is_empty() {
-            self.crowd = scratch.wakes.len().saturating_add(backlog) > 1;
+            self.crowd = scratch.wakes.len().max(backlog) > 1;
             wake(scratch);
         }
-        backlog
+        backlog > limit / 2
     }
 
     /// Writes what the session has to say, up to the bounds of a turn, and finds out what to wait
