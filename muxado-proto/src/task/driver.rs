@@ -11,7 +11,8 @@ use std::io::{self, IoSlice};
 
 use bytes::Buf;
 
-use super::scratch::{BUFFER, Scratch};
+use super::loans::BUFFER;
+use super::scratch::Scratch;
 use super::session::Session;
 use super::shared::{Shared, State};
 use super::signal::Signal;

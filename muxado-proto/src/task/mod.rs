@@ -29,10 +29,12 @@
 //!
 //! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields.
 //!
-//! **Idle costs nothing.** I/O buffers belong to the thread and are borrowed for one poll.
+//! **Idle costs nothing.** I/O buffers belong to the thread and the process, and are borrowed for one
+//! poll or until their last byte is read.
 
 mod driver;
 mod error;
+mod loans;
 mod scratch;
 mod session;
 mod shared;

@@ -6,7 +6,7 @@ use core::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::scratch;
+use super::loans::Loan;
 use super::shared::{Shared, State, StreamWakers};
 use crate::{
     ErrorCode, Priority, ReadError, StreamId, StreamMut, StreamStats, StreamType, WriteError,
@@ -102,7 +102,7 @@ impl Target {
             Poll::Pending => return Poll::Pending,
         };
         while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
-            let mut chunk = scratch::copy(rest.get(..room).unwrap_or(rest));
+            let mut chunk = Loan::copy(rest.get(..room).unwrap_or(rest));
             let sent = self.with(|stream| {
                 let taken = stream.write_chunk(&mut chunk)?;
                 Ok::<_, WriteError>((taken, stream.room()))

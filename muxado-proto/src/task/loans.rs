@@ -1,0 +1,138 @@
+//! Large buffers, lent to whoever keeps a part of what was read or is to be written, and used again
+//! when the last part has gone.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// Bytes of one buffer: what is read at once, and the largest piece of a write that is copied at
+/// once.
+pub(super) const BUFFER: usize = 64 << 10;
+
+/// Free buffers that a process keeps: 8 MiB.
+const KEPT: usize = 128;
+
+/// The buffers of the process. A lock of its own, and not the layer's, which a model checker
+/// replaces: nothing is decided here, and nobody holds it for longer than a push or a pop.
+static POOL: Pool = Pool::new(KEPT);
+
+/// Buffers that nobody uses now, the one given back last on top: it is the one most likely to be in
+/// a cache still.
+#[derive(Debug)]
+struct Pool {
+    free: Mutex<Vec<Box<[u8]>>>,
+    kept: usize,
+}
+
+impl Pool {
+    const fn new(kept: usize) -> Self {
+        Self { free: Mutex::new(Vec::new()), kept }
+    }
+
+    fn take(&'static self) -> Loan {
+        let used_before = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = used_before.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice());
+        Loan { bytes, pool: self }
+    }
+
+    /// Takes a buffer back; gives it away if there are enough.
+    fn put(&self, bytes: Box<[u8]>) -> Option<Box<[u8]>> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.kept {
+            free.push(bytes);
+            None
+        } else {
+            Some(bytes)
+        }
+    }
+}
+
+/// [`BUFFER`] initialised bytes with arbitrary contents.
+#[derive(Debug)]
+pub(super) struct Loan {
+    bytes: Box<[u8]>,
+    pool: &'static Pool,
+}
+
+impl Loan {
+    /// A buffer that is free again, or a new one.
+    pub(super) fn new() -> Self {
+        POOL.take()
+    }
+
+    /// A buffer with the front of `data`, as much of it as it holds.
+    pub(super) fn copy(data: &[u8]) -> Bytes {
+        let mut loan = Self::new();
+        let count = data.len().min(BUFFER);
+        if let (Some(to), Some(from)) = (loan.bytes.get_mut(..count), data.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        loan.share(count)
+    }
+
+    /// The first `count` bytes, to be kept in parts. The buffer comes back when nobody has a part
+    /// of it.
+    pub(super) fn share(self, count: usize) -> Bytes {
+        let mut bytes = Bytes::from_owner(self);
+        bytes.truncate(count);
+        bytes
+    }
+
+    pub(super) const fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) const fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Loan {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // What is too much is freed here, where the lock is not held.
+        drop(self.pool.put(core::mem::take(&mut self.bytes)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_with_its_last_part() {
+        static POOL: Pool = Pool::new(8);
+        let loan = POOL.take();
+        let place = loan.bytes.as_ptr();
+        let first = loan.share(100);
+        let part = first.slice(10..20);
+        drop(first);
+        let other = POOL.take();
+        assert_ne!(other.bytes.as_ptr(), place);
+        drop(part);
+        assert_eq!(POOL.take().bytes.as_ptr(), place);
+    }
+
+    #[test]
+    fn no_more_than_enough_are_kept() {
+        static POOL: Pool = Pool::new(8);
+        let held: Vec<Loan> = (0..20).map(|_| POOL.take()).collect();
+        drop(held);
+        assert_eq!(POOL.free.lock().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn a_copy_is_as_long_as_fits() {
+        assert_eq!(Loan::copy(b"three"), "three");
+        let copied = Loan::copy(&vec![7; BUFFER + 1]);
+        assert_eq!(copied, vec![7; BUFFER]);
+    }
+}
