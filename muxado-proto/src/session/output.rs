@@ -63,7 +63,7 @@ impl Session {
 
     /// Whether there is spare memory to give back, and no time for it is set.
     fn pool_unarmed(&self) -> bool {
-        self.pool.keeps_much() && self.timers.get(Timer::Update).is_none()
+        self.pool.keeps_any() && self.timers.get(Timer::Update).is_none()
     }
 
     fn frame_sent(&mut self) {

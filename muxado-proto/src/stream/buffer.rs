@@ -20,9 +20,6 @@ const SMALL_TAIL: usize = 1024;
 /// Queues with small tails that the pool keeps.
 const POOLED: usize = 64;
 
-/// As many of them as a session at rest may keep.
-const POOLED_AT_REST: usize = 0;
-
 /// The most places for chunks that a queue in the pool keeps.
 const POOLED_CHUNKS: usize = 16;
 
@@ -103,20 +100,20 @@ impl Pool {
         Some(chunks)
     }
 
-    /// Whether it keeps more than a session at rest should.
-    pub(crate) fn keeps_much(&self) -> bool {
-        self.large.is_some() || self.small.len() > POOLED_AT_REST
+    /// Whether it keeps anything: a session at rest should not.
+    pub(crate) fn keeps_any(&self) -> bool {
+        self.large.is_some() || !self.small.is_empty()
     }
 
     /// Gives back what nobody has needed since the last time.
     pub(crate) fn shrink_to_use(&mut self) {
         let kept = self.small.len().saturating_sub(self.unused);
-        self.small.truncate(kept.max(POOLED_AT_REST));
+        self.small.truncate(kept);
         if core::mem::replace(&mut self.large_unused, true) {
             self.large = None;
         }
         self.unused = self.small.len();
-        if self.unused <= POOLED_AT_REST {
+        if self.small.is_empty() {
             self.small.shrink_to_fit();
         }
     }
@@ -457,10 +454,10 @@ mod tests {
         use_at_once(4, &[0; 100], &mut pool);
         pool.shrink_to_use();
         assert_eq!(spare(&pool), (4, false));
-        assert!(pool.keeps_much());
+        assert!(pool.keeps_any());
         pool.shrink_to_use();
-        assert_eq!(spare(&pool), (POOLED_AT_REST, false));
-        assert!(!pool.keeps_much());
+        assert_eq!(spare(&pool), (0, false));
+        assert!(!pool.keeps_any());
     }
 
     #[test]
