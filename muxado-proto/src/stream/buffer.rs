@@ -439,6 +439,18 @@ mod tests {
     }
 
     #[test]
+    fn only_small_parts_are_copied_on_their_way_out() {
+        let (mut buffer, mut pool, mut out) = (Buffer::default(), Pool::default(), Transmit::new());
+        let (small, large) = (Bytes::from(vec![1; 600]), Bytes::from(vec![2; 60_000]));
+        buffer.push_chunk(small.clone(), &mut pool);
+        buffer.push_chunk(large.clone(), &mut pool);
+        buffer.transmit(60_600, &mut out, &mut pool);
+        let pieces: Vec<*const u8> = out.slices().map(<[u8]>::as_ptr).collect();
+        assert_eq!(pieces.len(), 2);
+        assert_eq!((pieces[0] == small.as_ptr(), pieces[1] == large.as_ptr()), (false, true));
+    }
+
+    #[test]
     fn spare_memory_that_is_not_used_goes() {
         let mut pool = Pool::default();
         let spare = |pool: &Pool| (pool.small.len(), pool.large.is_some());

@@ -64,6 +64,28 @@ fn pieces_of_any_size_pin_at_most_eight_times_themselves() {
 }
 
 #[test]
+fn a_small_part_of_a_large_read_pins_none_of_it() {
+    let meter = Meter::start();
+    for size in [512, 1024, 4096] {
+        let mut peer = Peer::of_server(Config::default());
+        peer.send(peer::syn_fin(5, b""));
+        peer.accept();
+        peer.send(peer::syn(3, b""));
+        let id = peer.accept();
+        let mut read = peer::data(id, &vec![0; size]);
+        while read.len() < 64 * KIB {
+            read.extend(peer::fin(5));
+        }
+        let before = meter.held();
+        for _ in 0..10 {
+            peer.send_bytes(Bytes::from(read.clone()));
+        }
+        let held = meter.held() - before;
+        assert!(held <= 2 * 10 * size + KIB, "{held} bytes for ten pieces of {size}");
+    }
+}
+
+#[test]
 fn many_streams_with_all_windows_full() {
     let meter = Meter::start();
     let mut peer = Peer::of_server(Config::default());

@@ -32,9 +32,9 @@ fn cpu(event: &Event, ours: Contestant) -> Option<f64> {
     event.standings.iter().find(|standing| standing.contestant == ours)?.cpu
 }
 
-/// What is seen as a share of what plain TCP shows.
+/// What is seen as a share of what plain TCP shows on the same runtime.
 fn of_tcp(look: Look) -> impl Fn(&Event, Contestant) -> Option<f64> {
-    move |event, ours| Some(look(event, ours)? / look(event, Contestant::Tcp)?)
+    move |event, ours| Some(look(event, ours)? / look(event, ours.own_tcp())?)
 }
 
 /// The bound of a goal.

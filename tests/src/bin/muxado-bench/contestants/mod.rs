@@ -103,6 +103,14 @@ impl Contestant {
         matches!(self, Self::Tcp | Self::TcpPool | Self::TcpSmol)
     }
 
+    /// Plain TCP on the runtime of one of ours: what the runtime leaves to a multiplexer.
+    pub(crate) fn own_tcp(self) -> Self {
+        match self {
+            Self::MuxadoSmol | Self::MuxadoSmol1m => Self::TcpSmol,
+            _ => Self::Tcp,
+        }
+    }
+
     /// Whether this is a contestant with windows that are not its defaults.
     pub(crate) fn tuned(self) -> bool {
         matches!(
