@@ -132,3 +132,33 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
     }
     assert_eq!(free, [u64::from(BUFFER / 2)]);
 }
+
+#[test]
+fn a_refused_stream_is_answered_even_if_all_of_it_was_sent() {
+    let mut peer = Peer::of_client(Config::default());
+    assert_eq!(peer.open(), 3);
+    peer.write(3, b"all");
+    peer.stream(3).finish();
+    peer.receive();
+    peer.send(peer::rst(3, ErrorCode::ACCEPT_QUEUE_FULL.0));
+    peer.expect(&["RST id=3 code=4"]);
+    // Once.
+    peer.send(peer::rst(3, ErrorCode::ACCEPT_QUEUE_FULL.0));
+    peer.expect_silence();
+}
+
+#[test]
+fn what_a_finished_reader_leaves_unread_is_answered() {
+    for (unread, answer) in
+        [(&b"left"[..], &["WNDINC id=3 inc=1", "RST id=3 code=4"][..]), (b"", &[])]
+    {
+        let mut peer = with_streams(Config::default(), &[3]);
+        peer.stream(3).finish();
+        peer.expect(&["DATA id=3 len=0 FIN"]);
+        if !unread.is_empty() {
+            peer.send(peer::data(3, unread));
+        }
+        peer.stream(3).release();
+        peer.expect(answer);
+    }
+}

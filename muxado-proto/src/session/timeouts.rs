@@ -18,12 +18,9 @@ impl Session {
         self.advance_clock(now);
         let now = self.now;
         if self.timers.expire(Timer::Write, now) {
-            // What was handed out is stuck; nothing more will be taken.
-            let reason = match &self.phase {
-                Phase::Over(reason) => reason.clone(),
-                _ => CloseReason::WriteStalled,
-            };
-            self.end(reason, None);
+            // What was handed out is stuck; nothing more will be taken. The reason of a session that
+            // is over stands.
+            self.end(CloseReason::WriteStalled, None);
             self.give_up_transport();
         }
         if self.timers.expire(Timer::Linger, now) {

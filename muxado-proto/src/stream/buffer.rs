@@ -439,6 +439,17 @@ mod tests {
     }
 
     #[test]
+    fn only_small_chunks_are_copied_on_their_way_in() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        for (size, copied) in [(CHUNK_MIN - 1, true), (CHUNK_MIN, false)] {
+            let chunk = Bytes::from(vec![1; size]);
+            buffer.push_chunk(chunk.clone(), &mut pool);
+            let out = buffer.pop(size, &mut pool).unwrap();
+            assert_eq!((out.len(), out.as_ptr() != chunk.as_ptr()), (size, copied));
+        }
+    }
+
+    #[test]
     fn only_small_parts_are_copied_on_their_way_out() {
         let (mut buffer, mut pool, mut out) = (Buffer::default(), Pool::default(), Transmit::new());
         let (small, large) = (Bytes::from(vec![1; 600]), Bytes::from(vec![2; 60_000]));

@@ -286,6 +286,13 @@ mod tests {
         waiting.frame(500, 1000);
         waiting.frame(1, 1500);
         assert!(waiting.0.wants_growth());
+        // It is the limit of the first grant that is watched, however many come before it.
+        let mut twice = start();
+        twice.frame(100, 1000);
+        twice.grant(1000);
+        twice.frame(400, 1100);
+        twice.frame(1, 1700);
+        assert!(twice.0.wants_growth());
     }
 
     #[test]
