@@ -2,18 +2,16 @@
 //!
 //! Neither is seen by the application, and neither waits for it.
 
-use super::Session;
 use super::lifecycle::Phase;
+use super::{Session, Unread};
 use crate::error::{ErrorCode, OpenError, PingError};
 use crate::event::Signal;
 use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT};
+use crate::stream::key::Key;
 use crate::stream::state::RecvState;
-use crate::stream::store::Key;
 use crate::stream::{Owner, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
-
-use super::records::Unread;
 
 impl Session {
     /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) tells when it is back; while one

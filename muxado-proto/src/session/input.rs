@@ -3,18 +3,18 @@
 
 use bytes::Bytes;
 
-use super::Session;
 use super::lifecycle::Phase;
-use super::records::Unread;
+use super::{Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::{Flags, HEADER_LEN, StreamId};
 use crate::limits::Excess;
 use crate::stream::buffer::CHUNK_MIN;
+use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::{Entry, Key, Opener};
+use crate::stream::store::{Entry, Opener};
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;

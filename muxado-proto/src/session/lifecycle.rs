@@ -13,13 +13,12 @@ use alloc::boxed::Box;
 
 use bytes::Bytes;
 
-use super::Session;
-use super::records::Unread;
+use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::frame::StreamId;
+use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
-use crate::stream::store::Key;
 use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};

@@ -40,6 +40,15 @@ use input::Sink;
 use lifecycle::{Farewell, Phase};
 pub use view::StreamMut;
 
+/// What happens to the bytes that have arrived on a stream when this side resets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// The application resets the stream: nobody wants them.
+    Drop,
+    /// The peer broke a rule: they arrived in order before that.
+    Keep,
+}
+
 /// One end of a session: bytes in, bytes and events out.
 ///
 /// See the [crate documentation](crate) for how to drive one. Any order of calls is valid, and no

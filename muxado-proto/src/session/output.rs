@@ -3,9 +3,9 @@
 use super::Session;
 use super::lifecycle::Phase;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
+use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::SendState;
-use crate::stream::store::Key;
 use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::Timer;

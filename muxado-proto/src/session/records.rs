@@ -1,24 +1,16 @@
 //! The books of the streams: readiness, credit, refusals, and when a record can go.
 
-use super::Session;
 use super::lifecycle::Phase;
+use super::{Session, Unread};
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::StreamId;
 use crate::limits::Excess;
+use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::{Entry, Key, Opener};
+use crate::stream::store::{Entry, Opener};
 use crate::stream::{Edge, Owner};
-
-/// What happens to the bytes that have arrived on a stream when this side resets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unread {
-    /// The application resets the stream: nobody wants them.
-    Drop,
-    /// The peer broke a rule: they arrived in order before that.
-    Keep,
-}
 
 /// Bytes a stream has to be let send for the time limit on its stall to start anew.
 const STALL_PROGRESS: u32 = 4096;

@@ -1,15 +1,13 @@
 //! What happens when time passes.
 
-use super::Session;
 use super::lifecycle::Phase;
+use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::stream::Owner;
 use crate::stream::schedule::Queue;
 use crate::time::Timestamp;
 use crate::timers::Timer;
-
-use super::records::Unread;
 
 impl Session {
     /// Reacts to the time. Call it when [`poll_timeout`](Self::poll_timeout) says; earlier or

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 
-use super::Session;
 use super::lifecycle::Phase;
-use super::records::Unread;
+use super::{Session, Unread};
 use crate::error::{ErrorCode, ReadError, WriteError};
 use crate::frame::StreamId;
 use crate::stats::StreamStats;
+use crate::stream::key::Key;
 use crate::stream::schedule::{Priority, Queue};
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::Key;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 
 /// What each stream may hold of what was written to it even if the streams together hold all they

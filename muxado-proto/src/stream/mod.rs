@@ -2,6 +2,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod ids;
+pub(crate) mod key;
 pub(crate) mod schedule;
 pub(crate) mod state;
 pub(crate) mod store;

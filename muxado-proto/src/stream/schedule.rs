@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use super::store::Key;
+use super::key::Key;
 
 /// How urgent a stream's data is. Classes are strict: as long as a stream of a higher class can
 /// send, those below wait; within a class streams take turns, frame by frame.

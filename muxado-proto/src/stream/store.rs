@@ -5,26 +5,9 @@ use alloc::vec::Vec;
 
 use super::Stream;
 use super::ids::IdMap;
+use super::key::Key;
 use super::schedule::{Link, List, Queue};
 use crate::frame::StreamId;
-
-/// A place in the slab. Valid until its stream is removed; look-ups by a stale key find nothing
-/// or, once the place is reused, another stream, so keys do not leave the session: ids do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key(u32);
-
-impl Key {
-    /// No place.
-    pub(crate) const NONE: Self = Self(u32::MAX);
-
-    const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    pub(crate) const fn number(self) -> u32 {
-        self.0
-    }
-}
 
 /// What is known of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +44,7 @@ impl Entry {
     /// What the map of ids holds for it.
     const fn value(self) -> u32 {
         match self {
-            Self::Live(key) => key.0,
+            Self::Live(key) => key.number(),
             Self::Closed(opener) => CLOSED.saturating_add(opener as u32),
             Self::Reset => RESET,
         }
@@ -72,7 +55,7 @@ impl Entry {
         match closed.and_then(|index| Opener::ALL.get(index)) {
             Some(&opener) => Self::Closed(opener),
             None if value == RESET => Self::Reset,
-            None => Self::Live(Key(value)),
+            None => Self::Live(Key::new(value)),
         }
     }
 }
@@ -150,7 +133,7 @@ impl Store {
 
     /// All keys in use, in slab order: the order does not depend on the ids' hashes.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(Key)
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(Key::new)
     }
 
     pub(crate) fn insert(&mut self, stream: Stream) -> Key {
@@ -165,7 +148,7 @@ impl Store {
                     self.slots.reserve_exact(more);
                 }
                 self.slots.push(Slot::Free(Key::NONE));
-                Key(u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX))
+                Key::new(u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX))
             }
         };
         if let Some(slot) = self.slots.get_mut(key.index()) {
