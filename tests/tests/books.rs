@@ -1,6 +1,6 @@
 //! The books of a session: what each call leaves to do, no more and no less.
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use muxado_proto::{CloseReason, Config, ErrorCode, Event, ReadError, Transmit, WriteError};
 use muxado_tests::peer::{self, Peer};
 
@@ -160,5 +160,30 @@ fn what_a_finished_reader_leaves_unread_is_answered() {
         }
         peer.stream(3).release();
         peer.expect(answer);
+    }
+}
+
+#[test]
+fn a_writer_is_told_when_half_of_its_buffer_is_free() {
+    let config = Config::builder().send_buffer(64 << 10).max_frame_size(4096);
+    let mut peer = with_streams(config.build().expect("valid"), &[3]);
+    peer.write(3, &[0; 64 << 10]);
+    assert_eq!(peer.stream(3).write(b"x"), Err(WriteError::Blocked));
+    let mut left = Vec::new();
+    while batch(&mut peer, 1) > 0 {
+        let told = !peer.events().is_empty();
+        left.extend(told.then(|| peer.stream(3).stats().send_buffered));
+    }
+    assert_eq!(left, [32 << 10]);
+}
+
+#[test]
+fn a_large_payload_is_a_part_of_the_input() {
+    for size in [512, 16 << 10] {
+        let mut peer = with_streams(Config::default(), &[3]);
+        let input = Bytes::from(peer::data(3, &vec![7; size]));
+        peer.send_bytes(input.clone());
+        let chunk = peer.stream(3).read_chunk(usize::MAX).expect("data").expect("data");
+        assert_eq!((chunk.len(), chunk.as_ptr()), (size, input[8..].as_ptr()));
     }
 }

@@ -152,3 +152,30 @@ fn a_stream_that_comes_and_goes_leaves_nothing() {
     let stats = peer.session.stats();
     assert_eq!((stats.open_streams, stats.send_buffered, stats.receive_buffered), (0, 0, 0));
 }
+
+#[test]
+fn a_crowd_that_has_gone_leaves_nothing() {
+    let meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    let fresh = meter.held();
+    let ids: Vec<u32> = (0..1000).map(|n| 3 + 2 * n).collect();
+    for &id in &ids {
+        peer.send(peer::syn_fin(id, b"request"));
+        peer.accept();
+    }
+    let crowded = meter.held();
+    for &id in &ids {
+        assert_eq!(peer.read(id).0, b"request");
+        peer.write(id, b"response");
+        peer.stream(id).release();
+    }
+    peer.events();
+    for _ in 0..2 {
+        peer.receive_bytes();
+        peer.pass(Config::default().update_delay());
+    }
+    drop(ids);
+    let left = meter.held() - fresh;
+    println!("a crowd of 1000: {} bytes held, {left} of them afterwards", crowded - fresh);
+    assert!(left <= 2048, "{left}");
+}
