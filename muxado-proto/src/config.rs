@@ -30,7 +30,8 @@ pub struct Heartbeat {
     pub interval: Duration,
     /// How long an echo may take. Default 15 s.
     pub tolerance: Duration,
-    /// Whether the session closes when the tolerance is exceeded. Default `true`; otherwise only
+    /// Whether the session closes when the tolerance is exceeded and nothing has arrived on any
+    /// stream since the heartbeat was sent. Default `true`; otherwise only
     /// [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed) tells.
     pub close_on_timeout: bool,
 }
@@ -110,7 +111,8 @@ settings! {
     max_receive_window: u32 = 16 << 20;
     /// Bytes by which the windows of one session may grow together: never more than half of
     /// `session_receive_buffer`, nor than the first windows of all open streams leave of it. When
-    /// more streams are opened, windows that have grown shrink again. Default 32 MiB.
+    /// more streams are opened, windows that have grown shrink again, as far as their readers have
+    /// fallen behind. Default 32 MiB.
     window_budget: u32 = 32 << 20;
     /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms.
     update_delay: Duration = Duration::from_millis(5);
@@ -258,7 +260,10 @@ impl ConfigBuilder {
         let u31 = 1..=MAX_U31;
         check(u31.contains(&c.receive_window), "receive_window", "1 to 2^31-1")?;
         check(u31.contains(&c.send_window), "send_window", "1 to 2^31-1")?;
-        check(!c.typed || c.send_window >= 4, "send_window", "at least 4 in a typed session")?;
+        for (window, name) in [(c.send_window, "send_window"), (c.receive_window, "receive_window")]
+        {
+            check(!c.typed || window >= 4, name, "at least 4 in a typed session")?;
+        }
         check(c.max_receive_window <= MAX_U31, "max_receive_window", "at most 2^31-1")?;
         check(
             (1024..=MAX_PAYLOAD).contains(&c.max_frame_size),
@@ -325,6 +330,9 @@ mod tests {
         let error = Config::builder().max_frame_size(1 << 24).build().unwrap_err();
         assert_eq!(error.setting(), "max_frame_size");
         assert_eq!(error.to_string(), "invalid setting `max_frame_size`: must be 1024 to 0xFFFFFF");
+        let small = Config::builder().receive_window(3);
+        assert_eq!(small.clone().build().unwrap().receive_window(), 3);
+        assert_eq!(small.typed(true).build().unwrap_err().setting(), "receive_window");
         let beat = Config::builder().heartbeat(Some(Heartbeat::default())).build().unwrap_err();
         assert_eq!(beat.setting(), "heartbeat");
         for (interval, tolerance) in [(0, 1), (1, 0), (0, 0)] {

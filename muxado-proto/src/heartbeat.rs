@@ -60,9 +60,9 @@ impl Requester {
         Some(rtt)
     }
 
-    /// The outstanding beat will not come back.
-    pub(crate) const fn give_up(&mut self) {
-        self.outstanding = None;
+    /// The outstanding beat will not come back: when it was sent.
+    pub(crate) fn give_up(&mut self) -> Option<Timestamp> {
+        self.outstanding.take().map(|beat| beat.sent)
     }
 }
 

@@ -76,6 +76,21 @@ fn a_missed_beat_closes_the_session_or_only_tells() {
 }
 
 #[test]
+fn a_peer_that_goes_on_sending_is_alive_whatever_its_echo_waits_for() {
+    let mut peer = beating(Heartbeat::default());
+    beat(&mut peer).expect("a beat");
+    peer.send(peer::syn(2, b"before"));
+    peer.pass(Duration::from_millis(14_999));
+    peer.send(peer::data(2, b"bulk"));
+    peer.pass(Duration::from_millis(1));
+    assert_eq!(misses(&mut peer), 1);
+    assert_eq!(peer.session.close_reason(), None);
+    // The next beat is missed in silence.
+    peer.pass(Duration::from_secs(60));
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::HeartbeatTimeout));
+}
+
+#[test]
 fn only_the_value_sent_is_an_echo() {
     let mut peer = beating(Heartbeat::default());
     let (id, value) = beat(&mut peer).expect("a beat");

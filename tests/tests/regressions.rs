@@ -70,7 +70,8 @@ fn leaving_in_the_middle_of_a_frame_is_said() {
     session.stream(id).expect("held").release();
     output(&mut session, NOW);
     feed(&mut session, &vec![0; DEFAULT_WINDOW as usize]);
-    assert_eq!(output(&mut session, NOW), Header::rst(id, ErrorCode::STREAM_CLOSED.0));
+    let rst = Header::rst(id, ErrorCode::STREAM_CLOSED.0);
+    assert_eq!(output(&mut session, NOW), [Header::wnd_inc(id, 1), rst].concat());
 }
 
 /// Credit that was due and not yet sent was forgotten with a stream that was released right after

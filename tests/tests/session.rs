@@ -84,7 +84,7 @@ fn what_comes_on_a_stream_that_only_the_peer_has_left() {
     let answers = [
         (peer::syn(3, b""), &["RST id=3 code=1"][..]),
         (peer::data_fin(3, b"late"), &["RST id=3 code=4"]),
-        (peer::data(3, b"late"), &["RST id=3 code=4"]),
+        (peer::data(3, b"late"), &["WNDINC id=3 inc=1", "RST id=3 code=4"]),
         (peer::fin(3), &[]),
     ];
     for (frame, answer) in answers {

@@ -25,6 +25,9 @@ impl Session {
             return Err(PingError::NotTyped);
         }
         self.advance_clock(now);
+        if let Phase::Over(reason) = &self.phase {
+            return Err(PingError::Open(OpenError::SessionClosed(reason.clone())));
+        }
         self.beat().map_err(PingError::Open)
     }
 
@@ -82,7 +85,7 @@ impl Session {
     pub(super) fn on_beats_ended(&mut self, key: Key) {
         self.requester.stream = None;
         if self.requester.is_waiting() {
-            self.requester.give_up();
+            let _unanswered = self.requester.give_up();
             self.timers.set(Timer::Tolerance, None);
             self.signals.raise(Signal::HeartbeatMissed);
         }
@@ -93,7 +96,8 @@ impl Session {
     /// A stream of the peer turns out to carry its heartbeats.
     pub(super) fn adopt_echo(&mut self, key: Key) {
         if self.responders >= self.config.max_heartbeat_responders {
-            return self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
+            self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
+            return self.count_reset();
         }
         if let Some(stream) = self.store.get_mut(key) {
             stream.owner = Owner::Echo;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::lifecycle::Phase;
-use super::{Session, Unread};
+use super::{Refusal, Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
 use crate::event::Signal;
@@ -106,7 +106,8 @@ impl Session {
             Some(Entry::Closed(_)) if flags.is_syn() => self.on_reused(id),
             // Its reader has gone: tell the peer, as it could not know before.
             Some(Entry::Closed(_)) if length > 0 || !flags.is_fin() => {
-                self.refuse(id, ErrorCode::STREAM_CLOSED);
+                let refusal = Refusal::new(id, ErrorCode::STREAM_CLOSED);
+                self.refuse(refusal.waking_if(!flags.is_fin()));
             }
             Some(Entry::Closed(_)) => self.settle(id),
             Some(Entry::Reset) => {}
@@ -125,7 +126,7 @@ impl Session {
             // More streams have ended since than are remembered. The frame may be an honest one
             // that was under way when they were cancelled, so it does not count against the peer.
             if self.limits.take(Excess::Late, 1, limit, self.now) {
-                self.refuse(id, ErrorCode::STREAM_CLOSED);
+                self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED));
             }
             return;
         }
@@ -136,7 +137,7 @@ impl Session {
             // A SYN that still arrives would open a stream with a hole in it, so the id is used.
             let _used_before = !self.mark_used(id);
         }
-        self.refuse(id, ErrorCode::STREAM_CLOSED);
+        self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED));
     }
 
     /// Marks an id of the peer's as used; `false` if it was already, or may have been.
@@ -160,7 +161,7 @@ impl Session {
         if !self.limits.take(Excess::Stray, 1, self.config.stray_data_limit, self.now) {
             return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
         }
-        self.refuse(id, ErrorCode::PROTOCOL);
+        self.refuse(Refusal::new(id, ErrorCode::PROTOCOL));
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
@@ -169,7 +170,9 @@ impl Session {
         }
         if let Some(code) = self.refusal(length) {
             self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
-            return self.refuse(id, code);
+            // One that sends all that it may with the SYN has no credit left.
+            let spent = length == self.config.receive_window && !flags.is_fin();
+            return self.refuse(Refusal::new(id, code).waking_if(spent));
         }
         let owner =
             if self.config.typed { Owner::Untyped { since: self.now } } else { Owner::Backlog };
@@ -250,7 +253,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
             if matches!(self.store.entry(id), Some(Entry::Closed(_))) {
                 // The reader has gone in the middle of the frame, with the rest of the credit.
-                self.refuse(id, ErrorCode::STREAM_CLOSED);
+                self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED).waking_if(!fin));
             }
             return;
         };
@@ -327,7 +330,7 @@ impl Session {
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
             // The Go reference keeps a refused stream in its table until it hears of it again.
-            self.queue_reset(id, ErrorCode::STREAM_CLOSED);
+            self.queue_reset(Refusal::new(id, ErrorCode::STREAM_CLOSED));
         }
     }
 
@@ -407,6 +410,9 @@ impl Session {
             }
             self.store.push(Queue::Accept, key);
             self.signals.raise(Signal::Acceptable);
+            if self.store.get(key).is_some_and(|stream| !stream.incoming.is_empty()) {
+                self.notify(key, Edge::Readable);
+            }
         }
         self.consumed(key, bytes.len());
     }

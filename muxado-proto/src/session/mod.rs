@@ -49,6 +49,25 @@ enum Unread {
     Keep,
 }
 
+/// An RST for a stream without a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    id: StreamId,
+    code: ErrorCode,
+    /// The peer's writer may wait for credit: some wake for that and not for an RST.
+    wakes: bool,
+}
+
+impl Refusal {
+    const fn new(id: StreamId, code: ErrorCode) -> Self {
+        Self { id, code, wakes: false }
+    }
+
+    const fn waking_if(self, wakes: bool) -> Self {
+        Self { wakes, ..self }
+    }
+}
+
 /// One end of a session: bytes in, bytes and events out.
 ///
 /// See the [crate documentation](crate) for how to drive one. Any order of calls is valid, and no
@@ -72,7 +91,7 @@ pub struct Session {
     next_id: Option<u32>,
     seen: SeenIds,
     /// RSTs for streams without a record.
-    refusals: VecDeque<(StreamId, ErrorCode)>,
+    refusals: VecDeque<Refusal>,
     limits: Limits,
     requester: Requester,
     arrivals: Arrivals,

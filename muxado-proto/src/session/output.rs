@@ -1,7 +1,8 @@
 //! Frames for the peer, cut from state when the transport can take them.
 
-use super::Session;
 use super::lifecycle::Phase;
+use super::{Refusal, Session};
+use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
@@ -35,12 +36,14 @@ impl Session {
             self.cut_refusals(out, limit);
             self.cut_control(out, limit);
             self.cut_data(out, limit);
+            // Of streams that were found to have waited too long for credit.
+            self.cut_control(out, limit);
         }
         let grown = out.len().saturating_sub(before);
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
         let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
         self.timers.set(Timer::Write, stall);
-        if grown == 0 && matches!(self.phase, Phase::Over(_)) {
+        if grown == 0 && matches!(self.phase, Phase::Over(_)) && !self.farewell.is_due() {
             self.start_lingering();
         }
         grown
@@ -90,10 +93,8 @@ impl Session {
             return;
         }
         while out.len() < limit {
-            let Some((id, code)) = self.refusals.pop_front() else { break };
-            out.join(&Header::rst(id, code.0));
-            self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
-            self.frame_sent();
+            let Some(Refusal { id, code, wakes }) = self.refusals.pop_front() else { break };
+            self.cut_reset(id, code, wakes, out);
         }
         if self.refusals.is_empty() {
             if self.refusals.capacity() > 16 {
@@ -110,15 +111,9 @@ impl Session {
             let Some(stream) = self.store.get_mut(key) else { continue };
             let id = stream.id;
             if let SendState::Resetting(code) = stream.send {
-                if stream.recv_window.may_have_a_waiting_writer() {
-                    // ngrok's wakes for credit, not for an RST.
-                    out.join(&Header::wnd_inc(id, 1));
-                    self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
-                }
-                out.join(&Header::rst(id, code.0));
+                let wakes = stream.recv_window.may_have_a_waiting_writer();
                 stream.send = stream.send.rst_sent();
-                self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
-                self.frame_sent();
+                self.cut_reset(id, code, wakes, out);
                 self.free_if_done(key);
             } else if stream.recv.is_open() {
                 if let Some(increment) = stream.recv_window.update(self.now) {
@@ -128,6 +123,17 @@ impl Session {
                 self.free_if_done(key);
             }
         }
+    }
+
+    fn cut_reset(&mut self, id: StreamId, code: ErrorCode, wakes: bool, out: &mut Transmit) {
+        if wakes {
+            // ngrok's writer wakes for credit, not for an RST.
+            out.join(&Header::wnd_inc(id, 1));
+            self.frame_sent();
+        }
+        out.join(&Header::rst(id, code.0));
+        self.stats.resets_sent = self.stats.resets_sent.saturating_add(1);
+        self.frame_sent();
     }
 
     fn cut_data(&mut self, out: &mut Transmit, limit: usize) {

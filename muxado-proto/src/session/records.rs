@@ -1,7 +1,7 @@
 //! The books of the streams: readiness, credit, refusals, and when a record can go.
 
 use super::lifecycle::Phase;
-use super::{Session, Unread};
+use super::{Refusal, Session, Unread};
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::StreamId;
@@ -11,6 +11,7 @@ use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::{Entry, Opener};
 use crate::stream::{Edge, Owner};
+use crate::timers::Timer;
 
 /// Bytes a stream has to be let send for the time limit on its stall to start anew.
 const STALL_PROGRESS: u32 = 4096;
@@ -39,11 +40,16 @@ impl Session {
                 stream.sent_since_stall = 0;
             }
             let since = stream.stalled_since;
-            if self.config.stream_stall_timeout.is_some_and(|limit| since + limit <= now) {
+            let due = self.config.stream_stall_timeout.map(|limit| since + limit);
+            if due.is_some_and(|due| due <= now) {
                 return self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
             }
             self.store.push(Queue::Stalled, key);
-            self.arm_stalled();
+            let armed = self.timers.get(Timer::Stalled);
+            let first = due.map(|due| armed.map_or(due, |armed| armed.min(due)));
+            self.timers.set(Timer::Stalled, first);
+            // It may have stood last where writers wait for all that can leave.
+            self.sent(0);
         }
     }
 
@@ -209,7 +215,11 @@ impl Session {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         let inbound =
             self.store.get(key).is_some_and(|stream| stream.id.is_opened_by(self.role.peer()));
+        let beats = self.store.get(key).is_some_and(|stream| stream.owner == Owner::Beats);
         self.reset_stream(key, code, Unread::Keep);
+        if beats {
+            self.on_beats_ended(key);
+        }
         if inbound {
             self.count_reset();
         }
@@ -223,20 +233,23 @@ impl Session {
     }
 
     /// Answers a frame for a stream without a record by an RST, once.
-    pub(super) fn refuse(&mut self, id: StreamId, code: ErrorCode) {
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
         // In this order: a session that drains is not over before the RST is sent.
-        self.queue_reset(id, code);
-        self.remember(id, Entry::Reset);
+        if self.queue_reset(refusal) {
+            self.remember(refusal.id, Entry::Reset);
+        }
     }
 
     /// Sends an RST that no record stands for, if not too many of them wait already.
-    pub(super) fn queue_reset(&mut self, id: StreamId, code: ErrorCode) {
+    pub(super) fn queue_reset(&mut self, refusal: Refusal) -> bool {
         let max = usize::try_from(self.config.pending_resets).unwrap_or(usize::MAX);
-        if self.refusals.len() < max {
-            self.refusals.push_back((id, code));
+        let queued = self.refusals.len() < max;
+        if queued {
+            self.refusals.push_back(refusal);
         } else {
             self.stats.resets_dropped = self.stats.resets_dropped.saturating_add(1);
         }
+        queued
     }
 
     /// The application has no more use for a stream: what was written is sent, then FIN.
@@ -284,6 +297,9 @@ impl Session {
             return;
         }
         let ended = matches!(self.phase, Phase::Over(_)) || !stream.recv.is_open();
+        if !ended && self.store.is_linked(Link::Owed, key) {
+            return self.grant_now(key);
+        }
         if !ended && self.store.is_linked(Link::Control, key) {
             // The credit that is owed goes first.
             return;

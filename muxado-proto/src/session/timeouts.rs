@@ -5,7 +5,7 @@ use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::stream::Owner;
-use crate::stream::schedule::Queue;
+use crate::stream::schedule::{Link, Queue};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
@@ -25,8 +25,10 @@ impl Session {
             self.give_up_transport();
         }
         if self.timers.expire(Timer::Frame, now) {
+            let quiet = self.farewell.received().is_some();
+            let code = if quiet { ErrorCode::NO_ERROR } else { ErrorCode::ENHANCE_YOUR_CALM };
             let reason = self.reason_or(CloseReason::FrameStalled);
-            self.end(reason, Some(ErrorCode::ENHANCE_YOUR_CALM));
+            self.end(reason, Some(code));
         }
         if self.timers.expire(Timer::Drain, now) {
             self.end_draining();
@@ -76,35 +78,35 @@ impl Session {
         self.arm_untyped();
     }
 
-    /// Sets the timer for the stream that has waited longest for credit.
-    pub(super) fn arm_stalled(&mut self) {
-        let since = self
-            .store
-            .front(Queue::Stalled)
-            .and_then(|key| self.store.get(key).map(|stream| stream.stalled_since));
-        let limit = self.config.stream_stall_timeout;
-        self.timers.set(Timer::Stalled, since.zip(limit).map(|(since, limit)| since + limit));
-    }
-
     fn end_stalled(&mut self) {
         let Some(limit) = self.config.stream_stall_timeout else { return };
-        while let Some(key) = self.store.front(Queue::Stalled) {
-            let late =
-                self.store.get(key).is_some_and(|stream| stream.stalled_since + limit <= self.now);
-            if !late {
-                break;
+        // All of them: one that has stalled again stands behind others that began later.
+        let mut next = None;
+        for key in self.store.keys() {
+            let Some(stream) = self.store.get(key) else { continue };
+            if stream.links.queue(Link::Data) != Some(Queue::Stalled) {
+                continue;
             }
-            self.store.unlink(Queue::Stalled, key);
-            self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
+            let due = stream.stalled_since + limit;
+            if due <= self.now {
+                self.store.unlink(Queue::Stalled, key);
+                self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
+            } else {
+                next = Some(next.map_or(due, |next: Timestamp| next.min(due)));
+            }
         }
-        self.arm_stalled();
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.timers.set(Timer::Stalled, next);
+        }
     }
 
     fn on_beat_missed(&mut self) {
-        self.requester.give_up();
+        let sent = self.requester.give_up();
         self.signals.raise(Signal::HeartbeatMissed);
+        // A peer that goes on sending is alive: its answer may stand behind much else.
+        let silent = sent.is_none_or(|sent| self.arrivals.last() <= sent);
         let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
-        if closes && matches!(self.phase, Phase::Open) {
+        if closes && silent && matches!(self.phase, Phase::Open) {
             self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
         }
     }

@@ -77,6 +77,8 @@ pub(crate) struct Store {
     /// The ids in `ids` that have no stream any more, oldest first.
     tombstones: VecDeque<StreamId>,
     max_tombstones: usize,
+    /// How many of `tombstones` are nothing to remember any more.
+    settled: usize,
     /// How many closed entries there are, by [`Opener`].
     closed: [u32; Opener::ALL.len()],
     lists: [List; Queue::COUNT],
@@ -95,6 +97,7 @@ impl Store {
             ids: IdMap::new(seed),
             tombstones: VecDeque::new(),
             max_tombstones,
+            settled: 0,
             closed: [0; Opener::ALL.len()],
             lists: [List::EMPTY; Queue::COUNT],
             lens: [0; 2],
@@ -191,9 +194,16 @@ impl Store {
         }
         self.ids.insert(id, entry.value());
         self.count(entry, |count| count.saturating_add(1));
-        while self.tombstones.len() > self.max_tombstones {
+        if self.settled > self.max_tombstones {
+            // Now and then, so that they take nobody's place and little memory.
+            let ids = &self.ids;
+            self.tombstones.retain(|&id| ids.get(id).is_some_and(|value| value >= CLOSED));
+            self.settled = 0;
+        }
+        while self.tombstones.len().saturating_sub(self.settled) > self.max_tombstones {
             let Some(oldest) = self.tombstones.pop_front() else { break };
             self.unbury(oldest);
+            self.settled = self.settled.saturating_sub(1);
         }
     }
 
@@ -205,6 +215,7 @@ impl Store {
             Some(entry) => {
                 self.count(entry, |count| count.saturating_sub(1));
                 self.ids.remove(id);
+                self.settled = self.settled.saturating_add(1);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::config::DEFAULT_WINDOW;
 use crate::frame::MAX_U31;
 use crate::time::Timestamp;
 
@@ -28,6 +29,11 @@ impl Arrivals {
             self.pause = (self.last, now);
         }
         self.last = now;
+    }
+
+    /// When the latest arrived.
+    pub(crate) const fn last(&self) -> Timestamp {
+        self.last
     }
 
     /// Whether the latest pause was long for one who could have gone on since then.
@@ -71,6 +77,9 @@ pub(crate) struct ReceiveWindow {
     credit: u32,
     /// Consumed and not yet granted again.
     owed: u32,
+    /// What a peer needs to be back at its first window if it discards what is granted above that,
+    /// as ngrok's sender does.
+    missing: u32,
     /// What is left to send before the limit of some former grant. If a frame ends exactly there,
     /// the peer may have run out of credit, if it did not know of the grants since.
     before_update: u32,
@@ -88,6 +97,7 @@ impl ReceiveWindow {
             size,
             credit: size,
             owed: 0,
+            missing: 0,
             before_update: size,
             stopped: None,
             waited: false,
@@ -113,6 +123,7 @@ impl ReceiveWindow {
     pub(crate) fn receive(&mut self, length: u32, arrivals: &Arrivals) -> bool {
         let Some(credit) = self.credit.checked_sub(length) else { return false };
         self.credit = credit;
+        self.missing = self.missing.saturating_add(length).min(DEFAULT_WINDOW);
         if length > 0 {
             if let Some(since) = self.stopped.take() {
                 self.waited |= arrivals.had_paused(since);
@@ -159,9 +170,12 @@ impl ReceiveWindow {
     }
 
     /// Makes a window that has grown smaller again, by as much of `excess` as is owed and not
-    /// below `first`; returns by how much. The peer notices nothing but that credit comes later.
+    /// below `first`; returns by how much. The peer notices nothing but that credit comes later:
+    /// a peer that never had more than its first window gets all of that back.
     pub(crate) fn shrink(&mut self, excess: u32, first: u32) -> u32 {
-        let step = excess.min(self.owed).min(self.size.saturating_sub(first));
+        let back = self.size.saturating_sub(self.credit);
+        let spare = back.saturating_sub(self.missing.min(first));
+        let step = excess.min(self.owed).min(self.size.saturating_sub(first)).min(spare);
         self.size = self.size.saturating_sub(step);
         self.owed = self.owed.saturating_sub(step);
         step
@@ -181,6 +195,7 @@ impl ReceiveWindow {
         // Until here it was our reader that it waited for.
         self.stopped = self.stopped.map(|_| now);
         self.credit = self.credit.saturating_add(increment);
+        self.missing = self.missing.saturating_sub(increment);
         self.owed = self.owed.saturating_sub(increment);
         Some(increment)
     }
@@ -189,7 +204,6 @@ impl ReceiveWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULT_WINDOW;
     use proptest::prelude::*;
 
     const START: Timestamp = Timestamp::ZERO;

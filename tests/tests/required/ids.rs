@@ -86,7 +86,7 @@ fn rule_04_data_for_a_dropped_stream_is_reset_once() {
     for _ in 0..1000 {
         peer.send(peer::data(3, b"late"));
     }
-    peer.expect(&["RST id=3 code=4"]);
+    peer.expect(&["WNDINC id=3 inc=1", "RST id=3 code=4"]);
     peer.expect_alive(5);
 }
 
