@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use muxado_proto::Timestamp;
@@ -73,7 +73,8 @@ impl Clock for TokioClock {
             }
             none => none.insert(Box::pin(sleep_until(at))),
         };
-        let fired = sleep.as_mut().poll(cx);
+        // Without a budget left a timer would not be set, and the driver polls it only once.
+        let fired = pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx);
         if fired.is_ready() {
             self.sleep = None;
         }

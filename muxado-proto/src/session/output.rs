@@ -49,6 +49,15 @@ impl Session {
         grown
     }
 
+    /// The transport has taken a fair part of the batch handed out last, or all of it: the time
+    /// limit on it starts anew.
+    pub fn transmitted(&mut self, now: Timestamp) {
+        self.advance_clock(now);
+        if self.timers.get(Timer::Write).is_some() {
+            self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
+        }
+    }
+
     /// Whether [`poll_transmit`](Self::poll_transmit) has anything to do: after a command this
     /// tells whether whoever writes to the transport needs to be woken.
     #[must_use]

@@ -6,6 +6,7 @@ use core::future::Future;
 use core::hash::BuildHasher;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::hash::RandomState;
 use std::io::{self, IoSlice};
 
@@ -19,8 +20,8 @@ use super::signal::Signal;
 use super::{Clock, Transport};
 use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
-/// Output cut at once.
-const BATCH: usize = 256 << 10;
+/// Output cut at once: what is urgent waits for so much at most.
+const BATCH: usize = 128 << 10;
 
 /// Slices of one vectored write.
 const SLICES: usize = 128;
@@ -34,6 +35,12 @@ const CALL: usize = TURN / 256;
 
 /// Turns in which what had arrived before the transport failed to write is read.
 const LAST_TURNS: u32 = 256;
+
+/// Output the transport has to take for the time limit on a batch to start anew.
+const PROGRESS: usize = 4096;
+
+/// How long what the peer has said is waited for when the transport has failed to write.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Reads that fill at least this much of the buffer are handed over without a copy, as slices of
 /// it.
@@ -69,6 +76,7 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
             signal,
             out: None,
             armed: None,
+            progress: 0,
             readable: true,
             ended: false,
             output: Output::Idle,
@@ -110,14 +118,16 @@ pub struct Driver<T: Transport, C: Clock> {
     out: Option<Box<Transmit>>,
     /// The deadline the clock was last asked to wait for.
     armed: Option<Timestamp>,
+    /// Bytes written since the session was last told.
+    progress: usize,
     /// The transport may have input.
     readable: bool,
     /// The transport has no more input.
     ended: bool,
     output: Output,
-    /// The transport has failed to write: why, and how many turns are left to read what the peer
-    /// had said before.
-    broken: Option<(io::Error, u32)>,
+    /// The transport has failed to write: why, how many turns are left to read what the peer had
+    /// said before, and until when.
+    broken: Option<(io::Error, u32, Timestamp)>,
     /// Several tasks have something to do with the latest input: they may want to answer together.
     crowd: bool,
     /// This turn's output has waited for them.
@@ -171,14 +181,14 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         if let Err(error) = self.read(now, scratch) {
             return self.fail(now, error, scratch);
         }
-        if let Some((error, turns)) = self.broken.take() {
-            return match turns.checked_sub(1).filter(|_| self.readable) {
-                None => self.fail(now, error, scratch),
-                left => {
-                    self.broken = left.map(|turns| (error, turns));
-                    Turn::Yield
-                }
-            };
+        if let Some((error, turns, until)) = self.broken.take() {
+            if self.ended || turns == 0 || until <= now {
+                return self.fail(now, error, scratch);
+            }
+            // It may know of the failure to write before it knows of what there is to read.
+            self.broken = Some((error, turns.saturating_sub(1), until));
+            let asleep = !self.readable && self.sleep_until(Some(until), now);
+            return if asleep { Turn::Sleep } else { Turn::Yield };
         }
         if self.crowd && !self.stepped_back {
             self.stepped_back = true;
@@ -191,7 +201,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Ok(turn) => turn,
             Err(error) => {
                 // What the peer has said before it went is still worth hearing.
-                self.broken = Some((error, LAST_TURNS));
+                self.broken = Some((error, LAST_TURNS, now + LAST_WORDS));
                 Turn::Yield
             }
         }
@@ -262,6 +272,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 }
                 moved = moved.saturating_add(self.write_some(out)?.max(CALL));
             }
+            // A batch is written when the transport does not keep it back, and no sooner: the time
+            // limit on it, and that on the peer when it was the last, depend on it.
+            if out.is_empty() {
+                self.flush()?;
+            }
             let Some(wait) = self.refill(cx, now, scratch, out, moved < TURN) else {
                 if out.is_empty() {
                     return Ok(Turn::Yield);
@@ -269,8 +284,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     continue;
                 };
             };
-            if out.is_empty() {
-                self.flush(wait.shutdown)?;
+            if out.is_empty() && wait.shutdown {
+                self.shut_down();
             }
             // Once it is over, all that can be waited for is the transport, for a while.
             let gone = self.output == Output::Shut || wait.deadline.is_none();
@@ -296,22 +311,29 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     ) -> Option<Wait> {
         let mut state = self.shared.state.lock();
         state.carry_out(now, &mut scratch.wakes);
+        let blocked = self.output == Output::Blocked;
+        if !blocked || self.progress >= PROGRESS {
+            self.progress = 0;
+            state.session.transmitted(now);
+        }
         if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.session.handle_timeout(now);
         }
         let mut grown = 0;
-        if out.is_empty() && may_continue {
+        if !blocked && may_continue {
             grown = state.session.poll_transmit(now, out, BATCH);
         }
         state.deliver(&mut scratch.wakes);
-        let wait = if grown > 0 || (out.is_empty() && !may_continue) {
+        let mut stale = None;
+        let wait = if grown > 0 || (!blocked && !may_continue) {
             None
         } else {
-            state.driver = Some(cx.waker().clone());
-            state.output_blocked = !out.is_empty();
+            stale = state.driver.replace(cx.waker().clone());
+            state.output_blocked = blocked;
             Some(Wait::for_session(&state))
         };
         drop(state);
+        drop(stale);
         self.crowd |= scratch.wakes.len() > 1;
         wake(scratch);
         wait
@@ -332,24 +354,29 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Poll::Ready(result) => {
                 let count = result?;
                 out.advance(count);
+                self.progress = self.progress.saturating_add(count);
                 self.output = Output::Unflushed;
                 Ok(count)
             }
         }
     }
 
-    /// Everything is written: passes it on, and ends the write side when that is the end.
-    fn flush(&mut self, shutdown: bool) -> io::Result<()> {
-        let mut cx = Context::from_waker(&self.transport_waker);
-        if self.output == Output::Unflushed || self.output == Output::Blocked {
-            self.output = Output::Unflushed;
-            match self.transport.poll_flush(&mut cx) {
-                Poll::Ready(result) => result?,
-                Poll::Pending => return Ok(()),
-            }
-            self.output = Output::Idle;
+    /// Everything is written: passes it on.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.output == Output::Unflushed {
+            let mut cx = Context::from_waker(&self.transport_waker);
+            self.output = match self.transport.poll_flush(&mut cx) {
+                Poll::Ready(result) => result.map(|()| Output::Idle)?,
+                Poll::Pending => Output::Blocked,
+            };
         }
-        if shutdown && self.output == Output::Idle {
+        Ok(())
+    }
+
+    /// Ends the write side, when everything is passed on.
+    fn shut_down(&mut self) {
+        let mut cx = Context::from_waker(&self.transport_waker);
+        if self.output == Output::Idle {
             self.output = Output::ShuttingDown;
         }
         if self.output == Output::ShuttingDown {
@@ -358,7 +385,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.output = Output::Shut;
             }
         }
-        Ok(())
     }
 
     /// Arranges to be woken at `deadline`; `false` if it has passed.
@@ -369,12 +395,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             return true;
         }
         let mut cx = Context::from_waker(&self.transport_waker);
-        if self.clock.poll_sleep(&mut cx, deadline).is_ready() {
-            self.armed = None;
-            return self.clock.now() < deadline;
-        }
-        self.armed = Some(deadline);
-        true
+        let fired = self.clock.poll_sleep(&mut cx, deadline).is_ready();
+        self.armed = Some(deadline).filter(|_| !fired);
+        !fired
     }
 
     /// The transport has failed.
@@ -394,12 +417,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     fn finish(&mut self, scratch: &mut Scratch) {
         let mut state = self.shared.state.lock();
         state.driver_gone = true;
-        state.driver = None;
-        state.requests.clear();
+        let stale = (state.driver.take(), core::mem::take(&mut state.requests));
         state.session.abandon();
         state.deliver(&mut scratch.wakes);
         state.wake_everybody(&mut scratch.wakes);
         drop(state);
+        drop(stale);
         wake(scratch);
     }
 }

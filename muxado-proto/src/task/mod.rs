@@ -9,7 +9,9 @@
 //!
 //! **One lock.** `Shared` holds the session and everybody's wakers. Nobody
 //! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it,
-//! and nobody drops a waker: it may be the last reference on a task that owns handles.
+//! and nobody drops a waker: it may be the last reference on a task that owns handles. (Chunks that
+//! the application has written are dropped under the lock, when they have been sent or are not to be:
+//! their owners must not use the session.)
 //!
 //! **Register, then sleep.** A handle that is told "blocked" registers its waker in the same
 //! critical section, so the event that ends the blockage finds it. The driver looks for new work

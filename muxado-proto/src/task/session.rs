@@ -107,7 +107,7 @@ impl<S: From<Stream>> Session<S> {
     /// The peer's streams as a sequence that ends when the session does.
     #[must_use]
     pub fn incoming(&self) -> Incoming<S> {
-        Incoming { session: self.clone(), ticket: Ticket::default() }
+        Incoming { session: self.clone(), ticket: Ticket::lasting() }
     }
 
     /// Sends a heartbeat and waits for it to come back; gives the round-trip time. Beats under way

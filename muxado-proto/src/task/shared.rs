@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::task::Waker;
 use core::time::Duration;
 use std::io;
@@ -67,9 +68,15 @@ pub(super) struct State {
 }
 
 /// One session and everybody on it.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
+}
+
+impl fmt::Debug for Shared {
+    /// Shows nothing: the state has the payload of everybody's streams in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Shared {

@@ -22,12 +22,13 @@ impl Signal {
 
     /// Takes the signal, and the waker to wake when it comes again.
     pub(super) fn take(&self, driver: &Waker) -> bool {
-        {
-            let mut slot = self.driver.lock();
-            if !slot.as_ref().is_some_and(|current| current.will_wake(driver)) {
-                *slot = Some(driver.clone());
-            }
+        let mut stale = None;
+        let mut slot = self.driver.lock();
+        if !slot.as_ref().is_some_and(|current| current.will_wake(driver)) {
+            stale = slot.replace(driver.clone());
         }
+        drop(slot);
+        drop(stale);
         self.ready.swap(false, Ordering::AcqRel)
     }
 }

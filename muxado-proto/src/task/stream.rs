@@ -6,7 +6,7 @@ use core::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::loans::Loan;
+use super::loans::{BUFFER, Loan};
 use super::shared::{Shared, State, StreamWakers};
 use crate::{
     ErrorCode, Priority, ReadError, StreamId, StreamMut, StreamStats, StreamType, WriteError,
@@ -102,7 +102,10 @@ impl Target {
             Poll::Pending => return Poll::Pending,
         };
         while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
-            let mut chunk = Loan::copy(rest.get(..room).unwrap_or(rest));
+            let piece = rest.get(..room).unwrap_or(rest);
+            // A piece keeps at most twice its size alive (`Config::max_memory`).
+            let small = piece.len() < BUFFER / 2;
+            let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
             let sent = self.with(|stream| {
                 let taken = stream.write_chunk(&mut chunk)?;
                 Ok::<_, WriteError>((taken, stream.room()))
@@ -320,11 +323,18 @@ macro_rules! sending {
         ///
         /// A front part of the chunk may have been taken if the future is dropped. To know how
         /// much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
+        ///
+        /// # Deadlocks
+        ///
+        /// The session may be locked while the chunk is dropped, now or when it has been sent: the
+        /// owner of its memory ([`Bytes::from_owner`]) must not use handles on the session, nor
+        /// own any.
         pub async fn write_chunk(&mut self, mut chunk: Bytes) -> Result<(), WriteError> {
             poll_fn(|cx| self.target.poll_write_chunk(cx, &mut chunk)).await
         }
 
-        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty.
+        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty. As with
+        /// [`write_chunk`](Self::write_chunk), the owner of its memory must not use the session.
         ///
         /// # Errors
         ///

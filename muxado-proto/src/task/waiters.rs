@@ -7,12 +7,20 @@ use core::task::Waker;
 
 /// The place of one waiter, kept in its future.
 #[derive(Debug, Default)]
-pub(super) struct Ticket(Option<u64>);
+pub(super) struct Ticket {
+    place: Option<u64>,
+    /// It outlives what waits: to wake its owner may come to nothing.
+    lasting: bool,
+}
 
 impl Ticket {
+    pub(super) const fn lasting() -> Self {
+        Self { place: None, lasting: true }
+    }
+
     /// Whether its owner has not waited yet.
     pub(super) const fn is_new(&self) -> bool {
-        self.0.is_none()
+        self.place.is_none()
     }
 }
 
@@ -24,7 +32,7 @@ pub(super) struct Waiters(Option<Box<Line>>);
 struct Line {
     next: u64,
     /// By place, ascending. Most come at the back and go at the front.
-    queue: VecDeque<(u64, Waker)>,
+    queue: VecDeque<(u64, Waker, bool)>,
 }
 
 impl Line {
@@ -35,7 +43,7 @@ impl Line {
 
     /// Where a place is in the queue, or where it would be.
     fn find(&self, place: u64) -> Result<usize, usize> {
-        self.queue.binary_search_by_key(&place, |&(place, _)| place)
+        self.queue.binary_search_by_key(&place, |&(place, ..)| place)
     }
 }
 
@@ -49,18 +57,18 @@ impl Waiters {
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         let line = self.0.get_or_insert_with(Line::new);
-        let place = *ticket.0.get_or_insert_with(|| {
+        let place = *ticket.place.get_or_insert_with(|| {
             line.next = line.next.wrapping_add(1);
             line.next
         });
         match line.find(place) {
             Ok(index) => {
-                let (_, current) = line.queue.get_mut(index)?;
+                let (_, current, _) = line.queue.get_mut(index)?;
                 let changed = !current.will_wake(waker);
                 changed.then(|| core::mem::replace(current, waker.clone()))
             }
             Err(index) => {
-                line.queue.insert(index, (place, waker.clone()));
+                line.queue.insert(index, (place, waker.clone(), ticket.lasting));
                 None
             }
         }
@@ -69,32 +77,37 @@ impl Waiters {
     fn remove(&mut self, place: u64) -> Option<Waker> {
         let line = self.0.as_mut()?;
         let index = line.find(place).ok()?;
-        line.queue.remove(index).map(|(_, waker)| waker)
+        line.queue.remove(index).map(|(_, waker, _)| waker)
     }
 
-    /// Wakes the one that has waited longest.
+    /// Wakes the one that has waited longest, and the next if that one may not look.
     pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
-        let first = self.0.as_mut().and_then(|line| line.queue.pop_front());
-        wakes.extend(first.map(|(_, waker)| waker));
+        let Some(line) = &mut self.0 else { return };
+        while let Some((_, waker, lasting)) = line.queue.pop_front() {
+            wakes.push(waker);
+            if !lasting {
+                break;
+            }
+        }
     }
 
     pub(super) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
         if let Some(line) = &mut self.0 {
-            wakes.extend(line.queue.drain(..).map(|(_, waker)| waker));
+            wakes.extend(line.queue.drain(..).map(|(_, waker, _)| waker));
         }
     }
 
     /// The waiter has what it waited for. Gives its waker, to be dropped when the lock is.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn done(&mut self, ticket: &mut Ticket) -> Option<Waker> {
-        ticket.0.take().and_then(|place| self.remove(place))
+        ticket.place.take().and_then(|place| self.remove(place))
     }
 
     /// The waiter goes away; if it had been woken, the next one gets its turn. Gives its waker, to
     /// be dropped when the lock is.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) -> Option<Waker> {
-        let own = self.remove(ticket.0.take()?);
+        let own = self.remove(ticket.place.take()?);
         if own.is_none() {
             self.wake_one(wakes);
         }

@@ -9,6 +9,7 @@ mod faults;
 mod half_close;
 mod limits;
 mod resets;
+mod rules;
 mod surface;
 mod turns;
 mod typed;
