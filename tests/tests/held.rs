@@ -40,9 +40,7 @@ fn writes_of_16_kib_stay_within_the_bound() {
     let client = Manual::new(near, Role::Client, config());
     let mut stream = now(client.session.open()).unwrap();
     let block = vec![0; 16 << 10];
-    while let Poll::Ready(count) =
-        stream.poll_write(&mut Context::from_waker(Waker::noop()), &block)
-    {
+    while let Poll::Ready(count) = stream.poll_write(&Context::from_waker(Waker::noop()), &block) {
         count.unwrap();
     }
     let held = live() - before;
@@ -64,7 +62,7 @@ fn credit_in_drops_stays_within_the_bound() {
     let mut held = 0;
     for round in 0..3000 {
         // The application writes whenever it is woken, as one that copies both ways does.
-        while let Poll::Ready(count) = stream.poll_write(&mut cx, &block) {
+        while let Poll::Ready(count) = stream.poll_write(&cx, &block) {
             count.unwrap();
         }
         client.settle();

@@ -21,7 +21,7 @@ use super::{Clock, Transport};
 use crate::{CloseReason, Config, Role, Timestamp, Transmit};
 
 /// Output cut at once: what is urgent waits for so much at most.
-const BATCH: usize = 128 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Slices of one vectored write.
 const SLICES: usize = 128;
