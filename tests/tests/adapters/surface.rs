@@ -115,9 +115,10 @@ async fn a_more_urgent_stream_goes_first<R: Runtime>() {
 }
 
 async fn an_urgent_stream_overtakes_what_is_not_sent_yet<R: Runtime>() {
-    const BULK: usize = 250_000;
+    const BULK: usize = 500_000;
     let (near, far) = pipe(4096);
-    let client = R::session(near, Role::Client, Arc::new(Config::default()));
+    let config = Config::builder().send_window(1 << 20).send_buffer(1 << 20).build().unwrap();
+    let client = R::session(near, Role::Client, Arc::new(config));
     let mut peer = RawPeer::new(far);
     let mut bulk = client.open().await.unwrap();
     let mut other = client.open().await.unwrap();
