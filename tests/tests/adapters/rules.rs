@@ -6,15 +6,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use muxado_proto::task::{Endpoint, Session, Stream};
+use muxado_proto::task::{Endpoint, Stream};
 use muxado_proto::{Config, Role};
 use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Manual, ManualClock, Polled, now};
 use muxado_tests::runtime::{Wire, pipe};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+
+use crate::turns::Keeper;
 
 /// Fails instead of hanging.
 fn limited(test: impl FnOnce() + Send + 'static) {
@@ -71,13 +73,13 @@ impl AsyncWrite for Records {
     }
 }
 
+/// A runtime on whose clock time passes when nothing else happens.
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
 fn credit_is_granted_after_a_burst(record: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    paused().block_on(async {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let session = muxado_tokio::Session::server(Records(near, record), Config::default());
         far.write_all(&peer::syn(3, &[0; 1000])).await.unwrap();
@@ -104,22 +106,6 @@ fn timers_work_after_large_reads() {
 #[test]
 fn timers_work_after_a_turn_that_has_used_up_the_budget_of_its_task() {
     credit_is_granted_after_a_burst(1024);
-}
-
-/// The last reference on a waker may be the last on a task with handles in it.
-struct Keeper {
-    _session: Session<Stream>,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Wake for Keeper {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.dropped.fetch_add(1, Ordering::SeqCst);
-    }
 }
 
 #[test]
@@ -179,12 +165,7 @@ fn a_process_that_was_stopped_goes_on() {
 
 /// A buffered transport, such as TLS, on a slow connection.
 fn close_over(buffered: bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    paused().block_on(async {
         let (near, mut far) = tokio::io::duplex(1024);
         let config = Config::default();
         let session = if buffered {

@@ -337,9 +337,9 @@ fn a_stall_begins_with_the_write() {
 }
 
 /// The last reference on a waker may be the last on a task with handles in it.
-struct Keeper {
-    _session: Session<Stream>,
-    dropped: Arc<AtomicUsize>,
+pub(crate) struct Keeper {
+    pub(crate) _session: Session<Stream>,
+    pub(crate) dropped: Arc<AtomicUsize>,
 }
 
 impl Wake for Keeper {
