@@ -79,14 +79,20 @@ fn a_window_does_not_grow_while_the_peer_has_credit() {
 }
 
 #[test]
-fn a_window_does_not_grow_on_a_short_link() {
+fn windows_grow_a_little_on_a_short_link() {
     let mut peer = with_stream(Config::builder());
+    peer.send(peer::syn(5, b""));
+    peer.accept();
     // Full frames end at every limit, as those are multiples of their size.
     for _ in 0..100 {
-        use_up_credit(&mut peer, 3);
-        peer.pass(Duration::from_micros(400));
+        for id in [3, 5] {
+            use_up_credit(&mut peer, id);
+            peer.pass(Duration::from_micros(400));
+        }
     }
-    assert_eq!(window(&mut peer), WINDOW);
+    let sizes = [3, 5].map(|id| peer.stream(id).stats().receive_window);
+    assert_eq!(sizes.iter().sum::<u32>(), 5 * WINDOW);
+    assert_eq!(peer.session.stats().window_growth, u64::from(3 * WINDOW));
 }
 
 #[test]

@@ -174,9 +174,10 @@ impl Session {
             let spent = length == self.config.receive_window && !flags.is_fin();
             return self.refuse(Refusal::new(id, code).waking_if(spent));
         }
-        let owner =
-            if self.config.typed { Owner::Untyped { since: self.now } } else { Owner::Backlog };
-        let key = self.store.insert(Stream::new(id, owner, SendState::Open, &self.config));
+        let owner = if self.config.typed { Owner::Untyped } else { Owner::Backlog };
+        let mut stream = Stream::new(id, owner, SendState::Open, &self.config);
+        stream.waits_since = self.now;
+        let key = self.store.insert(stream);
         self.inbound = self.inbound.saturating_add(1);
         self.incomplete = self.incomplete.saturating_add(1);
         self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
@@ -272,7 +273,7 @@ impl Session {
             self.stats.receive_buffered = self.stats.receive_buffered.saturating_add(count);
             match stream.owner {
                 Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
-                Owner::Untyped { .. } => self.collect_type(key),
+                Owner::Untyped => self.collect_type(key),
                 Owner::Beats => self.on_echo(key),
                 Owner::Echo => self.echo(key),
                 Owner::Released => {}
@@ -299,7 +300,7 @@ impl Session {
                 self.notify(key, Edge::Readable);
                 self.free_if_done(key);
             }
-            Owner::Untyped { .. } => {
+            Owner::Untyped => {
                 // It can not deliver its type any more: its own fault, and nobody else's.
                 self.violation(key, ErrorCode::PROTOCOL);
             }

@@ -36,10 +36,10 @@ impl Session {
         let now = self.now;
         if let Some(stream) = self.store.get_mut(key).filter(|stream| stream.is_stalled()) {
             if stream.sent_since_stall >= STALL_PROGRESS {
-                stream.stalled_since = now;
+                stream.waits_since = now;
                 stream.sent_since_stall = 0;
             }
-            let since = stream.stalled_since;
+            let since = stream.waits_since;
             let due = self.config.stream_stall_timeout.map(|limit| since + limit);
             if due.is_some_and(|due| due <= now) {
                 return self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
@@ -87,14 +87,9 @@ impl Session {
         window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
         let excess = u32::try_from(growth.saturating_sub(budget)).unwrap_or(u32::MAX);
         let taken_back = window.shrink(excess, self.config.receive_window);
-        if drained
-            && stream.recv == RecvState::Open
-            && window.wants_growth()
-            && self.config.auto_tune
-        {
+        if drained && stream.recv == RecvState::Open && self.config.auto_tune {
             let left = budget.saturating_sub(growth);
-            let room = self.config.max_receive_window.saturating_sub(window.size());
-            let step = window.size().min(room).min(u32::try_from(left).unwrap_or(u32::MAX));
+            let step = window.wanted_growth(self.config.max_receive_window, growth, left);
             window.grow(step);
             self.stats.window_growth = self.stats.window_growth.saturating_add(u64::from(step));
         }
@@ -199,7 +194,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         let queue = match stream.owner {
             Owner::Backlog => Queue::Accept,
-            Owner::Untyped { .. } => Queue::Untyped,
+            Owner::Untyped => Queue::Untyped,
             _ => return,
         };
         stream.owner = Owner::Released;

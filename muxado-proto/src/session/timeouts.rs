@@ -4,7 +4,6 @@ use super::lifecycle::Phase;
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
-use crate::stream::Owner;
 use crate::stream::schedule::{Link, Queue};
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -55,21 +54,16 @@ impl Session {
 
     /// Sets the timer for the stream that has waited longest for its type.
     pub(super) fn arm_untyped(&mut self) {
-        let since =
-            self.store.front(Queue::Untyped).and_then(|key| match self.store.get(key)?.owner {
-                Owner::Untyped { since } => Some(since),
-                _ => None,
-            });
-        self.timers.set(Timer::Untyped, since.map(|since| since + self.config.typed_timeout));
+        let first = self.store.front(Queue::Untyped).and_then(|key| self.store.get(key));
+        let due = first.map(|stream| stream.waits_since + self.config.typed_timeout);
+        self.timers.set(Timer::Untyped, due);
     }
 
     fn end_untyped(&mut self) {
         while let Some(key) = self.store.front(Queue::Untyped) {
-            let late = self.store.get(key).is_some_and(|stream| {
-                matches!(stream.owner, Owner::Untyped { since }
-                    if since + self.config.typed_timeout <= self.now)
-            });
-            if !late {
+            let limit = self.config.typed_timeout;
+            let first = self.store.get(key);
+            if first.is_none_or(|stream| stream.waits_since + limit > self.now) {
                 break;
             }
             // A violation takes the stream out of the queue.
@@ -87,7 +81,7 @@ impl Session {
             if stream.links.queue(Link::Data) != Some(Queue::Stalled) {
                 continue;
             }
-            let due = stream.stalled_since + limit;
+            let due = stream.waits_since + limit;
             if due <= self.now {
                 self.store.unlink(Queue::Stalled, key);
                 self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);

@@ -43,8 +43,8 @@ impl From<u32> for StreamType {
 /// Who uses a stream, and so what happens with what it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Nobody yet: the four bytes of its type are being collected, since then.
-    Untyped { since: Timestamp },
+    /// Nobody yet: the four bytes of its type are being collected.
+    Untyped,
     /// Nobody yet: it waits to be accepted.
     Backlog,
     /// The application.
@@ -88,9 +88,9 @@ pub(crate) struct Stream {
     /// Neither side has anything more to say on it.
     pub(crate) complete: bool,
     pub(crate) links: Links,
-    /// Since when there has been data to send and no credit.
-    pub(crate) stalled_since: Timestamp,
-    /// Bytes sent since then.
+    /// Since when it has waited for its type, or has had data to send and no credit.
+    pub(crate) waits_since: Timestamp,
+    /// Bytes sent since it first had no credit.
     pub(crate) sent_since_stall: u32,
 }
 
@@ -112,7 +112,7 @@ impl Stream {
             answered: false,
             complete: false,
             links: Links::NONE,
-            stalled_since: Timestamp::ZERO,
+            waits_since: Timestamp::ZERO,
             sent_since_stall: u32::MAX,
         }
     }
@@ -151,6 +151,6 @@ mod tests {
 
     #[test]
     fn an_idle_stream_is_small() {
-        assert!(size_of::<Stream>() <= 184, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 160, "{}", size_of::<Stream>());
     }
 }

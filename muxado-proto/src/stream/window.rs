@@ -10,8 +10,13 @@ use crate::time::Timestamp;
 /// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
 pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
 
+/// Bytes by which the windows of a session grow together for peers that have waited briefly: two
+/// ends that take turns with a small window get in each other's way, and what caches hold is soon
+/// enough for them.
+pub(crate) const EASY_GROWTH: u32 = 768 << 10;
+
 /// A transport that is quiet for at least so long, while a peer that had stopped where its credit
-/// ended has been granted more, waits for the grant to travel. Below that a larger window gains
+/// ended has been granted more, waits for the grant to travel. Below that a large window gains
 /// nothing: it only spreads the data over more memory than the caches hold.
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -40,6 +45,17 @@ impl Arrivals {
     fn had_paused(&self, since: Timestamp) -> bool {
         self.pause.1 - self.pause.0.max(since) >= PAUSE
     }
+}
+
+/// How long the peer has waited for credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wait {
+    /// Not at all, as far as can be told.
+    None,
+    /// It came to the end of a grant, and went on soon after the next one.
+    Brief,
+    /// For as long as grants travel.
+    Long,
 }
 
 /// What we may send.
@@ -84,9 +100,10 @@ pub(crate) struct ReceiveWindow {
     /// the peer may have run out of credit, if it did not know of the grants since.
     before_update: u32,
     /// The peer has stopped at a limit: since when it has not gone on, or since when it could.
-    stopped: Option<Timestamp>,
-    /// The peer has waited for credit since the window last grew.
-    waited: bool,
+    /// [`Timestamp::NEVER`] if it has not.
+    stopped: Timestamp,
+    /// How long the peer has waited since the window last grew, at most.
+    waited: Wait,
     /// This side has reset the stream before the peer had finished writing.
     abandoned: bool,
 }
@@ -99,8 +116,8 @@ impl ReceiveWindow {
             owed: 0,
             missing: 0,
             before_update: size,
-            stopped: None,
-            waited: false,
+            stopped: Timestamp::NEVER,
+            waited: Wait::None,
             abandoned: false,
         }
     }
@@ -125,12 +142,12 @@ impl ReceiveWindow {
         self.credit = credit;
         self.missing = self.missing.saturating_add(length).min(DEFAULT_WINDOW);
         if length > 0 {
-            if let Some(since) = self.stopped.take() {
-                self.waited |= arrivals.had_paused(since);
+            if self.stopped != Timestamp::NEVER {
+                let long = arrivals.had_paused(self.stopped);
+                self.waited = self.waited.max(if long { Wait::Long } else { Wait::Brief });
             }
-            if self.before_update == length || credit == 0 {
-                self.stopped = Some(arrivals.last);
-            }
+            let at_a_limit = self.before_update == length || credit == 0;
+            self.stopped = if at_a_limit { arrivals.last } else { Timestamp::NEVER };
         }
         self.before_update = self.before_update.saturating_sub(length);
         true
@@ -146,9 +163,16 @@ impl ReceiveWindow {
         self.owed >= (self.size / 2).clamp(1, UPDATE_THRESHOLD)
     }
 
-    /// Whether the window should grow, now that its reader has emptied the buffer.
-    pub(crate) const fn wants_growth(&self) -> bool {
-        self.waited
+    /// How much the window should grow, if its reader has emptied the buffer and `left` is what
+    /// the session allows after it has grown by `growth`.
+    pub(crate) fn wanted_growth(&self, max: u32, growth: u64, left: u64) -> u32 {
+        let left = match self.waited {
+            Wait::None => 0,
+            Wait::Brief => left.min(u64::from(EASY_GROWTH).saturating_sub(growth)),
+            Wait::Long => left,
+        };
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        self.size.min(max.saturating_sub(self.size)).min(left)
     }
 
     /// The stream is reset by this side while the peer may still be writing.
@@ -166,7 +190,7 @@ impl ReceiveWindow {
     pub(crate) fn grow(&mut self, bytes: u32) {
         self.size = self.size.saturating_add(bytes);
         self.owed = self.owed.saturating_add(bytes);
-        self.waited = false;
+        self.waited = Wait::None;
     }
 
     /// Makes a window that has grown smaller again, by as much of `excess` as is owed and not
@@ -193,7 +217,9 @@ impl ReceiveWindow {
             self.before_update = self.credit;
         }
         // Until here it was our reader that it waited for.
-        self.stopped = self.stopped.map(|_| now);
+        if self.stopped != Timestamp::NEVER {
+            self.stopped = now;
+        }
         self.credit = self.credit.saturating_add(increment);
         self.missing = self.missing.saturating_sub(increment);
         self.owed = self.owed.saturating_sub(increment);
@@ -289,24 +315,55 @@ mod tests {
         across.frame(499, 1000);
         across.frame(2, 1000);
         across.frame(1, 9000);
-        assert!(!across.0.wants_growth());
+        assert_ne!(across.0.waited, Wait::Long);
         // One that ends a frame there and goes on at once had more as well.
         let mut flowing = start();
         flowing.frame(500, 1000);
         flowing.frame(1, 1499);
         flowing.frame(1, 9000);
-        assert!(!flowing.0.wants_growth());
+        assert_ne!(flowing.0.waited, Wait::Long);
         let mut waiting = start();
         waiting.frame(500, 1000);
         waiting.frame(1, 1500);
-        assert!(waiting.0.wants_growth());
+        assert_eq!(waiting.0.waited, Wait::Long);
         // It is the limit of the first grant that is watched, however many come before it.
         let mut twice = start();
         twice.frame(100, 1000);
         twice.grant(1000);
         twice.frame(400, 1100);
         twice.frame(1, 1700);
-        assert!(twice.0.wants_growth());
+        assert_eq!(twice.0.waited, Wait::Long);
+    }
+
+    #[test]
+    fn a_peer_that_comes_to_the_end_of_a_grant_has_waited_briefly() {
+        let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
+        link.frame(999, 1000);
+        link.frame(1, 1000);
+        link.grant(1000);
+        assert_eq!(link.0.waited, Wait::None);
+        link.frame(1, 1001);
+        assert_eq!(link.0.waited, Wait::Brief);
+        link.0.grow(0);
+        assert_eq!(link.0.waited, Wait::None);
+    }
+
+    #[test]
+    fn growth_is_bounded_by_the_window_its_limit_and_the_session() {
+        let easy = u64::from(EASY_GROWTH);
+        let mut window = ReceiveWindow::new(1000);
+        assert_eq!(window.wanted_growth(u32::MAX, 0, u64::MAX), 0);
+        for (waited, growth, step) in
+            [(Wait::Brief, easy - 1, 1), (Wait::Brief, easy, 0), (Wait::Long, easy, 1000)]
+        {
+            window.waited = waited;
+            assert_eq!(window.wanted_growth(u32::MAX, growth, u64::MAX), step);
+            assert_eq!(window.wanted_growth(u32::MAX, growth, 0), 0);
+            assert_eq!(window.wanted_growth(1000, growth, u64::MAX), 0);
+        }
+        window.waited = Wait::Brief;
+        assert_eq!(window.wanted_growth(1300, 0, u64::MAX), 300);
+        assert_eq!(window.wanted_growth(1300, 0, 200), 200);
     }
 
     #[test]
@@ -315,7 +372,7 @@ mod tests {
         link.frame(500, 1000);
         link.grant(900_000);
         link.frame(1, 900_100);
-        assert!(!link.0.wants_growth());
+        assert_ne!(link.0.waited, Wait::Long);
     }
 
     #[test]
@@ -327,13 +384,13 @@ mod tests {
             link.1.on_data(Link::at(at));
         }
         link.frame(1, 5000);
-        assert!(!link.0.wants_growth());
+        assert_ne!(link.0.waited, Wait::Long);
         // The first to go on after a pause is not the only one that has waited.
         link.frame(499, 5000);
         link.grant(5000);
         link.1.on_data(Link::at(50_000));
         link.frame(1, 50_400);
-        assert!(link.0.wants_growth());
+        assert_eq!(link.0.waited, Wait::Long);
     }
 
     proptest! {
@@ -355,7 +412,9 @@ mod tests {
                         let amount = amount.min(held);
                         window.consume(amount);
                         held -= amount;
-                        if window.wants_growth() { window.grow(1000); size += 1000; }
+                        let step = window.wanted_growth(u32::MAX, 0, 1000);
+                        window.grow(step);
+                        size += step;
                     }
                     _ => { prop_assert_ne!(window.update(START), Some(0)); }
                 }
