@@ -1,8 +1,18 @@
 //! Where a benchmark ran, with what, and how quiet it was there.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hint,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Instant,
+};
 
 use cargo_lock::Lockfile;
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use procfs::{CpuInfo, Current as _, CurrentSI as _, KernelStats, LoadAverage, Meminfo};
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
@@ -65,11 +75,60 @@ pub(crate) struct Noise {
     pub(crate) steal: f64,
     /// The load average of the last minute, when the sample ended.
     pub(crate) load: f32,
+    /// Nanoseconds a cache line took from one CPU to another and back, before the sample. A
+    /// hypervisor that moves virtual CPUs about changes it, and with it what it costs to hand
+    /// something to a task on another CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) distance: Option<f64>,
+}
+
+/// Round trips of one look at the distance between two CPUs, and looks: the least counts.
+const ROUND_TRIPS: u32 = 1000;
+const LOOKS: usize = 3;
+
+/// How far the first two CPUs this process may use are from each other; none if there is one.
+fn distance() -> Option<f64> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let (near, far) = (cpus.next()?, cpus.next()?);
+    (0..LOOKS).filter_map(|_| bounce(near, far)).min_by(f64::total_cmp)
+}
+
+/// Passes a number to and fro between threads on two CPUs.
+fn bounce(near: usize, far: usize) -> Option<f64> {
+    fn stay_on(cpu: usize) -> nix::Result<()> {
+        let mut one = CpuSet::new();
+        one.set(cpu)?;
+        sched_setaffinity(Pid::from_raw(0), &one)
+    }
+    let ball = AtomicU32::new(0);
+    let play = |cpu, first: u32| {
+        let placed = stay_on(cpu);
+        let began = Instant::now();
+        for turn in 0..ROUND_TRIPS {
+            let wanted = 2 * turn + first;
+            while ball.load(Ordering::Acquire) != wanted {
+                hint::spin_loop();
+            }
+            ball.store(wanted + 1, Ordering::Release);
+        }
+        placed.ok().map(|()| began.elapsed().as_nanos() as f64 / f64::from(ROUND_TRIPS))
+    };
+    thread::scope(|scope| {
+        let (one, other) = (scope.spawn(|| play(near, 0)), scope.spawn(|| play(far, 1)));
+        // Whoever comes first waits for the other: the shorter time has no wait in it.
+        let times = [one, other].map(|thread| thread.join().ok().flatten());
+        Some(times[0]?.min(times[1]?))
+    })
 }
 
 /// A running measurement of [`Noise`].
 #[derive(Debug)]
-pub(crate) struct Listening(Option<(u64, u64)>);
+pub(crate) struct Listening {
+    /// Stolen ticks, and all.
+    ticks: Option<(u64, u64)>,
+    distance: Option<f64>,
+}
 
 fn ticks() -> Option<(u64, u64)> {
     let total = KernelStats::current().ok()?.total;
@@ -87,17 +146,18 @@ fn ticks() -> Option<(u64, u64)> {
 impl Listening {
     /// Starts listening.
     pub(crate) fn start() -> Self {
-        Self(ticks())
+        Self { distance: distance(), ticks: ticks() }
     }
 
     /// What was heard.
     pub(crate) fn stop(&self) -> Noise {
-        let steal = match (self.0, ticks()) {
+        let steal = match (self.ticks, ticks()) {
             (Some((stolen, all)), Some((stolen_now, all_now))) if all_now > all => {
                 100.0 * (stolen_now - stolen) as f64 / (all_now - all) as f64
             }
             _ => 0.0,
         };
-        Noise { steal, load: LoadAverage::current().map_or(0.0, |load| load.one) }
+        let load = LoadAverage::current().map_or(0.0, |load| load.one);
+        Noise { steal, load, distance: self.distance }
     }
 }

@@ -89,6 +89,18 @@ fn head(record: &Record) -> String {
         ),
     );
     write_line(&mut text, format_args!("{}.", versions.join(", ")));
+    let apart = record.samples.iter().filter_map(|sample| sample.noise.distance);
+    if let Some(apart) = Spread::of(apart.collect()) {
+        write_line(
+            &mut text,
+            format_args!(
+                "From one CPU to the other and back: {:.0} ns in the median sample, {:.0} to {:.0} ns in \
+                 all. The hypervisor moves the CPUs, and where two threads work on one connection \
+                 their distance shows in the figures.",
+                apart.median, apart.min, apart.max
+            ),
+        );
+    }
     if let Some(steal) = steal {
         write_line(
             &mut text,
@@ -140,7 +152,11 @@ fn goal_table(text: &mut String, style: Style, events: &[Event], ours: Contestan
 
 fn event_table(text: &mut String, style: Style, event: &Event) {
     let metric = Metric::of(event.workload);
-    write_line(text, format_args!("\n### {}\n\n{}.\n", event.workload, explain(event.workload)));
+    let apart = event.distance.map_or_else(String::new, |apart| {
+        format!(" CPUs {:.0} ({:.0} – {:.0}) ns apart.", apart.median, apart.min, apart.max)
+    });
+    let sentence = explain(event.workload);
+    write_line(text, format_args!("\n### {}\n\n{sentence}.{apart}\n", event.workload));
     let cpu = if metric == Metric::Throughput { "CPU s/GiB" } else { "CPU µs" };
     let mut header =
         vec!["contestant", metric.unit(), "least – greatest", "to TCP", "to best peer"];

@@ -63,6 +63,7 @@ pub(crate) fn run(mut task: Task) -> io::Result<Outcome> {
         Contestant::MuxadoSmol | Contestant::MuxadoSmol1m => multiplexed::<Smol, MuxadoSmol>(task),
         Contestant::NgrokMuxado | Contestant::NgrokMuxado1m => multiplexed::<Tokio, Ngrok>(task),
         Contestant::Yamux => multiplexed::<Tokio, Yamux>(task),
+        Contestant::YamuxSmol => multiplexed::<Smol, Yamux>(task),
         Contestant::TokioYamux | Contestant::TokioYamux1m => multiplexed::<Tokio, TokioYamux>(task),
         Contestant::H2 | Contestant::H21m => multiplexed::<Tokio, H2>(task),
         Contestant::AsyncSmux => multiplexed::<Tokio, Smux>(task),

@@ -118,6 +118,8 @@ pub(crate) struct Event {
     pub(crate) placement: Placement,
     /// Who, in the order of contestants.
     pub(crate) standings: Vec<Standing>,
+    /// How far the CPUs were from each other meanwhile, in nanoseconds.
+    pub(crate) distance: Option<Spread>,
 }
 
 impl Event {
@@ -169,7 +171,14 @@ pub(crate) fn events(record: &Record) -> Vec<Event> {
             Some(event) if (event.workload, event.placement) == (workload, placement) => {
                 event.standings.push(standing);
             }
-            _ => events.push(Event { workload, placement, standings: vec![standing] }),
+            _ => {
+                let here = record
+                    .samples
+                    .iter()
+                    .filter(|sample| (sample.workload, sample.placement) == (workload, placement));
+                let distance = Spread::of(here.filter_map(|s| s.noise.distance).collect());
+                events.push(Event { workload, placement, standings: vec![standing], distance });
+            }
         }
     }
     events

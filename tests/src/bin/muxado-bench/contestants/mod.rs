@@ -71,6 +71,8 @@ pub(crate) enum Contestant {
     NgrokMuxado1m,
     /// The crate `yamux` of libp2p. It has no knob for the window, which tunes itself.
     Yamux,
+    /// The crate `yamux` on smol: the one peer that runs there, too.
+    YamuxSmol,
     /// The crate `tokio-yamux`.
     TokioYamux,
     /// The crate `tokio-yamux`, windows of 1 MiB.
@@ -131,7 +133,7 @@ impl Contestant {
             Self::MuxadoTokio | Self::MuxadoTokio1m => Some("muxado-tokio"),
             Self::MuxadoSmol | Self::MuxadoSmol1m => Some("muxado-smol"),
             Self::NgrokMuxado | Self::NgrokMuxado1m => Some("muxado"),
-            Self::Yamux => Some("yamux"),
+            Self::Yamux | Self::YamuxSmol => Some("yamux"),
             Self::TokioYamux | Self::TokioYamux1m => Some("tokio-yamux"),
             Self::H2 | Self::H21m => Some("h2"),
             Self::AsyncSmux => Some("async_smux"),

@@ -8,8 +8,7 @@ use std::{
 };
 
 use futures_channel::{mpsc, oneshot};
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
+use futures_util::{AsyncRead, AsyncWrite, SinkExt as _, StreamExt as _};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, Mode, Stream as YamuxStream};
 
@@ -17,7 +16,7 @@ use super::{
     Acceptor, Mux, Opener, Tuning,
     futures_io::{Generic, Halves, Io},
 };
-use crate::runtime::{Runtime as _, Tokio};
+use crate::runtime::{Runtime, Smol, Tokio};
 
 /// The crate `yamux`.
 pub(crate) struct Yamux;
@@ -34,28 +33,56 @@ fn config(tuning: Tuning) -> Config {
     config
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for Yamux {
+impl<T> Mux<Tokio, T> for Yamux
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    type Opener = Opens;
+    type Acceptor = Accepts<Compat<T>>;
+
+    async fn client(rt: Tokio, io: T, tuning: Tuning) -> io::Result<Opens> {
+        Ok(client(rt, io.compat(), tuning))
+    }
+
+    async fn server(_: Tokio, io: T, tuning: Tuning) -> io::Result<Accepts<Compat<T>>> {
+        Ok(server(io.compat(), tuning))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Smol, T> for Yamux {
     type Opener = Opens;
     type Acceptor = Accepts<T>;
 
-    async fn client(rt: Tokio, io: T, tuning: Tuning) -> io::Result<Opens> {
-        let connection = Connection::new(io.compat(), config(tuning), Mode::Client);
-        let (requests, incoming) = mpsc::channel(64);
-        let mut client = Client { connection, requests: incoming, waiting: VecDeque::new() };
-        rt.detach(poll_fn(move |cx| client.poll(cx)));
-        Ok(Opens(requests))
+    async fn client(rt: Smol, io: T, tuning: Tuning) -> io::Result<Opens> {
+        Ok(client(rt, io, tuning))
     }
 
-    async fn server(_: Tokio, io: T, tuning: Tuning) -> io::Result<Accepts<T>> {
-        Ok(Accepts(Connection::new(io.compat(), config(tuning), Mode::Server)))
+    async fn server(_: Smol, io: T, tuning: Tuning) -> io::Result<Accepts<T>> {
+        Ok(server(io, tuning))
     }
+}
+
+fn client<R, T>(rt: R, io: T, tuning: Tuning) -> Opens
+where
+    R: Runtime,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = Connection::new(io, config(tuning), Mode::Client);
+    let (requests, incoming) = mpsc::channel(64);
+    let mut client = Client { connection, requests: incoming, waiting: VecDeque::new() };
+    rt.detach(poll_fn(move |cx| client.poll(cx)));
+    Opens(requests)
+}
+
+fn server<T: AsyncRead + AsyncWrite + Unpin>(io: T, tuning: Tuning) -> Accepts<T> {
+    Accepts(Connection::new(io, config(tuning), Mode::Server))
 }
 
 type Opened = oneshot::Sender<io::Result<YamuxStream>>;
 
 /// What owns the connection of the client: it opens streams for those who ask, and moves frames.
 struct Client<T> {
-    connection: Connection<Compat<T>>,
+    connection: Connection<T>,
     requests: mpsc::Receiver<Opened>,
     waiting: VecDeque<Opened>,
 }
@@ -95,7 +122,7 @@ impl Opener for Opens {
 }
 
 /// The server's end.
-pub(crate) struct Accepts<T>(Connection<Compat<T>>);
+pub(crate) struct Accepts<T>(Connection<T>);
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Acceptor for Accepts<T> {
     type Stream = Io<YamuxStream>;
