@@ -29,6 +29,13 @@ struct Line {
     heartbeat: bool,
 }
 
+impl Line {
+    /// Whether an answer to DATA that came before the peer's RST may still be on its way.
+    fn is_crossing(&self) -> bool {
+        self.heard_data && self.heard_rst.is_some()
+    }
+}
+
 /// The listener at one side.
 #[derive(Debug)]
 pub struct Tap {
@@ -135,9 +142,7 @@ impl Tap {
                 if code == ErrorCode::NO_ERROR {
                     return Err(format!("RST on {id} with code 0"));
                 }
-                // An answer to DATA that came before the RST may still be on its way.
-                let crossing = line.heard_data;
-                if line.heard_rst.is_some() && !freed && !crossing {
+                if line.heard_rst.is_some() && !freed && !line.is_crossing() {
                     return Err(format!(
                         "RST on {id} ({code:?}) in answer to one ({:?})",
                         line.heard_rst
@@ -214,8 +219,9 @@ impl Tap {
         let credit = (self.receive_window + line.grants).saturating_sub(line.heard);
         let fault = if increment == 0 {
             "nothing"
-        } else if line.heard_fin && increment == 1 {
-            // The session has forgotten the FIN of a stream that it resets.
+        } else if increment == 1 && (line.heard_fin || line.is_crossing()) {
+            // Wakes a writer before an RST. The session has forgotten the FIN of a stream that it
+            // resets, or has heard the peer's RST after the DATA it answers.
             self.owes_rst = Some(id);
             return Ok(());
         } else if line.heard_fin {
