@@ -100,7 +100,9 @@ pub(crate) fn judge(events: &[Event], ours: Contestant) -> Vec<Goal> {
         Bound::AtMost(2048.0),
         "bytes",
     );
-    judge.grid();
+    let echo = |workload| matches!(workload, Workload::Echo { .. });
+    judge.best("echo grid", echo);
+    judge.best("other workloads", |workload| !echo(workload));
     judge.goals
 }
 
@@ -134,13 +136,13 @@ impl Judge<'_> {
         }
     }
 
-    /// Best multiplexer in every cell of the grid of echoes.
-    fn grid(&mut self) {
+    /// Best multiplexer in all of some workloads.
+    fn best(&mut self, what: &str, wanted: impl Fn(Workload) -> bool) {
         let cells: Vec<_> = self
             .events
             .iter()
             .filter(|event| event.placement == Placement::Shared)
-            .filter(|event| matches!(event.workload, Workload::Echo { .. }))
+            .filter(|event| wanted(event.workload))
             .filter_map(|event| {
                 let ours = event.median(self.ours)?;
                 let (_, peer) = event.best_peer()?;
@@ -150,8 +152,8 @@ impl Judge<'_> {
         let Some(worst) = cells.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else { return };
         let best_in = cells.iter().filter(|(_, ratio)| *ratio >= 1.0).count();
         self.goals.push(Goal {
-            what: "echo grid: best multiplexer".to_owned(),
-            wanted: format!("{} of {} cells", cells.len(), cells.len()),
+            what: format!("{what}: best multiplexer"),
+            wanted: format!("{} of {}", cells.len(), cells.len()),
             seen: format!("{best_in}; least lead {:.2} × in {}", worst.1, worst.0),
             met: best_in == cells.len(),
         });
