@@ -105,8 +105,9 @@ settings! {
     /// the peer. Default 262144. A figure above the peer's real window makes it reset streams.
     send_window: u32 = DEFAULT_WINDOW;
     /// Whether a stream's receive window grows while its reader keeps up and the peer runs out of
-    /// credit: the windows of a session by 768 KiB together as soon as a peer comes to the end of
-    /// its credit, and further when it has waited for half a millisecond. Default `true`.
+    /// credit: up to 1 MiB as soon as it has none left, though the windows of a session together
+    /// by three times the first one at most, and further when the peer has waited for half a
+    /// millisecond. Default `true`.
     auto_tune: bool = true;
     /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
     max_receive_window: u32 = 16 << 20;

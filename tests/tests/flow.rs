@@ -96,6 +96,94 @@ fn windows_grow_a_little_on_a_short_link() {
 }
 
 #[test]
+fn small_windows_stay_small_on_a_short_link() {
+    for first in [1, 3, 1000] {
+        let mut peer = with_stream(Config::builder().receive_window(first));
+        for _ in 0..100 {
+            use_up_credit(&mut peer, 3);
+            peer.pass(Duration::from_micros(400));
+        }
+        assert_eq!(window(&mut peer), 4 * first);
+    }
+}
+
+#[test]
+fn a_window_does_not_grow_for_a_peer_that_has_credit_left() {
+    // Its frames end at every limit, but it knows of the next one before.
+    let mut peer = with_stream(Config::builder());
+    for _ in 0..100 {
+        peer.send(peer::data(3, &[0; 16_384]));
+        assert_eq!(peer.read(3).0.len(), 16_384);
+        peer.receive();
+        peer.pass(Duration::from_micros(400));
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_window_does_not_grow_for_a_reader_that_comes_late() {
+    let mut peer = with_stream(Config::builder());
+    for _ in 0..10 {
+        peer.send(peer::data(3, &[0; WINDOW as usize]));
+        peer.pass(Duration::from_secs(1));
+        assert_eq!(peer.read(3).0.len(), WINDOW as usize);
+        peer.receive();
+    }
+    assert_eq!(window(&mut peer), WINDOW);
+}
+
+#[test]
+fn a_window_does_not_grow_when_its_reader_goes_away() {
+    for release in [false, true] {
+        let mut peer = with_stream(Config::builder());
+        // It has waited, which its reader has not seen.
+        use_up_credit(&mut peer, 3);
+        peer.send(peer::data(3, &[0; WINDOW as usize]));
+        if release {
+            peer.stream(3).release()
+        } else {
+            peer.stream(3).stop()
+        }
+        assert_eq!(peer.session.stats().window_growth, 0);
+        assert_eq!(peer.hear().first(), Some(&format!("WNDINC id=3 inc={WINDOW}")));
+    }
+}
+
+#[test]
+fn a_stream_that_was_read_to_its_end_gives_its_growth_back() {
+    let mut peer = with_stream(Config::builder());
+    for _ in 0..3 {
+        use_up_credit(&mut peer, 3);
+    }
+    assert!(peer.session.stats().window_growth > 0);
+    peer.send(peer::data(3, b"unread"));
+    peer.send(peer::fin(3));
+    assert!(peer.session.stats().window_growth > 0);
+    assert_eq!(peer.read(3).0, b"unread");
+    assert_eq!(peer.session.stats().window_growth, 0);
+}
+
+#[test]
+fn windows_that_grew_on_a_short_link_cost_no_stream_its_life() {
+    let config = Config::builder().session_receive_buffer(4 * WINDOW).max_inbound_streams(4);
+    let mut peer = with_stream(config);
+    for _ in 0..100 {
+        use_up_credit(&mut peer, 3);
+    }
+    for id in [5, 7, 9] {
+        peer.send(peer::syn(id, b""));
+        peer.accept();
+    }
+    // One window less than all: the part that has grown stands in for the rest.
+    for id in [3, 5, 7] {
+        let credit = peer.stream(id).stats().receive_credit;
+        peer.send(peer::data(id, &vec![0; credit as usize]));
+    }
+    peer.send(peer::data(9, &vec![0; WINDOW as usize * 15 / 16]));
+    peer.expect_silence();
+}
+
+#[test]
 fn a_window_grows_up_to_its_limit() {
     let mut peer = with_stream(Config::builder().max_receive_window(1_000_000));
     for _ in 0..10 {

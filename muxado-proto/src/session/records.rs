@@ -10,8 +10,13 @@ use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::{Entry, Opener};
+use crate::stream::window::Wait;
 use crate::stream::{Edge, Owner};
 use crate::timers::Timer;
+
+/// Bytes up to which a window grows for a peer that has waited briefly. Two ends that take turns with
+/// a small window get in each other's way; more than this would only take more of their caches.
+const EASY_WINDOW: u32 = 1 << 20;
 
 /// Bytes a stream has to be let send for the time limit on its stall to start anew.
 const STALL_PROGRESS: u32 = 4096;
@@ -77,29 +82,68 @@ impl Session {
     /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
     /// rules say so (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
-        let (growth, budget) = (self.stats.window_growth, self.growth_budget());
+        let excess = self.stats.window_growth.saturating_sub(self.growth_budget());
         let Some(stream) = self.store.get_mut(key) else { return };
-        if bytes == 0 || !stream.recv.is_open() || matches!(self.phase, Phase::Over(_)) {
+        if bytes == 0 || matches!(self.phase, Phase::Over(_)) {
             return;
+        }
+        if !stream.recv.is_open() {
+            return self.close_window(key);
         }
         let drained = stream.incoming.is_empty();
         let window = &mut stream.recv_window;
         window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
-        let excess = u32::try_from(growth.saturating_sub(budget)).unwrap_or(u32::MAX);
+        let excess = u32::try_from(excess).unwrap_or(u32::MAX);
         let taken_back = window.shrink(excess, self.config.receive_window);
-        if drained && stream.recv == RecvState::Open && self.config.auto_tune {
-            let left = budget.saturating_sub(growth);
-            let step = window.wanted_growth(self.config.max_receive_window, growth, left);
-            window.grow(step);
-            self.stats.window_growth = self.stats.window_growth.saturating_add(u64::from(step));
-        }
         self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(taken_back));
-        if window.is_due() {
+        if drained && excess == 0 {
+            self.grow_window(key);
+        }
+        if self.store.get(key).is_some_and(|stream| stream.recv_window.is_due()) {
             self.grant_now(key);
         } else if drained && !self.store.is_linked(Link::Control, key) {
             self.owed_unarmed |= self.store.list(Queue::Owed).is_empty();
             self.store.push(Queue::Owed, key);
         }
+    }
+
+    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit.
+    fn grow_window(&mut self, key: Key) {
+        let (growth, budget, easy) =
+            (self.stats.window_growth, self.growth_budget(), self.easy_budget());
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if stream.recv != RecvState::Open || !stream.is_counted() || !self.config.auto_tune {
+            return;
+        }
+        let window = &mut stream.recv_window;
+        let max = self.config.max_receive_window;
+        let (max, budget) = match window.waited() {
+            Wait::None => return,
+            Wait::Brief => (max.min(EASY_WINDOW), budget.min(easy)),
+            Wait::Long => (max, budget),
+        };
+        let left = u32::try_from(budget.saturating_sub(growth)).unwrap_or(u32::MAX);
+        let step = window.size().min(max.saturating_sub(window.size())).min(left);
+        window.grow(step);
+        self.stats.window_growth = growth.saturating_add(u64::from(step));
+    }
+
+    /// Gives back what a window had grown by when it is of no use any more: nothing will arrive, and
+    /// all that has is gone.
+    fn close_window(&mut self, key: Key) {
+        let first = self.config.receive_window;
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if !stream.recv.is_open() && stream.incoming.is_empty() {
+            let growth = u64::from(stream.recv_window.close(first));
+            self.stats.window_growth = self.stats.window_growth.saturating_sub(growth);
+        }
+    }
+
+    /// By how much the windows may grow together for peers that have waited briefly: at most a small
+    /// part of the receive buffer, as streams that are opened later rely on that, too.
+    fn easy_budget(&self) -> u64 {
+        let first = u64::from(self.config.receive_window);
+        first.saturating_mul(3).min(u64::from(self.config.session_receive_buffer / 64))
     }
 
     /// By how much the windows may grow together: what the first windows of all streams leave of
@@ -247,10 +291,19 @@ impl Session {
         queued
     }
 
-    /// The application has no more use for a stream: what was written is sent, then FIN.
-    pub(super) fn release(&mut self, key: Key) {
+    /// Nobody reads any more: what has arrived is dropped; returns how much that was.
+    pub(super) fn stop(&mut self, key: Key) -> usize {
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.recv = stream.recv.stop();
+        }
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
+        dropped
+    }
+
+    /// The application has no more use for a stream: what was written is sent, then FIN.
+    pub(super) fn release(&mut self, key: Key) {
+        let dropped = self.stop(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         let open = stream.recv.is_open();
         if open && dropped > 0 && stream.send == SendState::Finished {
@@ -263,7 +316,6 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         stream.owner = Owner::Released;
         stream.edges = 0;
-        stream.recv = stream.recv.stop();
         stream.send = if stream.send == SendState::Fresh && stream.outgoing.is_empty() {
             SendState::ResetLocally(ErrorCode::STREAM_CANCELLED)
         } else {
@@ -277,6 +329,7 @@ impl Session {
 
     /// Removes the record of a stream that nobody uses and that has nothing more to send.
     pub(super) fn free_if_done(&mut self, key: Key) {
+        self.close_window(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
             stream.complete = true;

@@ -296,12 +296,7 @@ impl<'a> StreamMut<'a> {
     /// held up. Writing goes on. Once this side has finished as well, DATA is answered by
     /// [`ErrorCode::STREAM_CLOSED`].
     pub fn stop(&mut self) {
-        let session = &mut *self.session;
-        let dropped = session.drop_incoming(self.key);
-        session.consumed(self.key, dropped);
-        if let Some(stream) = session.store.get_mut(self.key) {
-            stream.recv = stream.recv.stop();
-        }
+        self.session.stop(self.key);
     }
 
     /// Gives the stream up: what was written is still sent, then FIN; what arrives from now on is

@@ -10,11 +10,6 @@ use crate::time::Timestamp;
 /// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
 pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
 
-/// Bytes by which the windows of a session grow together for peers that have waited briefly: two
-/// ends that take turns with a small window get in each other's way, and what caches hold is soon
-/// enough for them.
-pub(crate) const EASY_GROWTH: u32 = 768 << 10;
-
 /// A transport that is quiet for at least so long, while a peer that had stopped where its credit
 /// ended has been granted more, waits for the grant to travel. Below that a large window gains
 /// nothing: it only spreads the data over more memory than the caches hold.
@@ -52,7 +47,7 @@ impl Arrivals {
 pub(crate) enum Wait {
     /// Not at all, as far as can be told.
     None,
-    /// It came to the end of a grant, and went on soon after the next one.
+    /// It had used up all its credit, and our reader was not late.
     Brief,
     /// For as long as grants travel.
     Long,
@@ -142,9 +137,8 @@ impl ReceiveWindow {
         self.credit = credit;
         self.missing = self.missing.saturating_add(length).min(DEFAULT_WINDOW);
         if length > 0 {
-            if self.stopped != Timestamp::NEVER {
-                let long = arrivals.had_paused(self.stopped);
-                self.waited = self.waited.max(if long { Wait::Long } else { Wait::Brief });
+            if arrivals.had_paused(self.stopped) {
+                self.waited = Wait::Long;
             }
             let at_a_limit = self.before_update == length || credit == 0;
             self.stopped = if at_a_limit { arrivals.last } else { Timestamp::NEVER };
@@ -163,16 +157,10 @@ impl ReceiveWindow {
         self.owed >= (self.size / 2).clamp(1, UPDATE_THRESHOLD)
     }
 
-    /// How much the window should grow, if its reader has emptied the buffer and `left` is what
-    /// the session allows after it has grown by `growth`.
-    pub(crate) fn wanted_growth(&self, max: u32, growth: u64, left: u64) -> u32 {
-        let left = match self.waited {
-            Wait::None => 0,
-            Wait::Brief => left.min(u64::from(EASY_GROWTH).saturating_sub(growth)),
-            Wait::Long => left,
-        };
-        let left = u32::try_from(left).unwrap_or(u32::MAX);
-        self.size.min(max.saturating_sub(self.size)).min(left)
+    /// How long the peer has waited since the window last grew: whether it should grow, now that
+    /// its reader has emptied the buffer.
+    pub(crate) const fn waited(&self) -> Wait {
+        self.waited
     }
 
     /// The stream is reset by this side while the peer may still be writing.
@@ -205,6 +193,14 @@ impl ReceiveWindow {
         step
     }
 
+    /// Nothing more will arrive, and nothing is held: takes back by how much the window had grown
+    /// above `first`.
+    pub(crate) const fn close(&mut self, first: u32) -> u32 {
+        let growth = self.size.saturating_sub(first);
+        self.size = self.size.saturating_sub(growth);
+        growth
+    }
+
     /// Grants what is owed: the increment for a WNDINC, `None` if it would be zero.
     pub(crate) fn update(&mut self, now: Timestamp) -> Option<u32> {
         let room = MAX_U31.saturating_sub(self.credit);
@@ -218,6 +214,9 @@ impl ReceiveWindow {
         }
         // Until here it was our reader that it waited for.
         if self.stopped != Timestamp::NEVER {
+            if self.credit == 0 && now - self.stopped < PAUSE {
+                self.waited = self.waited.max(Wait::Brief);
+            }
             self.stopped = now;
         }
         self.credit = self.credit.saturating_add(increment);
@@ -336,34 +335,37 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_comes_to_the_end_of_a_grant_has_waited_briefly() {
+    fn a_peer_without_credit_has_waited_briefly_if_our_reader_was_not_late() {
+        let granted_after = |first: u32, micros: u64| {
+            let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
+            link.frame(first, 1000);
+            link.frame(500 - first.min(500), 1000);
+            link.grant(1000 + micros);
+            link.0.waited
+        };
+        assert_eq!(granted_after(1000, 499), Wait::Brief);
+        assert_eq!(granted_after(1000, 500), Wait::None);
+        assert_eq!(granted_after(500, 0), Wait::None);
         let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
-        link.frame(999, 1000);
+        link.frame(1000, 1000);
+        link.grant(1000);
+        link.0.grow(0);
+        assert_eq!(link.0.waited, Wait::None);
+        // The limit of a former grant alone is not the end of its credit.
         link.frame(1, 1000);
         link.grant(1000);
-        assert_eq!(link.0.waited, Wait::None);
-        link.frame(1, 1001);
-        assert_eq!(link.0.waited, Wait::Brief);
-        link.0.grow(0);
+        link.frame(499, 1000);
+        link.grant(1000);
         assert_eq!(link.0.waited, Wait::None);
     }
 
     #[test]
-    fn growth_is_bounded_by_the_window_its_limit_and_the_session() {
-        let easy = u64::from(EASY_GROWTH);
+    fn a_window_that_is_closed_gives_its_growth_back() {
         let mut window = ReceiveWindow::new(1000);
-        assert_eq!(window.wanted_growth(u32::MAX, 0, u64::MAX), 0);
-        for (waited, growth, step) in
-            [(Wait::Brief, easy - 1, 1), (Wait::Brief, easy, 0), (Wait::Long, easy, 1000)]
-        {
-            window.waited = waited;
-            assert_eq!(window.wanted_growth(u32::MAX, growth, u64::MAX), step);
-            assert_eq!(window.wanted_growth(u32::MAX, growth, 0), 0);
-            assert_eq!(window.wanted_growth(1000, growth, u64::MAX), 0);
-        }
-        window.waited = Wait::Brief;
-        assert_eq!(window.wanted_growth(1300, 0, u64::MAX), 300);
-        assert_eq!(window.wanted_growth(1300, 0, 200), 200);
+        window.grow(300);
+        assert_eq!((window.close(1000), window.size()), (300, 1000));
+        assert_eq!(window.close(1000), 0);
+        assert_eq!(ReceiveWindow::new(10).close(1000), 0);
     }
 
     #[test]
@@ -412,9 +414,10 @@ mod tests {
                         let amount = amount.min(held);
                         window.consume(amount);
                         held -= amount;
-                        let step = window.wanted_growth(u32::MAX, 0, 1000);
-                        window.grow(step);
-                        size += step;
+                        if window.waited() != Wait::None {
+                            window.grow(1000);
+                            size += 1000;
+                        }
                     }
                     _ => { prop_assert_ne!(window.update(START), Some(0)); }
                 }

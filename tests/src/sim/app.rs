@@ -449,6 +449,7 @@ impl App {
     pub fn probe(&self, session: &mut Session) -> Verdict {
         let side = self.side;
         let half = session.config().send_buffer() / 2;
+        let full = session.stats().send_buffered >= session.config().session_send_buffer().into();
         if !self.can_accept && session.stats().backlog > 0 {
             return Err(format!("side {side} was not told of a stream to accept"));
         }
@@ -461,9 +462,12 @@ impl App {
             }
             let waits = !handle.writable && !handle.finished;
             let (room, stats) = (stream.room(), stream.stats());
-            // A little room is not worth a wake-up: half a buffer is.
-            let little = room.is_ok() && stats.send_buffered > half;
-            if waits && !little && room != Err(WriteError::Blocked) {
+            // A little room is not worth a wake-up: half a buffer is. Nor is room in a full session
+            // for a stream that can not send what it has.
+            let little = stats.send_buffered > half
+                || full && stats.send_buffered > 0 && stats.send_credit == 0;
+            let told_later = room.is_ok() && little;
+            if waits && !told_later && room != Err(WriteError::Blocked) {
                 return Err(format!(
                     "stream {id}: side {side} was not told of {room:?}: {stats:?}"
                 ));

@@ -25,6 +25,9 @@ struct Line {
     rst: bool,
     heard_fin: bool,
     heard_data: bool,
+    /// DATA was heard that may be answered by an RST: nobody here has the stream any more, or it is
+    /// refused.
+    late: bool,
     heard_rst: Option<ErrorCode>,
     heartbeat: bool,
 }
@@ -32,7 +35,7 @@ struct Line {
 impl Line {
     /// Whether an answer to DATA that came before the peer's RST may still be on its way.
     fn is_crossing(&self) -> bool {
-        self.heard_data && self.heard_rst.is_some()
+        self.late && self.heard_rst.is_some()
     }
 }
 
@@ -244,7 +247,10 @@ impl Tap {
                     model.announced(id, self.side);
                 }
                 self.hearing = (id, flags.is_fin());
-                self.lines.entry(id).or_default().heard_data = true;
+                let line = self.lines.entry(id).or_default();
+                line.late |=
+                    line.heard_rst.is_none() && (line.fin || !line.spoken && !line.heard_data);
+                line.heard_data = true;
                 if *length == 0 && flags.is_fin() {
                     self.lines.entry(id).or_default().heard_fin = true;
                 }
@@ -253,6 +259,7 @@ impl Tap {
                 let (id, fin) = self.hearing;
                 let line = self.lines.entry(id).or_default();
                 line.heard += bytes.len() as u64;
+                line.late |= line.heard_rst.is_none() && line.fin;
                 line.heard_fin |= *end && fin;
             }
             Item::Rst { id, code } => {

@@ -98,8 +98,8 @@ pub(crate) fn run(args: &RunArgs) -> io::Result<Record> {
     let mut failures: Vec<(Turn, String)> = Vec::new();
     for turn in turns {
         progress.set_message(format!("{} {} {}", turn.placement, turn.workload, turn.contestant));
-        let listening = Listening::start();
         let known = failures.iter().find(|(failed, _)| hopeless(*failed, turn));
+        let listening = if known.is_some() { Listening::default() } else { Listening::start() };
         let (outcome, failure) = match known {
             Some((failed, failure)) => (None, Some(format!("{failure} ({})", failed.workload))),
             None => match take(args, turn) {

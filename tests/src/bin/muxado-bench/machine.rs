@@ -5,7 +5,7 @@ use std::{
     hint,
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cargo_lock::Lockfile;
@@ -82,16 +82,23 @@ pub(crate) struct Noise {
     pub(crate) distance: Option<f64>,
 }
 
-/// Round trips of one look at the distance between two CPUs, and looks: the least counts.
-const ROUND_TRIPS: u32 = 1000;
-const LOOKS: usize = 3;
+/// Round trips of one look at the distance between two CPUs, and looks: the least counts, as other
+/// work on the machine only makes a look longer.
+const ROUND_TRIPS: u32 = 50;
+const LOOKS: usize = 60;
+/// No further look is taken after so long.
+const DISTANCE_TIME: Duration = Duration::from_millis(50);
 
 /// How far the first two CPUs this process may use are from each other; none if there is one.
 fn distance() -> Option<f64> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
     let (near, far) = (cpus.next()?, cpus.next()?);
-    (0..LOOKS).filter_map(|_| bounce(near, far)).min_by(f64::total_cmp)
+    let began = Instant::now();
+    (0..LOOKS)
+        .take_while(|_| began.elapsed() < DISTANCE_TIME)
+        .filter_map(|_| bounce(near, far))
+        .min_by(f64::total_cmp)
 }
 
 /// Passes a number to and fro between threads on two CPUs.
@@ -123,7 +130,7 @@ fn bounce(near: usize, far: usize) -> Option<f64> {
 }
 
 /// A running measurement of [`Noise`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Listening {
     /// Stolen ticks, and all.
     ticks: Option<(u64, u64)>,

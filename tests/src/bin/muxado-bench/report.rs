@@ -94,9 +94,8 @@ fn head(record: &Record) -> String {
         write_line(
             &mut text,
             format_args!(
-                "From one CPU to the other and back: {:.0} ns in the median sample, {:.0} to {:.0} ns in \
-                 all. The hypervisor moves the CPUs, and where two threads work on one connection \
-                 their distance shows in the figures.",
+                "From the first CPU to the second and back: {:.0} ns in the median sample, {:.0} to \
+                 {:.0} ns in all. Where two threads work on one connection it shows in the figures.",
                 apart.median, apart.min, apart.max
             ),
         );
