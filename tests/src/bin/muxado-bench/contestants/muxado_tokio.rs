@@ -30,7 +30,10 @@ pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
             .max_inbound_streams(streams.max(default.max_inbound_streams()))
             .max_outbound_streams(streams.max(default.max_outbound_streams()));
         if let Some(window) = tuning.window {
-            builder = builder.receive_window(window).send_window(window);
+            // All of them may be full at once.
+            let buffer = window.saturating_mul(streams).max(default.session_receive_buffer());
+            builder =
+                builder.receive_window(window).send_window(window).session_receive_buffer(buffer);
         }
         Arc::new(builder.build().expect("all settings are in their ranges"))
     }))
