@@ -4,11 +4,16 @@ use std::{
     env,
     ffi::OsString,
     io::{self, Read as _},
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     time::{Duration, Instant, SystemTime},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use wait_timeout::ChildExt as _;
 
 use crate::{
@@ -154,11 +159,14 @@ fn take(args: &RunArgs, turn: Turn) -> io::Result<Outcome> {
 
 /// What a process wrote, if it ended well and in time.
 pub(crate) fn child(command: &mut Command, patience: Duration) -> io::Result<String> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // In a group of its own, with whatever it starts: one that hangs under strace is to go, too.
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
     let status = match child.wait_timeout(patience)? {
         Some(status) => status,
         None => {
-            child.kill()?;
+            let group = i32::try_from(child.id()).map_err(io::Error::other)?;
+            killpg(Pid::from_raw(group), Signal::SIGKILL)?;
             child.wait()?;
             return Err(io::Error::other(format!("hung for {} s", patience.as_secs())));
         }
