@@ -40,6 +40,16 @@ fn run_out_of_credit(peer: &mut Peer, id: u32) {
     peer.receive();
 }
 
+/// The peer sends frames of one size, with pauses, and the reader keeps up.
+fn flow(peer: &mut Peer, frames: usize, size: usize, pause: Duration) {
+    for _ in 0..frames {
+        peer.send(peer::data(3, &vec![0; size]));
+        assert_eq!(peer.read(3).0.len(), size);
+        peer.pass(pause);
+        peer.receive();
+    }
+}
+
 #[test]
 fn a_window_grows_when_the_peer_waited_for_credit_and_the_reader_had_drained() {
     let mut peer = with_stream(Config::builder());
@@ -69,12 +79,7 @@ fn a_window_does_not_grow_for_a_reader_that_is_behind() {
 #[test]
 fn a_window_does_not_grow_while_the_peer_has_credit() {
     let mut peer = with_stream(Config::builder());
-    for _ in 0..1000 {
-        peer.send(peer::data(3, &[0; 10_007]));
-        assert_eq!(peer.read(3).0.len(), 10_007);
-        peer.pass(Duration::from_millis(5));
-        peer.receive();
-    }
+    flow(&mut peer, 1000, 10_007, Duration::from_millis(5));
     assert_eq!(window(&mut peer), WINDOW);
 }
 
@@ -111,12 +116,7 @@ fn small_windows_stay_small_on_a_short_link() {
 fn a_window_does_not_grow_for_a_peer_that_has_credit_left() {
     // Its frames end at every limit, but it knows of the next one before.
     let mut peer = with_stream(Config::builder());
-    for _ in 0..100 {
-        peer.send(peer::data(3, &[0; 16_384]));
-        assert_eq!(peer.read(3).0.len(), 16_384);
-        peer.receive();
-        peer.pass(Duration::from_micros(400));
-    }
+    flow(&mut peer, 100, 16_384, Duration::from_micros(400));
     assert_eq!(window(&mut peer), WINDOW);
 }
 

@@ -82,7 +82,8 @@ impl Session {
     /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
     /// rules say so (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
-        let excess = self.stats.window_growth.saturating_sub(self.growth_budget());
+        let budget = self.growth_budget();
+        let excess = self.stats.window_growth.saturating_sub(budget);
         let Some(stream) = self.store.get_mut(key) else { return };
         if bytes == 0 || matches!(self.phase, Phase::Over(_)) {
             return;
@@ -97,7 +98,7 @@ impl Session {
         let taken_back = window.shrink(excess, self.config.receive_window);
         self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(taken_back));
         if drained && excess == 0 {
-            self.grow_window(key);
+            self.grow_window(key, budget);
         }
         if self.store.get(key).is_some_and(|stream| stream.recv_window.is_due()) {
             self.grant_now(key);
@@ -107,22 +108,23 @@ impl Session {
         }
     }
 
-    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit.
-    fn grow_window(&mut self, key: Key) {
-        let (growth, budget, easy) =
-            (self.stats.window_growth, self.growth_budget(), self.easy_budget());
-        let Some(stream) = self.store.get_mut(key) else { return };
+    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit and as
+    /// far as the budget allows.
+    fn grow_window(&mut self, key: Key, budget: u64) {
+        let Some(stream) = self.store.get(key) else { return };
+        let max = self.config.max_receive_window;
+        let (max, budget) = match stream.recv_window.waited() {
+            Wait::None => return,
+            Wait::Brief => (max.min(EASY_WINDOW), budget.min(self.easy_budget())),
+            Wait::Long => (max, budget),
+        };
         if stream.recv != RecvState::Open || !stream.is_counted() || !self.config.auto_tune {
             return;
         }
-        let window = &mut stream.recv_window;
-        let max = self.config.max_receive_window;
-        let (max, budget) = match window.waited() {
-            Wait::None => return,
-            Wait::Brief => (max.min(EASY_WINDOW), budget.min(easy)),
-            Wait::Long => (max, budget),
-        };
+        let growth = self.stats.window_growth;
         let left = u32::try_from(budget.saturating_sub(growth)).unwrap_or(u32::MAX);
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let window = &mut stream.recv_window;
         let step = window.size().min(max.saturating_sub(window.size())).min(left);
         window.grow(step);
         self.stats.window_growth = growth.saturating_add(u64::from(step));
@@ -370,8 +372,8 @@ impl Session {
     fn forget(&mut self, key: Key, tombstone: Option<Entry>) {
         self.drop_incoming(key);
         self.drop_outgoing(key);
-        let Some(stream) = self.store.remove(key, tombstone) else { return };
-        let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
+        let Some(mut stream) = self.store.remove(key, tombstone) else { return };
+        let growth = stream.recv_window.close(self.config.receive_window);
         self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(growth));
         if stream.owner == Owner::Echo {
             self.responders = self.responders.saturating_sub(1);

@@ -90,7 +90,7 @@ pub(crate) struct Stream {
     pub(crate) links: Links,
     /// Since when it has waited for its type, or has had data to send and no credit.
     pub(crate) waits_since: Timestamp,
-    /// Bytes sent since it first had no credit.
+    /// Bytes sent since the time limit on its stall began.
     pub(crate) sent_since_stall: u32,
 }
 

@@ -252,7 +252,7 @@ impl Tap {
                     line.heard_rst.is_none() && (line.fin || !line.spoken && !line.heard_data);
                 line.heard_data = true;
                 if *length == 0 && flags.is_fin() {
-                    self.lines.entry(id).or_default().heard_fin = true;
+                    line.heard_fin = true;
                 }
             }
             Item::Payload { bytes, end } => {
