@@ -1,20 +1,33 @@
-//! The states of a stream's two halves and every transition between them.
+//! The states of a stream's two halves and every transition between them, as two tables.
+//!
+//! [`SendState::on`] and [`RecvState::on`] are the tables: they name every pair of a state and an
+//! event, and every change of a state is one of their entries. A test makes the text below from them
+//! and compares. A dot means that the event changes nothing.
 //!
 //! ```text
-//!  sending half                                     receiving half
+//! sending half      finish            SYN sent   FIN sent  reset         RST sent      RST received
+//! Fresh             Finishing, fresh  Open       .         ResetLocally  .             ResetByPeer
+//! Open              Finishing         .          .         Resetting     .             ResetByPeer
+//! Finishing, fresh  .                 Finishing  .         ResetLocally  .             ResetByPeer
+//! Finishing         .                 .          Finished  Resetting     .             ResetByPeer
+//! Finished          .                 .          .         Resetting     .             .
+//! Resetting         .                 .          .         .             ResetLocally  ResetLocally
+//! ResetLocally      .                 .          .         .             .             .
+//! ResetByPeer       .                 .          .         .             .             .
 //!
-//!  Fresh ──first frame──▶ Open                      Open ──FIN──▶ Finished
-//!    │                     │                         │ │ └─RST──▶ Reset(code)
-//!    └──finish──┐ ┌─finish─┘                         │ └──stop──▶ Stopped ──FIN, RST──▶ Ignored
-//!               ▼ ▼                                  └───reset──▶ ResetLocally(code)
-//!            Finishing ──FIN sent──▶ Finished
-//!  any of these:
-//!    ──reset──▶ Resetting(code) ──RST sent──▶ ResetLocally(code)
-//!    ──RST from the peer──▶ ResetByPeer(code)
+//! receiving half  FIN received  stop     reset         RST received
+//! Open            Finished      Stopped  ResetLocally  Reset
+//! Finished        .             .        ResetLocally  .
+//! Stopped         Ignored       .        ResetLocally  Ignored
+//! Ignored         .             .        ResetLocally  .
+//! Reset           .             .        .             .
+//! ResetLocally    .             .        .             .
 //! ```
 //!
-//! A FIN of the peer that was received stands: an RST behind it ends the sending half alone.
-//! A fresh stream that is reset or given up has left no trace on the wire and leaves none.
+//! An outbound stream begins as `Fresh`, an inbound one as `Open`; both begin to receive as `Open`.
+//!
+//! A FIN of the peer that was received stands: an RST behind it ends the sending half alone. A
+//! stream whose SYN is still owed has left no trace on the wire: if it is reset, it leaves none.
 
 use crate::error::ErrorCode;
 
@@ -58,58 +71,94 @@ impl SendState {
         matches!(self, Self::Resetting(_) | Self::ResetLocally(_) | Self::ResetByPeer(_))
     }
 
+    /// The state after `event`: the table.
+    #[inline]
+    pub(crate) const fn on(self, event: SendEvent) -> Self {
+        use SendEvent as E;
+        use SendState as S;
+        match (self, event) {
+            (S::Fresh, E::Finish) => S::Finishing { fresh: true },
+            (S::Fresh, E::SynSent) => S::Open,
+            (S::Fresh, E::FinSent | E::RstSent) => self,
+            (S::Fresh, E::Reset(code)) => S::ResetLocally(code),
+            (S::Fresh, E::PeerReset(code)) => S::ResetByPeer(code),
+
+            (S::Open, E::Finish) => S::Finishing { fresh: false },
+            (S::Open, E::SynSent | E::FinSent | E::RstSent) => self,
+            (S::Open, E::Reset(code)) => S::Resetting(code),
+            (S::Open, E::PeerReset(code)) => S::ResetByPeer(code),
+
+            (S::Finishing { fresh: true }, E::SynSent) => S::Finishing { fresh: false },
+            (S::Finishing { fresh: true }, E::Finish | E::FinSent | E::RstSent) => self,
+            (S::Finishing { fresh: true }, E::Reset(code)) => S::ResetLocally(code),
+            (S::Finishing { fresh: true }, E::PeerReset(code)) => S::ResetByPeer(code),
+
+            (S::Finishing { fresh: false }, E::FinSent) => S::Finished,
+            (S::Finishing { fresh: false }, E::Finish | E::SynSent | E::RstSent) => self,
+            (S::Finishing { fresh: false }, E::Reset(code)) => S::Resetting(code),
+            (S::Finishing { fresh: false }, E::PeerReset(code)) => S::ResetByPeer(code),
+
+            // The peer has sent something that an RST must answer, though all of ours was sent.
+            (S::Finished, E::Reset(code)) => S::Resetting(code),
+            (S::Finished, E::Finish | E::SynSent | E::FinSent | E::RstSent) => self,
+            // What is complete stays complete.
+            (S::Finished, E::PeerReset(_)) => self,
+
+            (S::Resetting(code), E::RstSent) => S::ResetLocally(code),
+            // Neither side answers an RST with an RST.
+            (S::Resetting(code), E::PeerReset(_)) => S::ResetLocally(code),
+            (S::Resetting(_), E::Finish | E::SynSent | E::FinSent | E::Reset(_)) => self,
+
+            (S::ResetLocally(_) | S::ResetByPeer(_), _) => self,
+        }
+    }
+
     /// The application finishes the stream.
     pub(crate) const fn finish(self) -> Self {
-        match self {
-            Self::Fresh => Self::Finishing { fresh: true },
-            Self::Open => Self::Finishing { fresh: false },
-            other => other,
-        }
+        self.on(SendEvent::Finish)
     }
 
     /// The SYN has been sent.
     pub(crate) const fn syn_sent(self) -> Self {
-        match self {
-            Self::Fresh => Self::Open,
-            Self::Finishing { fresh: true } => Self::Finishing { fresh: false },
-            other => other,
-        }
+        self.on(SendEvent::SynSent)
     }
 
     /// The FIN has been sent.
     pub(crate) const fn fin_sent(self) -> Self {
-        match self {
-            Self::Finishing { .. } => Self::Finished,
-            other => other,
-        }
+        self.on(SendEvent::FinSent)
     }
 
     /// This side resets the stream, for the application or because the peer broke a rule.
     pub(crate) const fn reset(self, code: ErrorCode) -> Self {
-        match self {
-            Self::Fresh | Self::Finishing { fresh: true } => Self::ResetLocally(code),
-            Self::Open | Self::Finishing { fresh: false } | Self::Finished => Self::Resetting(code),
-            Self::Resetting(_) | Self::ResetLocally(_) | Self::ResetByPeer(_) => self,
-        }
+        self.on(SendEvent::Reset(code))
     }
 
     /// The RST has been sent.
     pub(crate) const fn rst_sent(self) -> Self {
-        match self {
-            Self::Resetting(code) => Self::ResetLocally(code),
-            other => other,
-        }
+        self.on(SendEvent::RstSent)
     }
 
-    /// The peer resets the stream. What is complete stays so.
+    /// The peer resets the stream.
     pub(crate) const fn peer_reset(self, code: ErrorCode) -> Self {
-        match self {
-            Self::Fresh | Self::Open | Self::Finishing { .. } => Self::ResetByPeer(code),
-            // Neither side answers an RST with an RST.
-            Self::Resetting(own) => Self::ResetLocally(own),
-            Self::Finished | Self::ResetLocally(_) | Self::ResetByPeer(_) => self,
-        }
+        self.on(SendEvent::PeerReset(code))
     }
+}
+
+/// What can happen to the half that sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendEvent {
+    /// The application finishes the stream.
+    Finish,
+    /// The SYN has been sent.
+    SynSent,
+    /// The FIN has been sent.
+    FinSent,
+    /// This side resets the stream, for the application or because the peer broke a rule.
+    Reset(ErrorCode),
+    /// The RST has been sent.
+    RstSent,
+    /// The peer resets the stream, or its GOAWAY says that it never had it.
+    PeerReset(ErrorCode),
 }
 
 /// The half that receives.
@@ -135,100 +184,65 @@ impl RecvState {
         matches!(self, Self::Open | Self::Stopped)
     }
 
+    /// The state after `event`: the table.
+    #[inline]
+    pub(crate) const fn on(self, event: RecvEvent) -> Self {
+        use RecvEvent as E;
+        use RecvState as S;
+        match (self, event) {
+            (S::Open, E::Fin) => S::Finished,
+            (S::Open, E::Stop) => S::Stopped,
+            (S::Open, E::Reset(code)) => S::ResetLocally(code),
+            (S::Open, E::PeerReset(code)) => S::Reset(code),
+
+            // What is complete stays complete.
+            (S::Finished, E::Fin | E::Stop | E::PeerReset(_)) => self,
+            (S::Finished, E::Reset(code)) => S::ResetLocally(code),
+
+            (S::Stopped, E::Fin | E::PeerReset(_)) => S::Ignored,
+            (S::Stopped, E::Stop) => self,
+            (S::Stopped, E::Reset(code)) => S::ResetLocally(code),
+
+            (S::Ignored, E::Fin | E::Stop | E::PeerReset(_)) => self,
+            (S::Ignored, E::Reset(code)) => S::ResetLocally(code),
+
+            (S::Reset(_) | S::ResetLocally(_), _) => self,
+        }
+    }
+
     /// FIN arrives. Late and repeated ones change nothing.
     pub(crate) const fn fin(self) -> Self {
-        match self {
-            Self::Open => Self::Finished,
-            Self::Stopped => Self::Ignored,
-            other => other,
-        }
+        self.on(RecvEvent::Fin)
     }
 
     /// The reader goes away.
     pub(crate) const fn stop(self) -> Self {
-        match self {
-            Self::Open => Self::Stopped,
-            other => other,
-        }
+        self.on(RecvEvent::Stop)
     }
 
     /// This side resets the stream.
     pub(crate) const fn reset(self, code: ErrorCode) -> Self {
-        match self {
-            Self::Open | Self::Stopped | Self::Finished | Self::Ignored => Self::ResetLocally(code),
-            other => other,
-        }
+        self.on(RecvEvent::Reset(code))
     }
 
     /// The peer resets the stream.
     pub(crate) const fn peer_reset(self, code: ErrorCode) -> Self {
-        match self {
-            Self::Open => Self::Reset(code),
-            Self::Stopped => Self::Ignored,
-            other => other,
-        }
+        self.on(RecvEvent::PeerReset(code))
     }
+}
+
+/// What can happen to the half that receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecvEvent {
+    /// FIN arrives.
+    Fin,
+    /// The reader goes away.
+    Stop,
+    /// This side resets the stream, for the application or because the peer broke a rule.
+    Reset(ErrorCode),
+    /// The peer resets the stream, or its GOAWAY says that it never had it.
+    PeerReset(ErrorCode),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const CODE: ErrorCode = ErrorCode::STREAM_CANCELLED;
-
-    #[test]
-    fn syn_goes_before_fin() {
-        let state = SendState::Fresh.finish();
-        assert!(state.owes_syn());
-        assert_eq!(state.syn_sent().fin_sent(), SendState::Finished);
-    }
-
-    #[test]
-    fn a_fresh_stream_leaves_no_trace() {
-        assert_eq!(SendState::Fresh.reset(CODE), SendState::ResetLocally(CODE));
-    }
-
-    #[test]
-    fn a_reader_that_has_stopped_stays_so() {
-        assert_eq!(RecvState::Open.stop().fin(), RecvState::Ignored);
-        assert_eq!(RecvState::Open.stop().peer_reset(CODE), RecvState::Ignored);
-    }
-
-    #[test]
-    fn a_received_fin_stands() {
-        assert_eq!(RecvState::Open.fin().peer_reset(CODE), RecvState::Finished);
-    }
-
-    #[test]
-    fn an_rst_is_not_answered() {
-        let state = SendState::Open.reset(CODE).peer_reset(ErrorCode::PROTOCOL);
-        assert_eq!(state, SendState::ResetLocally(CODE));
-    }
-
-    proptest! {
-        /// Whatever happens, in whatever order: a half that is over stays over, and once the
-        /// peer's end of a direction is known it is not reopened.
-        #[test]
-        fn over_is_over(ops in proptest::collection::vec(0u8..8, 0..40)) {
-            let (mut send, mut recv) = (SendState::Fresh, RecvState::Open);
-            for op in ops {
-                let (was_over, was_open) = (send.is_over(), recv.is_open());
-                match op {
-                    0 => send = send.finish(),
-                    1 => send = send.syn_sent(),
-                    2 if !send.owes_syn() => send = send.fin_sent(),
-                    3 => { send = send.reset(CODE); recv = recv.reset(CODE); }
-                    4 => send = send.rst_sent(),
-                    5 => { send = send.peer_reset(CODE); recv = recv.peer_reset(CODE); }
-                    6 => recv = recv.fin(),
-                    _ => recv = recv.stop(),
-                }
-                // The one way back: an RST for a peer that goes on sending after our FIN.
-                if was_over && op != 3 { prop_assert!(send.is_over()); }
-                if !was_open { prop_assert!(!recv.is_open()); }
-                prop_assert!(!(send.is_over() && send.owes_syn()));
-            }
-        }
-    }
-}
+mod tests;
