@@ -130,6 +130,15 @@ impl Decoder {
         self.have != 0 || !matches!(self.state, State::Header)
     }
 
+    /// Bytes of the current DATA frame's payload that are still to come.
+    #[cfg(feature = "audit")]
+    pub(crate) const fn payload_left(&self) -> usize {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Takes the next item off the front of `input`; `None` when more input is needed, and then
     /// `input` is empty.
     #[must_use]

@@ -77,6 +77,9 @@
 //!
 //! `task` (off by default; needs `std`) adds the `task` module, the layer between a session and
 //! `async` that the adapters share.
+//!
+//! `audit` (off by default) adds `Session::audit` for tests: it works out every figure that a session
+//! keeps from the streams, and compares.
 
 #![no_std]
 #![warn(unreachable_pub)]
@@ -124,6 +127,8 @@ pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_WINDOW, Heartbeat, 
 pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, WriteError};
 pub use event::Event;
 pub use frame::{Role, StreamId};
+#[cfg(feature = "audit")]
+pub use session::AuditError;
 pub use session::{Session, StreamMut};
 pub use stats::{SessionStats, StreamStats};
 pub use stream::StreamType;

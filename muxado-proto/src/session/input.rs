@@ -293,7 +293,12 @@ impl Session {
             return;
         }
         stream.recv = stream.recv.fin();
+        let resetting = matches!(stream.send, SendState::Resetting(_));
         self.store.unlink(Queue::Owed, key);
+        if !resetting {
+            // No grant is sent after the peer's FIN.
+            self.store.unlink(Queue::Control, key);
+        }
         let Some(stream) = self.store.get_mut(key) else { return };
         match stream.owner {
             Owner::Application | Owner::Backlog => {

@@ -112,6 +112,7 @@ impl Session {
                 self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
             }
         }
+        self.arm_untyped();
         self.finish_draining();
     }
 

@@ -4,6 +4,8 @@
 //! the application does with a stream, `records` keeps the streams' books, `lifecycle` ends the
 //! session, `beats` keeps it alive, `timeouts` reacts to time.
 
+#[cfg(feature = "audit")]
+mod audit;
 mod beats;
 mod input;
 mod lifecycle;
@@ -36,6 +38,8 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
+#[cfg(feature = "audit")]
+pub use audit::AuditError;
 use input::Sink;
 use lifecycle::{Farewell, Phase};
 pub use view::StreamMut;

@@ -225,6 +225,7 @@ impl Session {
         self.drop_outgoing(key);
         self.store.unlink(Queue::Owed, key);
         self.store.unlink(Queue::Control, key);
+        self.store.unlink(Queue::Budget, key);
         if resetting {
             // RSTs overtake the grants in the same queue.
             self.store.push_front(Queue::Control, key);

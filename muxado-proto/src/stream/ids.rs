@@ -115,6 +115,12 @@ impl IdMap {
         usize::try_from(hash).unwrap_or_default() & mask
     }
 
+    /// How many ids it holds.
+    #[cfg(feature = "audit")]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: StreamId) -> Option<u32> {
         let (at, found) = self.find(id.get())?;

@@ -235,6 +235,12 @@ impl Links {
         Some(self.pairs[link])
     }
 
+    /// The streams before and behind, in the queue of this link.
+    #[cfg(feature = "audit")]
+    pub(super) const fn neighbours(&self, link: Link) -> (Key, Key) {
+        self.pairs[link as usize]
+    }
+
     #[inline]
     pub(super) const fn set_next(&mut self, link: Link, key: Key) {
         self.pairs[link as usize].1 = key;

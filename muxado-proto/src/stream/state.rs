@@ -113,6 +113,12 @@ impl SendState {
         }
     }
 
+    /// Whether an RST waits to be sent.
+    #[cfg(feature = "audit")]
+    pub(crate) const fn owes_rst(self) -> bool {
+        matches!(self, Self::Resetting(_))
+    }
+
     /// The application finishes the stream.
     pub(crate) const fn finish(self) -> Self {
         self.on(SendEvent::Finish)

@@ -1,5 +1,8 @@
 //! All streams of a session: a slab with intrusive queues, and what is remembered of finished ones.
 
+#[cfg(feature = "audit")]
+mod audit;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -158,6 +161,8 @@ impl Store {
             *slot = Slot::Used(stream);
         }
         self.live = self.live.saturating_add(1);
+        // The peer may have sent DATA on it before it was opened.
+        self.unbury(id);
         self.ids.insert(id, key.number());
         key
     }

@@ -59,6 +59,11 @@ impl Node {
         }
     }
 
+    /// Whether every figure that the session keeps is what its streams say.
+    pub fn audit(&self) -> Verdict {
+        self.session.audit().map_err(|error| format!("audit of side {}: {error}", self.side))
+    }
+
     /// A digest of all that the session has said.
     pub const fn said(&self) -> u64 {
         self.said

@@ -149,6 +149,9 @@ impl<'a> World<'a> {
         if acting {
             for side in [0, 1] {
                 any |= self.act(side)?;
+                if let Party::Ours(node) = &self.parties[side] {
+                    node.audit()?;
+                }
             }
         }
         Ok(any)
@@ -407,10 +410,16 @@ impl Party {
             Self::Ours(node) => {
                 let mut any = node.tick(now);
                 any |= node.receive(now, other, source, model);
+                if any {
+                    node.audit()?;
+                }
                 any |= node.app.listen(&mut node.session, model)?;
                 any |= node.transmit(now, own, source, model)?;
                 any |= node.app.listen(&mut node.session, model)?;
                 any |= node.hang_up(own, other);
+                if any {
+                    node.audit()?;
+                }
                 Ok(any)
             }
             Self::Theirs(foreign) => foreign.step(now, own, other, source, model),

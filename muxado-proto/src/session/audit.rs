@@ -1,0 +1,193 @@
+//! Compares every figure that a session keeps with the streams it is worked out from.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use super::Session;
+use super::input::Sink;
+use super::lifecycle::Phase;
+use crate::stream::schedule::Queue;
+use crate::stream::state::RecvState;
+use crate::stream::{Owner, Stream};
+use crate::timers::Timer;
+
+/// A figure that a session keeps is not what its streams say: see [`Session::audit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditError(String);
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for AuditError {}
+
+type Finding = Result<(), String>;
+
+fn same<T: PartialEq + fmt::Debug>(what: &str, kept: T, counted: T) -> Finding {
+    if kept == counted {
+        Ok(())
+    } else {
+        Err(format!("{what}: {kept:?} is kept, the streams say {counted:?}"))
+    }
+}
+
+fn check(ok: bool, what: &str) -> Finding {
+    if ok { Ok(()) } else { Err(what.into()) }
+}
+
+/// What the streams say.
+#[derive(Debug, Default)]
+struct Census {
+    inbound: u32,
+    outbound: u32,
+    unanswered: u32,
+    incomplete: u32,
+    responders: u32,
+    send_buffered: u64,
+    receive_buffered: u64,
+    window_growth: u64,
+}
+
+impl Session {
+    /// Works out every figure that the session keeps from its streams, and compares: streams by
+    /// who opened them, unanswered and incomplete ones, bytes buffered, credit, window growth,
+    /// tombstones, queues, and the timers that have to be armed. For tests; takes time in
+    /// proportion to the number of streams.
+    ///
+    /// ```
+    /// use muxado_proto::{Config, Role, Session, Timestamp};
+    ///
+    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, 7);
+    /// session.open()?;
+    /// assert_eq!(session.audit(), Ok(()));
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`] says which figure is wrong. That is a bug in this crate, whatever the caller
+    /// and the peer did.
+    pub fn audit(&self) -> Result<(), AuditError> {
+        self.find_fault().map_err(AuditError)
+    }
+
+    fn find_fault(&self) -> Finding {
+        self.store.audit(!matches!(self.phase, Phase::Over(_)))?;
+        let mut census = Census::default();
+        for (_, stream) in self.store.streams() {
+            self.count(stream, &mut census);
+            self.audit_stream(stream).map_err(|what| format!("{what}: {stream:?}"))?;
+        }
+        same("inbound streams", self.inbound, census.inbound)?;
+        same("outbound streams", self.outbound, census.outbound)?;
+        same("unanswered streams", self.unanswered, census.unanswered)?;
+        same("incomplete streams", self.incomplete, census.incomplete)?;
+        same("heartbeat responders", self.responders, census.responders)?;
+        same("bytes written and not sent", self.stats.send_buffered, census.send_buffered)?;
+        same("bytes not read", self.stats.receive_buffered, census.receive_buffered)?;
+        same("window growth", self.stats.window_growth, census.window_growth)?;
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.audit_timers()?;
+        }
+        self.audit_phase()
+    }
+
+    fn count(&self, stream: &Stream, census: &mut Census) {
+        let one = |condition: bool| u32::from(condition);
+        let own = stream.id.is_opened_by(self.role);
+        let counted = stream.is_counted();
+        census.inbound = census.inbound.saturating_add(one(counted && !own));
+        census.outbound = census.outbound.saturating_add(one(counted && own));
+        let unanswered = counted && own && !stream.answered;
+        census.unanswered = census.unanswered.saturating_add(one(unanswered));
+        let incomplete = counted && !stream.complete;
+        census.incomplete = census.incomplete.saturating_add(one(incomplete));
+        census.responders = census.responders.saturating_add(one(stream.owner == Owner::Echo));
+        let add = |sum: &mut u64, bytes: usize| *sum = sum.saturating_add(bytes as u64);
+        add(&mut census.send_buffered, stream.outgoing.len());
+        add(&mut census.receive_buffered, stream.incoming.len());
+        let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
+        census.window_growth = census.window_growth.saturating_add(u64::from(growth));
+    }
+
+    fn audit_stream(&self, stream: &Stream) -> Finding {
+        let over = matches!(self.phase, Phase::Over(_));
+        if stream.id.is_opened_by(self.role) {
+            let opened = self.next_id.is_none_or(|next| stream.id.get() < next);
+            check(opened, "a stream with an id that was not opened yet")?;
+        } else {
+            check(self.seen.contains(stream.id), "a stream with an id that was not seen")?;
+        }
+        let ended = stream.send.is_over() && !stream.recv.is_open();
+        check(
+            stream.complete == ended,
+            "complete, and not over in both directions, or the reverse",
+        )?;
+        let nobody = !matches!(stream.owner, Owner::Application | Owner::Backlog);
+        check(!(nobody && ended), "a record that nobody needs")?;
+        let silent = over || !stream.send.is_sending();
+        check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
+        let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);
+        check(!unread || stream.incoming.is_empty(), "data that nobody will read")?;
+        if stream.recv.is_open() && !over {
+            self.audit_credit(stream)?;
+        }
+        Ok(())
+    }
+
+    fn audit_credit(&self, stream: &Stream) -> Finding {
+        let window = &stream.recv_window;
+        let under_way = match self.sink {
+            Sink::Stream { id, .. } if id == stream.id => self.decoder.payload_left(),
+            _ => 0,
+        };
+        let held = (stream.incoming.len() as u64).saturating_add(under_way as u64);
+        let parts = u64::from(window.credit()).saturating_add(u64::from(window.owed()));
+        same("the receive window", u64::from(window.size()), parts.saturating_add(held))?;
+        check(!window.is_due() || self.is_granting(stream), "a grant that is due and not queued")?;
+        let waits = window.owed() > 0 && stream.incoming.is_empty() && under_way == 0;
+        check(
+            !waits || self.is_granting(stream) || stream.links.queue(Queue::Owed.link()).is_some(),
+            "credit that is owed for an empty buffer, and no time for it",
+        )
+    }
+
+    fn is_granting(&self, stream: &Stream) -> bool {
+        stream.links.queue(Queue::Control.link()).is_some()
+    }
+
+    fn audit_timers(&self) -> Finding {
+        let set = |timer: Timer| self.timers.get(timer).is_some();
+        let waits = |queue: Queue| !self.store.list(queue).is_empty();
+        same("timer of the untyped", set(Timer::Untyped), waits(Queue::Untyped))?;
+        check(set(Timer::Stalled) || !waits(Queue::Stalled), "no timer for stalled streams")?;
+        check(
+            set(Timer::Update) || self.owed_unarmed || !waits(Queue::Owed),
+            "no timer for owed credit",
+        )?;
+        same(
+            "timer of the drain",
+            set(Timer::Drain),
+            matches!(self.phase, Phase::Draining { .. }),
+        )?;
+        same("timer of the frame", set(Timer::Frame), self.decoder.is_mid_frame())?;
+        same("timer of the beat", set(Timer::Tolerance), self.requester.is_waiting())?;
+        let beats = self.config.heartbeat.is_some() && matches!(self.phase, Phase::Open);
+        same("timer of the next beat", set(Timer::Beat), beats)
+    }
+
+    fn audit_phase(&self) -> Finding {
+        let over = matches!(self.phase, Phase::Over(_));
+        check(!over || self.refusals.is_empty(), "refusals of a session that is over")?;
+        let blocked = self.open_blocked && matches!(self.phase, Phase::Open);
+        check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
+        let drained = self.refuses_streams()
+            && self.incomplete == 0
+            && self.refusals.is_empty()
+            && !self.store.has_closed();
+        check(!drained, "a session that has drained and is not over")
+    }
+}

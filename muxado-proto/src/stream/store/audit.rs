@@ -1,0 +1,169 @@
+//! Compares what the store keeps with the slab it is worked out from.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Entry, Opener, Slot, Store};
+use crate::stream::key::Key;
+use crate::stream::schedule::{Link, Queue};
+use crate::stream::{Edge, Owner, Stream};
+
+type Finding = Result<(), String>;
+
+fn check(ok: bool, what: impl FnOnce() -> String) -> Finding {
+    if ok { Ok(()) } else { Err(what()) }
+}
+
+impl Store {
+    /// Every stream with its key.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (Key, &Stream)> {
+        self.keys().filter_map(|key| self.get(key).map(|stream| (key, stream)))
+    }
+
+    /// Finds the first figure that is wrong. `sending`: streams that can send have to be ready.
+    pub(crate) fn audit(&self, sending: bool) -> Finding {
+        self.audit_slab()?;
+        self.audit_ids()?;
+        let mut inside = [0usize; Queue::COUNT];
+        for (_, stream) in self.streams() {
+            for queue in Link::ALL.into_iter().filter_map(|link| stream.links.queue(link)) {
+                if let Some(count) = inside.get_mut(queue.index()) {
+                    *count = count.saturating_add(1);
+                }
+            }
+            Self::audit_membership(stream, sending)?;
+        }
+        for (queue, inside) in Queue::ALL.into_iter().zip(inside) {
+            self.audit_queue(queue, inside)?;
+        }
+        Ok(())
+    }
+
+    fn audit_slab(&self) -> Finding {
+        let used = self.streams().count();
+        check(self.live == used, || format!("{} live streams, {used} in the slab", self.live))?;
+        let (mut free, mut steps) = (self.free, 0usize);
+        while free != Key::NONE {
+            match self.slots.get(free.index()) {
+                Some(&Slot::Free(next)) => free = next,
+                _ => return Err(format!("the free list leads to a used place {free:?}")),
+            }
+            steps = steps.saturating_add(1);
+            check(steps <= self.slots.len(), || "the free list is a circle".into())?;
+        }
+        let spare = self.slots.len().saturating_sub(used);
+        check(steps == spare, || format!("{steps} places on the free list, {spare} are free"))
+    }
+
+    fn audit_ids(&self) -> Finding {
+        for (key, stream) in self.streams() {
+            let entry = self.entry(stream.id);
+            check(entry == Some(Entry::Live(key)), || {
+                format!("stream {} at {key:?} is mapped to {entry:?}", stream.id)
+            })?;
+        }
+        // An id can be in it twice, once as a stale entry.
+        let mut ids: Vec<_> = self.tombstones.iter().copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let (mut dead, mut closed) = (0usize, [0u32; Opener::ALL.len()]);
+        for id in ids {
+            match self.entry(id) {
+                Some(Entry::Closed(opener)) => {
+                    dead = dead.saturating_add(1);
+                    if let Some(count) = closed.get_mut(opener as usize) {
+                        *count = count.saturating_add(1);
+                    }
+                }
+                Some(Entry::Reset) => dead = dead.saturating_add(1),
+                Some(Entry::Live(_)) | None => {}
+            }
+        }
+        check(self.closed == closed, || {
+            format!("{:?} streams that only the peer has, {closed:?} remembered", self.closed)
+        })?;
+        let mapped = self.ids.len().saturating_sub(self.live);
+        check(mapped == dead, || format!("{mapped} ids without a stream, {dead} tombstones"))?;
+        let current = self.tombstones.len().checked_sub(self.settled);
+        check(current == Some(dead), || {
+            format!("{current:?} current tombstones counted, there are {dead}")
+        })?;
+        check(dead <= self.max_tombstones, || format!("{dead} tombstones are too many"))
+    }
+
+    fn audit_queue(&self, queue: Queue, inside: usize) -> Finding {
+        let link = queue.link();
+        let list = self.list(queue);
+        let (mut at, mut before, mut count) = (list.head, Key::NONE, 0usize);
+        while at != Key::NONE {
+            let Some(stream) = self.get(at) else {
+                return Err(format!("{queue:?} leads to a free place {at:?}"));
+            };
+            check(stream.links.queue(link) == Some(queue), || {
+                format!("stream {} is in {queue:?} and does not know it", stream.id)
+            })?;
+            let (prev, next) = stream.links.neighbours(link);
+            check(prev == before, || format!("{queue:?} is broken before stream {}", stream.id))?;
+            (before, at, count) = (at, next, count.saturating_add(1));
+            check(count <= self.live, || format!("{queue:?} is a circle"))?;
+        }
+        check(list.tail == before, || format!("{queue:?} has a wrong tail"))?;
+        check(count == inside, || format!("{inside} streams say {queue:?}, it has {count}"))?;
+        if queue.counter().is_some() {
+            let len = usize::try_from(self.len(queue)).unwrap_or(usize::MAX);
+            check(len == count, || format!("{queue:?} counts {len}, it has {count}"))?;
+        }
+        if let Some(urgency) = queue.urgency() {
+            let ready = self.ready & 1u16.checked_shl(urgency).unwrap_or_default() != 0;
+            check(ready == (count > 0), || format!("the ready bit of {queue:?} is {ready}"))?;
+        }
+        Ok(())
+    }
+
+    /// Which queues a stream has to stand in follows from its state.
+    fn audit_membership(stream: &Stream, sending: bool) -> Finding {
+        let id = stream.id;
+        let wrong = |what: &str| Err(format!("stream {id}: {what}: {stream:?}"));
+        let inside = |queue: Queue| stream.links.queue(queue.link()) == Some(queue);
+        if inside(Queue::Event) != (stream.edges != 0) {
+            return wrong("events and the event queue differ");
+        }
+        if stream.edges & stream.interest != 0 {
+            return wrong("reports an edge and waits for it");
+        }
+        if stream.edges != 0 && !matches!(stream.owner, Owner::Application | Owner::Backlog) {
+            return wrong("has events that nobody can get");
+        }
+        if inside(Queue::Accept) != (stream.owner == Owner::Backlog) {
+            return wrong("backlog and owner differ");
+        }
+        if inside(Queue::Untyped) != (stream.owner == Owner::Untyped) {
+            return wrong("untyped queue and owner differ");
+        }
+        if inside(Queue::Budget) && stream.interest & Edge::Writable as u8 == 0 {
+            return wrong("waits for room that nobody wants");
+        }
+        if sending && stream.can_send() && !inside(stream.ready_queue()) {
+            return wrong("can send and is not ready");
+        }
+        if matches!(stream.links.queue(Link::Data), Some(Queue::Ready(_) | Queue::Beat))
+            && !inside(stream.ready_queue())
+        {
+            return wrong("stands in the ready queue of another priority");
+        }
+        if inside(Queue::Stalled) && !stream.is_stalled() {
+            return wrong("stands among the stalled streams");
+        }
+        if stream.send.owes_rst() && !inside(Queue::Control) {
+            return wrong("owes an RST and is not in the control queue");
+        }
+        if inside(Queue::Control) && !stream.send.owes_rst() && !stream.recv.is_open() {
+            return wrong("has nothing to do in the control queue");
+        }
+        if inside(Queue::Owed) && (!stream.recv.is_open() || inside(Queue::Control)) {
+            return wrong("has nothing to do in the queue of owed credit");
+        }
+        Ok(())
+    }
+}
