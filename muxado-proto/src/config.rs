@@ -260,32 +260,32 @@ impl ConfigBuilder {
             if ok { Ok(()) } else { Err(ConfigError { setting, rule }) }
         };
         let u31 = 1..=MAX_U31;
-        check(u31.contains(&c.receive_window), "receive_window", "1 to 2^31-1")?;
-        check(u31.contains(&c.send_window), "send_window", "1 to 2^31-1")?;
+        check(u31.contains(&c.receive_window), "receive_window", "must be 1 to 2^31-1")?;
+        check(u31.contains(&c.send_window), "send_window", "must be 1 to 2^31-1")?;
         for (window, name) in [(c.send_window, "send_window"), (c.receive_window, "receive_window")]
         {
-            check(!c.typed || window >= 4, name, "at least 4 in a typed session")?;
+            check(!c.typed || window >= 4, name, "must be at least 4 in a typed session")?;
         }
-        check(c.max_receive_window <= MAX_U31, "max_receive_window", "at most 2^31-1")?;
+        check(c.max_receive_window <= MAX_U31, "max_receive_window", "must be at most 2^31-1")?;
         check(
             (1024..=MAX_PAYLOAD).contains(&c.max_frame_size),
             "max_frame_size",
-            "1024 to 0xFFFFFF",
+            "must be 1024 to 0xFFFFFF",
         )?;
-        check(u31.contains(&c.send_buffer), "send_buffer", "1 to 2^31-1")?;
-        check(u31.contains(&c.session_send_buffer), "session_send_buffer", "1 to 2^31-1")?;
+        check(u31.contains(&c.send_buffer), "send_buffer", "must be 1 to 2^31-1")?;
+        check(u31.contains(&c.session_send_buffer), "session_send_buffer", "must be 1 to 2^31-1")?;
         check(
             c.session_receive_buffer >= c.receive_window,
             "session_receive_buffer",
-            "at least receive_window",
+            "must be at least receive_window",
         )?;
-        check(c.accept_backlog >= 1, "accept_backlog", "at least 1")?;
-        check(c.max_outbound_streams >= 1, "max_outbound_streams", "at least 1")?;
-        check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "at least 1")?;
+        check(c.accept_backlog >= 1, "accept_backlog", "must be at least 1")?;
+        check(c.max_outbound_streams >= 1, "max_outbound_streams", "must be at least 1")?;
+        check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "must be at least 1")?;
         check(
             c.heartbeat.is_none_or(|h| !h.interval.is_zero() && !h.tolerance.is_zero()),
             "heartbeat",
-            "interval and tolerance above zero",
+            "must have an interval and a tolerance above zero",
         )?;
         check(c.heartbeat.is_none() || c.typed, "heartbeat", "needs a typed session")?;
         Ok(c)
@@ -296,6 +296,7 @@ impl ConfigBuilder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
+    /// What the setting has to be or needs: the predicate of a sentence.
     rule: &'static str,
 }
 
@@ -309,7 +310,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid setting `{}`: must be {}", self.setting, self.rule)
+        write!(f, "invalid setting `{}`: it {}", self.setting, self.rule)
     }
 }
 
@@ -328,15 +329,19 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_setting() {
+    fn t15_errors_name_the_setting_in_a_sentence() {
         let error = Config::builder().max_frame_size(1 << 24).build().unwrap_err();
         assert_eq!(error.setting(), "max_frame_size");
-        assert_eq!(error.to_string(), "invalid setting `max_frame_size`: must be 1024 to 0xFFFFFF");
+        assert_eq!(
+            error.to_string(),
+            "invalid setting `max_frame_size`: it must be 1024 to 0xFFFFFF"
+        );
         let small = Config::builder().receive_window(3);
         assert_eq!(small.clone().build().unwrap().receive_window(), 3);
         assert_eq!(small.typed(true).build().unwrap_err().setting(), "receive_window");
         let beat = Config::builder().heartbeat(Some(Heartbeat::default())).build().unwrap_err();
         assert_eq!(beat.setting(), "heartbeat");
+        assert_eq!(beat.to_string(), "invalid setting `heartbeat`: it needs a typed session");
         for (interval, tolerance) in [(0, 1), (1, 0), (0, 0)] {
             let (interval, tolerance) =
                 (Duration::from_secs(interval), Duration::from_secs(tolerance));
