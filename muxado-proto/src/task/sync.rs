@@ -22,6 +22,8 @@ impl<T> Mutex<T> {
         Self(Inner::new(value))
     }
 
+    // Out of line where calls of it are counted.
+    #[cfg_attr(muxado_counted, inline(never))]
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,280 @@
+//! The core alone: two sessions back to back, or one that is handed frames.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use muxado_proto::frame::{Flags, Header};
+use muxado_proto::{
+    Config, ErrorCode, Event, RateLimit, ReadError, Role, Session, StreamId, Timestamp, Transmit,
+};
+
+/// Streams at once.
+const STREAMS: usize = 64;
+/// Bytes of a message.
+const MESSAGE: usize = 64;
+/// Bytes of a bulk write.
+const BULK: usize = 64 << 10;
+/// Time that passes in a round, so that timers take part.
+const ROUND: Duration = Duration::from_micros(100);
+
+/// Runs a scenario of the core; `None` if it has none of this name. The bytes carried are copied by
+/// the sessions and by nobody else.
+pub fn run(scenario: &str, rounds: u64) -> Option<u64> {
+    let (mut pair, round): (Pair, fn(&mut Pair)) = match scenario {
+        "core-small-frames" => (Pair::with_streams(STREAMS), Pair::small_frames),
+        "core-bulk-copied" => (Pair::with_streams(1), Pair::bulk_copied),
+        "core-bulk-chunks" => (Pair::with_streams(1), Pair::bulk_chunks),
+        "core-stream" => (Pair::new(false), Pair::streams),
+        "core-wndinc" => (Pair::with_streams(STREAMS), Pair::window_updates),
+        "core-rst" => (Pair::new(false), Pair::resets),
+        "core-heartbeat" => (Pair::new(true), Pair::heartbeat),
+        "core-stray" => (Pair::new(false), Pair::strays),
+        _ => return None,
+    };
+    for _ in 0..rounds {
+        round(&mut pair);
+    }
+    Some(0)
+}
+
+/// Two sessions, and what is needed to carry bytes between them.
+struct Pair {
+    client: Session,
+    server: Session,
+    wire: Transmit,
+    now: Timestamp,
+    ids: Vec<StreamId>,
+    accepted: Vec<StreamId>,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    chunk: Bytes,
+    /// The latest id of a stream that never was.
+    strange: u32,
+}
+
+impl Pair {
+    fn new(typed: bool) -> Self {
+        // What is limited by rate for the sake of peers is done at any rate here.
+        let any = RateLimit { burst: 1 << 30, per_second: 1 << 30 };
+        let config = Config::builder().typed(typed).reset_limit(any).stray_data_limit(any).build();
+        let config = Arc::new(config.expect("the settings are valid"));
+        let now = Timestamp::ZERO;
+        Self {
+            client: Session::new(Role::Client, Arc::clone(&config), now, 1),
+            server: Session::new(Role::Server, config, now, 2),
+            wire: Transmit::new(),
+            now,
+            ids: Vec::with_capacity(STREAMS),
+            accepted: Vec::with_capacity(STREAMS),
+            buffer: vec![7; BULK],
+            scratch: vec![0; BULK],
+            chunk: Bytes::from_owner(vec![7; BULK]),
+            strange: 1001,
+        }
+    }
+
+    /// A pair with `streams` streams open, known to both ends.
+    fn with_streams(streams: usize) -> Self {
+        let mut pair = Self::new(false);
+        for _ in 0..streams {
+            let id = pair.client.open().expect("there is room for this stream");
+            write(&mut pair.client, id, &pair.buffer[..MESSAGE]);
+            pair.ids.push(id);
+        }
+        pair.settle();
+        while let Some(id) = pair.server.accept() {
+            read(&mut pair.server, id, &mut pair.scratch[..MESSAGE]);
+            pair.accepted.push(id);
+        }
+        pair.settle();
+        pair
+    }
+
+    /// Lets some time pass and carries bytes both ways until there is nothing to carry.
+    fn settle(&mut self) {
+        self.now = self.now + ROUND;
+        for session in [&mut self.client, &mut self.server] {
+            if session.poll_timeout().is_some_and(|due| due <= self.now) {
+                session.handle_timeout(self.now);
+            }
+        }
+        while carry(&mut self.client, &mut self.server, &mut self.wire, self.now)
+            | carry(&mut self.server, &mut self.client, &mut self.wire, self.now)
+        {}
+    }
+
+    /// A message on each stream.
+    fn small_frames(&mut self) {
+        for &id in &self.ids {
+            write(&mut self.client, id, &self.buffer[..MESSAGE]);
+        }
+        self.settle();
+        for &id in &self.accepted {
+            read(&mut self.server, id, &mut self.scratch[..MESSAGE]);
+        }
+    }
+
+    /// A bulk write, copied in and out.
+    fn bulk_copied(&mut self) {
+        let mut sent = 0;
+        while sent < BULK {
+            let mut stream = self.client.stream(self.ids[0]).expect("the stream is open");
+            sent += stream.write(&self.buffer[sent..]).expect("there is room for a write");
+            self.settle();
+        }
+        read(&mut self.server, self.accepted[0], &mut self.scratch);
+    }
+
+    /// A bulk write, as chunks in and out.
+    fn bulk_chunks(&mut self) {
+        let mut chunk = self.chunk.clone();
+        while chunk.has_remaining() {
+            let mut stream = self.client.stream(self.ids[0]).expect("the stream is open");
+            stream.write_chunk(&mut chunk).expect("there is room for a chunk");
+            self.settle();
+        }
+        let mut left = BULK;
+        while left > 0 {
+            let mut stream = self.server.stream(self.accepted[0]).expect("the stream is open");
+            let piece = stream.read_chunk(left).expect("it has arrived").expect("it is not over");
+            left -= black_box(piece).len();
+        }
+    }
+
+    /// Streams that are opened, answered and dropped.
+    fn streams(&mut self) {
+        self.ids.clear();
+        for _ in 0..STREAMS {
+            let id = self.client.open().expect("all earlier streams are gone");
+            write(&mut self.client, id, &self.buffer[..MESSAGE]);
+            self.client.stream(id).expect("the stream is open").finish();
+            self.ids.push(id);
+        }
+        self.settle();
+        while let Some(id) = self.server.accept() {
+            read(&mut self.server, id, &mut self.scratch[..MESSAGE]);
+            end(&mut self.server, id);
+            write(&mut self.server, id, &self.buffer[..MESSAGE]);
+            self.server.stream(id).expect("the stream is open").release();
+        }
+        self.settle();
+        for &id in &self.ids {
+            read(&mut self.client, id, &mut self.scratch[..MESSAGE]);
+            end(&mut self.client, id);
+            self.client.stream(id).expect("the stream is open").release();
+        }
+    }
+
+    /// A WNDINC on each stream.
+    fn window_updates(&mut self) {
+        self.now = self.now + ROUND;
+        for &id in &self.ids {
+            self.client.handle_slice(self.now, &Header::wnd_inc(id, 1));
+        }
+        while let Some(event) = self.client.poll_event() {
+            black_box(event);
+        }
+    }
+
+    /// Streams that are opened, and reset by their opener.
+    fn resets(&mut self) {
+        self.ids.clear();
+        for _ in 0..STREAMS {
+            let id = self.client.open().expect("all earlier streams are gone");
+            write(&mut self.client, id, &self.buffer[..MESSAGE]);
+            self.ids.push(id);
+        }
+        self.settle();
+        for &id in &self.ids {
+            let mut stream = self.client.stream(id).expect("the stream is open");
+            stream.reset(ErrorCode::STREAM_CANCELLED);
+            stream.release();
+        }
+        self.settle();
+        while let Some(id) = self.server.accept() {
+            let mut stream = self.server.stream(id).expect("it was not accepted before");
+            black_box(stream.read(&mut self.scratch[..MESSAGE])).ok();
+            stream.release();
+        }
+    }
+
+    /// A heartbeat and its echo.
+    fn heartbeat(&mut self) {
+        self.now = self.now + ROUND;
+        self.client.ping(self.now).expect("the session is typed");
+        loop {
+            let now = self.now;
+            let there = carry_only(&mut self.client, &mut self.server, &mut self.wire, now);
+            let back = carry_only(&mut self.server, &mut self.client, &mut self.wire, now);
+            if !there && !back {
+                break;
+            }
+        }
+        assert!(matches!(self.client.poll_event(), Some(Event::Pong { .. })));
+    }
+
+    /// DATA on streams that never were; the answers are dropped.
+    fn strays(&mut self) {
+        self.now = self.now + ROUND;
+        let mut frame = [0; 8 + MESSAGE];
+        for _ in 0..STREAMS {
+            self.strange += 2;
+            let id = StreamId::new(self.strange);
+            frame[..8].copy_from_slice(&Header::data(id, MESSAGE as u32, Flags::NONE).encode());
+            self.server.handle_slice(self.now, black_box(&frame));
+        }
+        let mut answers = 0;
+        while self.server.poll_transmit(self.now, &mut self.wire, BULK) > 0 {
+            answers += self.wire.remaining();
+            self.wire.advance(self.wire.remaining());
+        }
+        assert!(answers >= STREAMS * Header::rst(StreamId::new(1), 0).len(), "an RST for each");
+    }
+}
+
+fn write(session: &mut Session, id: StreamId, data: &[u8]) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    assert_eq!(stream.write(data), Ok(data.len()));
+}
+
+fn read(session: &mut Session, id: StreamId, mut into: &mut [u8]) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    while !into.is_empty() {
+        let count = stream.read(into).expect("everything has arrived");
+        into = &mut into[count..];
+    }
+}
+
+fn end(session: &mut Session, id: StreamId) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    assert_eq!(stream.read(&mut [0]), Ok::<_, ReadError>(0));
+}
+
+/// Carries what one has to send to the other and takes the events, as an event loop does.
+fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> bool {
+    let carried = carry_only(from, to, wire, now);
+    while let Some(event) = to.poll_event() {
+        black_box(event);
+    }
+    while let Some(event) = from.poll_event() {
+        black_box(event);
+    }
+    carried
+}
+
+/// Carries what one has to send to the other.
+fn carry_only(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> bool {
+    let mut carried = false;
+    while from.poll_transmit(now, wire, BULK) > 0 {
+        carried = true;
+        while wire.has_remaining() {
+            let piece = wire.chunk();
+            to.handle_slice(now, piece);
+            let count = piece.len();
+            wire.advance(count);
+        }
+    }
+    carried
+}

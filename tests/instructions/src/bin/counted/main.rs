@@ -1,0 +1,30 @@
+//! What is counted: `counted SCENARIO ROUNDS` runs rounds of one scenario and prints how many bytes
+//! its transport has carried, the only thing it does besides. `muxado-instructions` runs it under
+//! valgrind, few rounds and more; the difference is what a round costs.
+//!
+//! Everything here gives the same counts whenever it runs: one thread, virtual time, fixed seeds.
+
+mod core;
+mod executor;
+mod task;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let (Some(scenario), Some(Ok(rounds))) = (args.next(), args.next().map(|arg| arg.parse()))
+    else {
+        eprintln!("usage: counted SCENARIO ROUNDS");
+        return ExitCode::FAILURE;
+    };
+    match core::run(&scenario, rounds).or_else(|| task::run(&scenario, rounds)) {
+        Some(carried) => {
+            println!("{carried}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("there is no scenario {scenario}");
+            ExitCode::FAILURE
+        }
+    }
+}
