@@ -37,6 +37,7 @@
 mod driver;
 mod error;
 mod loans;
+mod places;
 mod scratch;
 mod session;
 mod shared;

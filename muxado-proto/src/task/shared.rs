@@ -10,6 +10,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::places::Places;
 use super::sync::Mutex;
 use super::waiters::Waiters;
 use crate::{CloseReason, ErrorCode, Event, PingError, Session, StreamId, StreamMut, Timestamp};
@@ -48,7 +49,7 @@ pub(super) struct Pings {
 pub(super) struct State {
     pub(super) session: Session,
     /// By [`StreamMut::slot`].
-    pub(super) streams: Vec<StreamWakers>,
+    pub(super) streams: Places,
     pub(super) opening: Waiters,
     pub(super) accepting: Waiters,
     pub(super) closing: Waiters,
@@ -62,7 +63,6 @@ pub(super) struct State {
     /// The driver has ended, or never will do anything again.
     pub(super) driver_gone: bool,
     pub(super) session_handles: usize,
-    pub(super) stream_handles: usize,
     /// What the transport failed with.
     pub(super) transport_error: Option<Arc<io::Error>>,
 }
@@ -83,7 +83,7 @@ impl Shared {
     pub(super) fn new(session: Session) -> Arc<Self> {
         let state = State {
             session,
-            streams: Vec::new(),
+            streams: Places::default(),
             opening: Waiters::default(),
             accepting: Waiters::default(),
             closing: Waiters::default(),
@@ -93,7 +93,6 @@ impl Shared {
             output_blocked: false,
             driver_gone: false,
             session_handles: 0,
-            stream_handles: 0,
             transport_error: None,
         };
         Arc::new(Self { state: Mutex::new(state) })
@@ -200,31 +199,22 @@ impl State {
 
     fn wakers(&mut self, id: StreamId) -> Option<&mut StreamWakers> {
         let slot = self.session.stream(id)?.slot();
-        self.streams.get_mut(usize::try_from(slot).ok()?)
+        self.streams.get_mut(slot)
     }
 
     /// Makes a place for the wakers of a stream that gets a handle.
     pub(super) fn adopt(&mut self, id: StreamId) {
         let Some(slot) = self.slot(id) else { return };
-        if self.streams.len() <= slot {
-            let more = slot.saturating_add(1).saturating_sub(self.streams.len());
-            // The session's slab grows by an eighth; so does the table beside it.
-            self.streams.reserve_exact(more.max(self.streams.len() / 8));
-            self.streams.resize_with(slot.saturating_add(1), StreamWakers::default);
-        }
-        if let Some(place) = self.streams.get_mut(slot) {
-            *place = StreamWakers { reader: None, writer: None, handles: 1 };
-        }
-        self.stream_handles = self.stream_handles.saturating_add(1);
+        self.streams.adopt(slot);
     }
 
-    pub(super) fn slot(&mut self, id: StreamId) -> Option<usize> {
-        usize::try_from(self.session.stream(id)?.slot()).ok()
+    pub(super) fn slot(&mut self, id: StreamId) -> Option<u32> {
+        self.session.stream(id).map(|stream| stream.slot())
     }
 
     /// Nobody can use the session any more when the last handle of both kinds is gone.
     pub(super) fn close_if_unused(&mut self) {
-        if self.session_handles == 0 && self.stream_handles == 0 {
+        if self.session_handles == 0 && self.streams.handles() == 0 {
             self.request(Request::Close { code: ErrorCode::NO_ERROR, text: Bytes::new() });
         }
     }

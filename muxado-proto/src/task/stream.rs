@@ -41,7 +41,7 @@ impl Target {
     ) -> Poll<Option<Result<R, E>>> {
         let mut state = self.shared.state.lock();
         let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
-        let slot = usize::try_from(stream.slot()).unwrap_or(usize::MAX);
+        let slot = stream.slot();
         let result = try_it(&mut stream);
         match result {
             Err(error) if is_blocked(&error) => {
@@ -169,20 +169,14 @@ impl Target {
 
     /// One handle on the stream goes away; `half` is what that means if another one is left.
     fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
-        let mut stale = StreamWakers::default();
-        self.shared.command(|state, _| {
-            let Some(slot) = state.slot(self.id) else { return };
-            let Some(wakers) = state.streams.get_mut(slot) else { return };
-            wakers.handles = wakers.handles.saturating_sub(1);
-            let last = wakers.handles == 0;
-            if last {
-                stale = core::mem::take(wakers);
-                state.stream_handles = state.stream_handles.saturating_sub(1);
-            }
+        let stale = self.shared.command(|state, _| {
+            let slot = state.slot(self.id)?;
+            let stale = state.streams.release(slot);
             if let Some(mut stream) = state.stream(self.id) {
-                if last { stream.release() } else { half(&mut stream) }
+                if stale.is_some() { stream.release() } else { half(&mut stream) }
             }
             state.close_if_unused();
+            stale
         });
         drop(stale);
     }

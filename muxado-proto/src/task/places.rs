@@ -1,0 +1,104 @@
+//! A table beside the session's streams, by [`slot`](crate::StreamMut::slot).
+
+use alloc::vec::Vec;
+
+use super::shared::StreamWakers;
+
+/// Places on a page.
+const PAGE: usize = 16;
+
+/// Who waits on which stream. Pages on which nobody has a handle any more take no memory.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pages: Vec<Vec<StreamWakers>>,
+    handles: usize,
+}
+
+impl Places {
+    /// How many streams somebody has a handle on.
+    pub(super) const fn handles(&self) -> usize {
+        self.handles
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
+        let slot = usize::try_from(slot).ok()?;
+        self.pages.get_mut(slot / PAGE)?.get_mut(slot % PAGE)
+    }
+
+    /// Makes a place for a stream that gets a handle.
+    pub(super) fn adopt(&mut self, slot: u32) {
+        let slot = usize::try_from(slot).unwrap_or(usize::MAX);
+        let (page, at) = (slot / PAGE, slot % PAGE);
+        if self.pages.len() <= page {
+            let more = page.saturating_add(1).saturating_sub(self.pages.len());
+            self.pages.reserve_exact(more.max(self.pages.len() / 8));
+            self.pages.resize_with(page.saturating_add(1), Vec::new);
+        }
+        let Some(page) = self.pages.get_mut(page) else { return };
+        if page.len() <= at {
+            // One stream needs one place; most sessions have few.
+            let more = at.saturating_add(1).saturating_sub(page.len());
+            page.reserve_exact(more.max((at / 2).min(PAGE.saturating_sub(page.len()))));
+            page.resize_with(at.saturating_add(1), StreamWakers::default);
+        }
+        if let Some(place) = page.get_mut(at) {
+            *place = StreamWakers { handles: 1, ..StreamWakers::default() };
+            self.handles = self.handles.saturating_add(1);
+        }
+    }
+
+    /// A handle goes away. Gives the wakers if it was the last one on its stream, to be dropped when
+    /// the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
+        let place = self.get_mut(slot)?;
+        place.handles = place.handles.saturating_sub(1);
+        if place.handles > 0 {
+            return None;
+        }
+        let stale = core::mem::take(place);
+        self.handles = self.handles.saturating_sub(1);
+        let index = usize::try_from(slot).ok()? / PAGE;
+        if self.handles == 0 && self.pages.len() > 1 {
+            self.pages = Vec::new();
+        } else if let Some(page) = self.pages.get_mut(index).filter(|_| index > 0) {
+            // The first page is that of a session with few streams, which come and go.
+            if page.iter().all(|place| place.handles == 0) {
+                *page = Vec::new();
+            }
+        }
+        Some(stale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w10_one_that_stays_keeps_one_page_of_a_crowd() {
+        for stays in [0, 1000, 1999] {
+            let mut places = Places::default();
+            (0..2000).for_each(|slot| places.adopt(slot));
+            for slot in (0..2000).filter(|&slot| slot != stays) {
+                assert!(places.release(slot).is_some());
+            }
+            let kept: usize = places.pages.iter().map(Vec::capacity).sum();
+            assert!(kept <= 2 * PAGE, "{kept}");
+            assert_eq!(places.get_mut(stays).map(|place| place.handles), Some(1));
+            assert_eq!(places.handles(), 1);
+            assert!(places.release(stays).is_some());
+            assert!(places.pages.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_stream_in_two_halves_is_released_by_the_second_one() {
+        let mut places = Places::default();
+        places.adopt(3);
+        places.get_mut(3).unwrap().handles = 2;
+        assert!(places.release(3).is_none());
+        assert!(places.release(3).is_some());
+        assert_eq!(places.handles(), 0);
+    }
+}
