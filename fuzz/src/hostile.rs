@@ -65,7 +65,7 @@ impl Lab {
                 .max_outbound_streams(2)
                 .tombstones(2)
                 .pending_resets(2)
-                .id_gaps(2)
+                .id_gaps(4)
                 .receive_window(100)
                 .session_receive_buffer(200)
                 .session_send_buffer(100)

@@ -46,8 +46,14 @@ impl Default for Heartbeat {
     }
 }
 
+/// Streams that each side may have open at once, unless it is set.
+const DEFAULT_STREAMS: u32 = 1024;
+
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr;)*) => {
+    (
+        $($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr;)*
+        @follow max_inbound_streams { $($(#[$note:meta])* $follower:ident;)* }
+    ) => {
         /// The settings of a session. Immutable and cheap to share: one `Arc<Config>` serves any
         /// number of sessions.
         ///
@@ -61,16 +67,32 @@ macro_rules! settings {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Config {
             $(pub(crate) $name: $kind,)*
+            $(pub(crate) $follower: u32,)*
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($name: $default,)* }
+                Self { $($name: $default,)* $($follower: DEFAULT_STREAMS,)* }
             }
         }
 
         impl Config {
             $($(#[$doc])* #[must_use] pub const fn $name(&self) -> $kind { self.$name })*
+            $($(#[$note])* #[must_use] pub const fn $follower(&self) -> u32 { self.$follower })*
+
+            /// Starts from these settings. Those that are as large as `max_inbound_streams` by
+            /// default, and are so here, follow it when it is changed.
+            pub const fn into_builder(self) -> ConfigBuilder {
+                let streams = self.max_inbound_streams;
+                ConfigBuilder {
+                    $($follower: if self.$follower == streams {
+                        None
+                    } else {
+                        Some(self.$follower)
+                    },)*
+                    config: self,
+                }
+            }
         }
 
         /// Collects settings; [`build`](ConfigBuilder::build) checks them.
@@ -78,6 +100,7 @@ macro_rules! settings {
         #[must_use = "a builder does nothing until `build` is called"]
         pub struct ConfigBuilder {
             config: Config,
+            $($follower: Option<u32>,)*
         }
 
         impl ConfigBuilder {
@@ -85,6 +108,16 @@ macro_rules! settings {
                 self.config.$name = $name;
                 self
             })*
+            $($(#[$note])* pub const fn $follower(mut self, $follower: u32) -> Self {
+                self.$follower = Some($follower);
+                self
+            })*
+
+            /// The settings, those that follow another one filled in.
+            fn filled_in(self) -> Config {
+                let streams = self.config.max_inbound_streams;
+                Config { $($follower: self.$follower.unwrap_or(streams),)* ..self.config }
+            }
         }
     };
 }
@@ -131,17 +164,12 @@ settings! {
     /// with `ENHANCE_YOUR_CALM`. Default 64 MiB.
     session_receive_buffer: u32 = 64 << 20;
 
-    /// Streams the peer has opened that the application has not accepted yet. When there are so
-    /// many, more are refused with `ACCEPT_QUEUE_FULL`; those that arrive in one input are judged
-    /// together, because the application had no chance to accept any of them in between. Default
-    /// 128.
-    accept_backlog: u32 = 128;
     /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
     /// Default 1024.
-    max_inbound_streams: u32 = 1024;
+    max_inbound_streams: u32 = DEFAULT_STREAMS;
     /// Streams of this side that are open at once; opening one more blocks. Those that were given
     /// up here and that the peer has not finished are open, too. Default 1024.
-    max_outbound_streams: u32 = 1024;
+    max_outbound_streams: u32 = DEFAULT_STREAMS;
     /// Streams of this side on which nothing has come back yet; opening one more blocks. The
     /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.
     /// Default none: no limit.
@@ -157,10 +185,6 @@ settings! {
     /// RSTs for streams without a record that may wait to be sent; beyond that none are generated.
     /// Default 1024 (8 bytes each, allocated as needed).
     pending_resets: u32 = 1024;
-    /// Ranges of ids the peer has skipped that may still be opened: as many as it may have streams
-    /// that are open and not written to, in the worst order. Default 1024 (8 bytes each, allocated
-    /// as needed).
-    id_gaps: u32 = 1024;
     /// DATA on streams that never were, and ids used twice. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
     /// Streams the peer opens and makes end in a reset. Default 1000, 33 per second.
@@ -186,17 +210,25 @@ settings! {
     drain_timeout: Duration = Duration::from_secs(10);
     /// How long the peer may take to end the transport once this side has. Default 2 s.
     linger_timeout: Duration = Duration::from_secs(2);
+
+    @follow max_inbound_streams {
+        /// Streams the peer has opened that the application has not accepted yet. When there are
+        /// so many, more are refused with `ACCEPT_QUEUE_FULL`; those that arrive in one input are
+        /// judged together, because the application had no chance to accept any of them in
+        /// between. Default: `max_inbound_streams`, so that no stream is refused for being early.
+        accept_backlog;
+        /// Ranges of ids the peer has skipped that may still be opened: as many as it may have
+        /// streams that are open and not written to, in the worst order. A stream with an id that
+        /// was skipped too long ago is refused. Default, and least: `max_inbound_streams` (8 bytes
+        /// each, allocated as needed).
+        id_gaps;
+    }
 }
 
 impl Config {
     /// Starts from the defaults.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
-    }
-
-    /// Starts from these settings.
-    pub const fn into_builder(self) -> ConfigBuilder {
-        ConfigBuilder { config: self }
     }
 
     /// Defaults for a peer built on the Go implementations, v1 or v2.
@@ -255,7 +287,7 @@ impl ConfigBuilder {
     ///
     /// [`ConfigError`] names the first setting that is out of its range.
     pub fn build(self) -> Result<Config, ConfigError> {
-        let c = self.config;
+        let c = self.filled_in();
         let check = |ok: bool, setting, rule| {
             if ok { Ok(()) } else { Err(ConfigError { setting, rule }) }
         };
@@ -279,7 +311,16 @@ impl ConfigBuilder {
             "session_receive_buffer",
             "must be at least receive_window",
         )?;
-        check(c.accept_backlog >= 1, "accept_backlog", "must be at least 1")?;
+        check(
+            c.accept_backlog >= 1 || c.max_inbound_streams == 0,
+            "accept_backlog",
+            "must be at least 1, unless `max_inbound_streams` is 0",
+        )?;
+        check(
+            c.id_gaps >= c.max_inbound_streams,
+            "id_gaps",
+            "must be at least `max_inbound_streams`, as so many ids may be skipped and opened later",
+        )?;
         check(c.max_outbound_streams >= 1, "max_outbound_streams", "must be at least 1")?;
         check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "must be at least 1")?;
         check(
@@ -349,6 +390,25 @@ mod tests {
             let beat = Config::builder().typed(true).heartbeat(Some(heartbeat)).build();
             assert_eq!(beat.unwrap_err().setting(), "heartbeat");
         }
+    }
+
+    #[test]
+    fn settings_that_follow_the_limit_on_streams_do_so_until_they_are_set() {
+        let config = Config::builder().max_inbound_streams(5000).build().unwrap();
+        assert_eq!((config.accept_backlog(), config.id_gaps()), (5000, 5000));
+        let fewer = config.into_builder().max_inbound_streams(10).build().unwrap();
+        assert_eq!((fewer.accept_backlog(), fewer.id_gaps()), (10, 10));
+        let set = Config::builder().accept_backlog(3).id_gaps(2000).build().unwrap();
+        let set = set.into_builder().max_inbound_streams(20).build().unwrap();
+        assert_eq!((set.accept_backlog(), set.id_gaps()), (3, 2000));
+        assert!(Config::builder().max_inbound_streams(0).build().is_ok());
+    }
+
+    #[test]
+    fn l6_fewer_gaps_than_streams_contradict_them() {
+        let error = Config::builder().id_gaps(1023).build().unwrap_err();
+        assert_eq!(error.setting(), "id_gaps");
+        assert!(error.to_string().contains("`max_inbound_streams`"), "{error}");
     }
 
     #[test]

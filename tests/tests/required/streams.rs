@@ -285,7 +285,8 @@ fn rule_12_the_presets_keep_to_the_backlogs_of_known_peers() {
 
 #[test]
 fn rule_12_refuses_what_exceeds_the_backlog() {
-    let mut peer = Peer::of_server(Config::default());
+    let config = Config::builder().accept_backlog(128).build().expect("valid");
+    let mut peer = Peer::of_server(config);
     for n in 0..128 {
         peer.send(peer::syn(3 + 2 * n, b"x"));
     }

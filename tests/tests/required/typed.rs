@@ -105,7 +105,8 @@ fn rule_14_echoes_whole_beats_only() {
 
 #[test]
 fn rule_14_answers_without_the_application() {
-    let mut peer = Peer::of_server(typed());
+    let config = typed().into_builder().accept_backlog(128).build().expect("valid");
+    let mut peer = Peer::of_server(config);
     // The application accepts nothing, and its backlog is full.
     for n in 0..128 {
         peer.send(peer::syn(5 + 2 * n, &[0, 0, 0, 1]));

@@ -9,7 +9,8 @@ use crate::meter::Meter;
 #[test]
 fn stream_flood_beyond_the_backlog() {
     let meter = Meter::start();
-    let mut peer = Peer::of_server(Config::default());
+    let config = Config::builder().accept_backlog(128).build().expect("valid");
+    let mut peer = Peer::of_server(config);
     let mut id = 1;
     meter.assert_flat(100, 256 << 10, |_| {
         for _ in 0..1000 {

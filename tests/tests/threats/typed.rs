@@ -14,7 +14,8 @@ fn server() -> Peer {
 #[test]
 fn typed_streams_without_their_type() {
     let meter = Meter::start();
-    let mut peer = server();
+    let config = Config::builder().typed(true).accept_backlog(128).build().expect("valid");
+    let mut peer = Peer::of_server(config);
     let mut id = 1;
     // They count as backlog, time out, and make room; whoever says its type is accepted.
     meter.assert_flat(200, 256 << 10, |_| {

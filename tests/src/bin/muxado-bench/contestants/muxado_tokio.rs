@@ -26,7 +26,6 @@ pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
         let default = Config::default();
         let streams = u32::try_from(tuning.streams).unwrap_or(u32::MAX);
         let mut builder = Config::builder()
-            .accept_backlog(streams.max(default.accept_backlog()))
             .max_inbound_streams(streams.max(default.max_inbound_streams()))
             .max_outbound_streams(streams.max(default.max_outbound_streams()));
         if let Some(window) = tuning.window {
