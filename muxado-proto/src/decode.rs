@@ -7,12 +7,13 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use core::fmt;
 
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_U31, StreamId};
 
 /// What the decoder makes of the input, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
     /// The header of a DATA frame. Unless `length` is zero, [`Item::Payload`]s follow that add up
@@ -72,6 +73,40 @@ pub enum Item<'a> {
     },
 }
 
+impl fmt::Debug for Item<'_> {
+    /// Shows of a payload how long it is, and no more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data { id, flags, length } => f
+                .debug_struct("Data")
+                .field("id", id)
+                .field("flags", flags)
+                .field("length", length)
+                .finish(),
+            Self::Payload { bytes, end } => {
+                f.debug_struct("Payload").field("len", &bytes.len()).field("end", end).finish()
+            }
+            Self::Rst { id, code } => {
+                f.debug_struct("Rst").field("id", id).field("code", code).finish()
+            }
+            Self::WndInc { id, increment } => {
+                f.debug_struct("WndInc").field("id", id).field("increment", increment).finish()
+            }
+            Self::GoAway { last, code, text } => f
+                .debug_struct("GoAway")
+                .field("last", last)
+                .field("code", code)
+                .field("text", text)
+                .finish(),
+            Self::Unknown { header } => f.debug_struct("Unknown").field("header", header).finish(),
+            Self::Skipped(count) => f.debug_tuple("Skipped").field(count).finish(),
+            Self::Malformed { header, code } => {
+                f.debug_struct("Malformed").field("header", header).field("code", code).finish()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// Collecting a header.
@@ -105,7 +140,6 @@ enum State {
 /// assert_eq!(decoder.decode(&mut input), Some(Item::Payload { bytes: b"i", end: true }));
 /// assert!(!decoder.is_mid_frame());
 /// ```
-#[derive(Debug)]
 pub struct Decoder {
     state: State,
     /// The bytes of a header, word or GOAWAY that have arrived so far.
@@ -114,6 +148,16 @@ pub struct Decoder {
     /// The text of a GOAWAY that has arrived so far.
     text: Vec<u8>,
     text_limit: usize,
+}
+
+impl fmt::Debug for Decoder {
+    /// Shows how far the current frame has come, and none of its bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("state", &self.state)
+            .field("have", &self.have)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Decoder {

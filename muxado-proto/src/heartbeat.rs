@@ -1,6 +1,7 @@
 //! The requester's side of a heartbeat: values, times, verdicts. Streams and timers belong to the
 //! session (PROTOCOL.md §9).
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::frame::StreamId;
@@ -13,20 +14,30 @@ pub(crate) const BEAT_LEN: usize = 4;
 pub(crate) const ECHO_LIMIT: usize = 64;
 
 /// A beat on its way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Beat {
     value: [u8; BEAT_LEN],
     sent: Timestamp,
 }
 
 /// The side that asks.
-#[derive(Debug)]
 pub(crate) struct Requester {
     /// The stream the beats go out on.
     pub(crate) stream: Option<StreamId>,
     outstanding: Option<Beat>,
     rtt: Option<Duration>,
     random: u64,
+}
+
+impl fmt::Debug for Requester {
+    /// Shows neither the secret nor the beat that is under way.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester")
+            .field("stream", &self.stream)
+            .field("sent", &self.outstanding.map(|beat| beat.sent))
+            .field("rtt", &self.rtt)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Requester {

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
+use core::fmt;
 
 /// Payloads up to this size are copied behind their headers; larger ones are chained.
 ///
@@ -10,7 +11,6 @@ use bytes::{Buf, Bytes};
 pub(crate) const JOIN_LIMIT: usize = 1024;
 
 /// A payload of its own.
-#[derive(Debug)]
 struct Chained {
     /// How much of `joined` goes before it.
     at: usize,
@@ -38,13 +38,20 @@ struct Chained {
 /// ```
 ///
 /// [`Session::poll_transmit`]: crate::Session::poll_transmit
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Transmit {
     /// Headers and small payloads; what is before `start` has been written.
     joined: Vec<u8>,
     start: usize,
     chained: VecDeque<Chained>,
     len: usize,
+}
+
+impl fmt::Debug for Transmit {
+    /// Shows how much there is to write, and none of it: it is payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit").field("len", &self.len).finish_non_exhaustive()
+    }
 }
 
 impl Transmit {

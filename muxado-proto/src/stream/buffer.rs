@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
+use core::fmt;
 
 use crate::config::BLOCK;
 use crate::transmit::{JOIN_LIMIT, Transmit};
@@ -24,7 +25,7 @@ const POOLED: usize = 64;
 const POOLED_CHUNKS: usize = 16;
 
 /// A byte queue.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Chunks {
     chunks: VecDeque<Bytes>,
     /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
@@ -34,6 +35,13 @@ struct Chunks {
     len: usize,
     /// The tail has, or is the rest of, more than [`SMALL_TAIL`].
     large: bool,
+}
+
+impl fmt::Debug for Chunks {
+    /// Shows how much it holds, and none of it: it is payload, and so is what it held before.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len)
+    }
 }
 
 /// A byte queue that owns no memory while it is empty: an idle stream costs one pointer.

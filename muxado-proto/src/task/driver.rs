@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::future::Future;
 use core::hash::BuildHasher;
 use core::pin::Pin;
@@ -47,7 +48,6 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const SHARE_MIN: usize = BUFFER / 2;
 
 /// What a session is made of.
-#[derive(Debug)]
 pub struct Endpoint<T, C> {
     /// The byte stream.
     pub transport: T,
@@ -92,6 +92,16 @@ fn seed() -> u64 {
     if cfg!(muxado_counted) { 7 } else { RandomState::new().hash_one(0u8) }
 }
 
+impl<T, C> fmt::Debug for Endpoint<T, C> {
+    /// Shows nothing of the transport: it may hold what was written to it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("role", &self.role)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How far the output has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
@@ -110,7 +120,6 @@ enum Output {
 /// Drives one session: a future that has to be polled for the session to live. It ends, with the
 /// reason, when the session has and the transport is closed; dropping it before that abandons the
 /// session.
-#[derive(Debug)]
 #[must_use = "a session does nothing unless its driver is polled"]
 pub struct Driver<T: Transport, C: Clock> {
     shared: Arc<Shared>,
@@ -136,6 +145,19 @@ pub struct Driver<T: Transport, C: Clock> {
     crowd: bool,
     /// This turn's output has waited for them.
     stepped_back: bool,
+}
+
+impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
+    /// Shows how far it has come, and nothing of the transport, which may hold what was written to
+    /// it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("out", &self.out)
+            .field("output", &self.output)
+            .field("ended", &self.ended)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a turn has come to.

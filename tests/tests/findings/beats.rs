@@ -1,0 +1,74 @@
+//! Heartbeats, time, and secrets.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muxado_proto::decode::Decoder;
+use muxado_proto::{Config, RateLimit, Transmit};
+use muxado_tests::peer::{self, Peer};
+
+/// A payload that no message has in it by chance.
+const PAYLOAD: &[u8] = b"xyzzy-plugh-xyzzy";
+
+/// Asserts that what `{:?}` makes of a value has nothing of the payload in it, however written.
+#[track_caller]
+fn shows_no_payload(value: &dyn Debug) {
+    for text in [format!("{value:?}"), format!("{value:#?}")] {
+        let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        assert!(!text.contains("xyzzy"), "{text}");
+        // `x`, `y`, `z` as a list of numbers, in decimal and in hexadecimal.
+        assert!(!dense.contains("120,121,122"), "{text}");
+        assert!(!dense.to_lowercase().contains("78797a"), "{text}");
+    }
+}
+
+#[test]
+fn s3_debug_shows_no_payload() {
+    let mut peer = Peer::of_server(Config::default());
+    peer.send(peer::syn(3, PAYLOAD));
+    let large = Bytes::from(PAYLOAD.repeat(1000));
+    peer.send_bytes(peer::data(3, &large).into());
+    assert_eq!(peer.accept(), 3);
+    let mut stream = peer.stream(3);
+    stream.write(PAYLOAD).expect("room");
+    stream.write_chunk(&mut large.clone()).expect("room");
+    shows_no_payload(&stream);
+    shows_no_payload(&peer.session);
+    let mut out = Transmit::new();
+    peer.session.poll_transmit(peer.now(), &mut out, usize::MAX);
+    assert!(out.len() > large.len());
+    shows_no_payload(&out);
+    // What was read and sent leaves its memory behind.
+    peer.read(3).1.expect_err("it goes on");
+    shows_no_payload(&peer.session);
+    let mut decoder = Decoder::new(100);
+    let frames = [peer::data(3, PAYLOAD), peer::header(20, 3, 0, 0).to_vec(), PAYLOAD.to_vec()];
+    let bytes = frames.concat();
+    let mut input = &bytes[..];
+    while let Some(item) = decoder.decode(&mut input) {
+        shows_no_payload(&item);
+        shows_no_payload(&decoder);
+    }
+    shows_no_payload(&decoder);
+}
+
+#[test]
+fn l14_build_refuses_settings_that_make_no_sense() {
+    let never = RateLimit { burst: 0, per_second: 1 };
+    for (builder, setting) in [
+        (Config::builder().write_stall_timeout(Duration::ZERO), "write_stall_timeout"),
+        (Config::builder().frame_stall_timeout(Duration::ZERO), "frame_stall_timeout"),
+        (Config::builder().stream_stall_timeout(Some(Duration::ZERO)), "stream_stall_timeout"),
+        (Config::builder().typed_timeout(Duration::ZERO), "typed_timeout"),
+        (Config::builder().pending_resets(0), "pending_resets"),
+        (Config::builder().update_delay(Duration::MAX), "update_delay"),
+        (Config::builder().stray_data_limit(never), "stray_data_limit"),
+        (Config::builder().reset_limit(never), "reset_limit"),
+        (Config::builder().empty_data_limit(never), "empty_data_limit"),
+        (Config::builder().unknown_bytes_limit(never), "unknown_bytes_limit"),
+    ] {
+        assert_eq!(builder.build().expect_err(setting).setting(), setting);
+    }
+    Config::builder().update_delay(Duration::from_secs(1)).build().expect("the longest");
+}

@@ -1,0 +1,3 @@
+//! Small inputs that once failed, each with what is right. Tests are named after the input's number.
+
+mod beats;
