@@ -9,6 +9,10 @@ use core::time::Duration;
 /// every call that needs it; a simulator passes virtual time. Resolution is one nanosecond, range
 /// 584 years; arithmetic saturates.
 ///
+/// The time comes from a monotonic clock, such as `std::time::Instant`. A session takes a time that
+/// is earlier than one it was told before for that one: if the clock steps back, the session's time
+/// stands still until the clock has caught up, and no limit strikes early.
+///
 /// ```
 /// use core::time::Duration;
 /// use muxado_proto::Timestamp;
@@ -25,7 +29,7 @@ impl Timestamp {
     /// The origin itself.
     pub const ZERO: Self = Self(0);
 
-    /// Later than any other, in 584 years.
+    /// The end of time, in 584 years: what is due then does not come.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     /// A point `nanos` nanoseconds after the origin.

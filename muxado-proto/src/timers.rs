@@ -27,45 +27,50 @@ pub(crate) enum Timer {
 
 const COUNT: usize = Timer::Linger as usize + 1;
 
-/// The deadlines, one for each timer; [`Timestamp::NEVER`] for those that are not set.
-#[derive(Debug)]
-pub(crate) struct Timers([Timestamp; COUNT]);
-
-impl Default for Timers {
-    fn default() -> Self {
-        Self([Timestamp::NEVER; COUNT])
-    }
+/// The deadlines, one for each timer.
+///
+/// A timer that is set to the end of time is set, and does not expire: no session lives so long.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    /// Of those that are set.
+    at: [Timestamp; COUNT],
+    /// Which are set, one bit each.
+    set: u16,
 }
+
+const _EVERY_TIMER_HAS_A_BIT: () = assert!(COUNT <= u16::BITS as usize, "a wider mask is needed");
 
 impl Timers {
     #[allow(clippy::indexing_slicing, reason = "every timer is below the count")]
     pub(crate) const fn set(&mut self, timer: Timer, at: Option<Timestamp>) {
-        self.0[timer as usize] = match at {
-            Some(at) => at,
-            None => Timestamp::NEVER,
-        };
+        let bit = 1 << timer as u16;
+        match at {
+            Some(at) => {
+                self.at[timer as usize] = at;
+                self.set |= bit;
+            }
+            None => self.set &= !bit,
+        }
     }
 
     #[allow(clippy::indexing_slicing, reason = "every timer is below the count")]
     pub(crate) const fn get(&self, timer: Timer) -> Option<Timestamp> {
-        match self.0[timer as usize] {
-            Timestamp::NEVER => None,
-            at => Some(at),
-        }
+        if self.set & 1 << timer as u16 == 0 { None } else { Some(self.at[timer as usize]) }
     }
 
     /// Takes a deadline that has passed.
     pub(crate) fn expire(&mut self, timer: Timer, now: Timestamp) -> bool {
-        let expired = self.get(timer).is_some_and(|at| at <= now);
+        let expired = self.get(timer).is_some_and(|at| at <= now && at < Timestamp::NEVER);
         if expired {
             self.set(timer, None);
         }
         expired
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline that will come.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.0.iter().min().copied().filter(|&at| at != Timestamp::NEVER)
+        let set = self.at.iter().enumerate().filter(|(index, _)| self.set & 1 << index != 0);
+        set.map(|(_, at)| *at).min().filter(|&at| at < Timestamp::NEVER)
     }
 
     /// Forgets every deadline.
@@ -89,5 +94,16 @@ mod tests {
         assert!(!timers.expire(Timer::Linger, Timestamp::from_millis(91)));
         assert!(timers.expire(Timer::Linger, Timestamp::from_millis(92)));
         assert!(!timers.expire(Timer::Linger, Timestamp::from_millis(92)));
+    }
+
+    #[test]
+    fn the_end_of_time_does_not_come() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Update, Some(Timestamp::NEVER));
+        assert_eq!(timers.get(Timer::Update), Some(Timestamp::NEVER));
+        assert_eq!(timers.next(), None);
+        assert!(!timers.expire(Timer::Update, Timestamp::NEVER));
+        timers.set(Timer::Linger, Some(Timestamp::ZERO));
+        assert_eq!(timers.next(), Some(Timestamp::ZERO));
     }
 }
