@@ -14,6 +14,9 @@ pub const DEFAULT_WINDOW: u32 = 262_144;
 /// all of it alive.
 pub(crate) const BLOCK: usize = 64 << 10;
 
+/// The longest [`Config::update_delay`].
+const MAX_UPDATE_DELAY: Duration = Duration::from_secs(1);
+
 /// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -149,7 +152,8 @@ settings! {
     /// more streams are opened, windows that have grown shrink again, as far as their readers have
     /// fallen behind. Default 32 MiB.
     window_budget: u32 = 32 << 20;
-    /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms.
+    /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms, at
+    /// most 1 s: so long may stand a peer that has a smaller window than this side believes.
     update_delay: Duration = Duration::from_millis(5);
 
     /// The largest payload sent in one DATA frame, in bytes. Default 16 KiB, so that streams
@@ -183,7 +187,7 @@ settings! {
     /// Default 1024 (16 bytes each, allocated as needed).
     tombstones: u32 = 1024;
     /// RSTs for streams without a record that may wait to be sent; beyond that none are generated.
-    /// Default 1024 (8 bytes each, allocated as needed).
+    /// Default 1024 (8 bytes each, allocated as needed), at least 1.
     pending_resets: u32 = 1024;
     /// DATA on streams that never were, and ids used twice. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
@@ -323,6 +327,24 @@ impl ConfigBuilder {
         )?;
         check(c.max_outbound_streams >= 1, "max_outbound_streams", "must be at least 1")?;
         check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "must be at least 1")?;
+        check(c.pending_resets >= 1, "pending_resets", "must be at least 1")?;
+        for (limit, name) in [
+            (c.stray_data_limit, "stray_data_limit"),
+            (c.reset_limit, "reset_limit"),
+            (c.empty_data_limit, "empty_data_limit"),
+            (c.unknown_bytes_limit, "unknown_bytes_limit"),
+        ] {
+            check(limit.burst >= 1, name, "must have a burst of at least 1")?;
+        }
+        for (limit, name) in [
+            (Some(c.write_stall_timeout), "write_stall_timeout"),
+            (Some(c.frame_stall_timeout), "frame_stall_timeout"),
+            (c.stream_stall_timeout, "stream_stall_timeout"),
+            (Some(c.typed_timeout), "typed_timeout"),
+        ] {
+            check(limit != Some(Duration::ZERO), name, "must be above zero")?;
+        }
+        check(c.update_delay <= MAX_UPDATE_DELAY, "update_delay", "must be at most 1 s")?;
         check(
             c.heartbeat.is_none_or(|h| !h.interval.is_zero() && !h.tolerance.is_zero()),
             "heartbeat",
