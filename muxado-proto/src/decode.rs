@@ -140,6 +140,7 @@ enum State {
 /// assert_eq!(decoder.decode(&mut input), Some(Item::Payload { bytes: b"i", end: true }));
 /// assert!(!decoder.is_mid_frame());
 /// ```
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub struct Decoder {
     state: State,
     /// The bytes of a header, word or GOAWAY that have arrived so far.

@@ -21,6 +21,7 @@ struct Beat {
 }
 
 /// The side that asks.
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Requester {
     /// The stream the beats go out on.
     pub(crate) stream: Option<StreamId>,

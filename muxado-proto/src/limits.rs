@@ -51,6 +51,7 @@ const COUNT: usize = Excess::Unknown as usize + 1;
 
 /// All buckets of a session; without memory while there was nothing to limit.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Limits(Option<Box<[Bucket; COUNT]>>);
 
 impl Limits {

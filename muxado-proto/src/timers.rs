@@ -31,6 +31,7 @@ const COUNT: usize = Timer::Linger as usize + 1;
 ///
 /// A timer that is set to the end of time is set, and does not expire: no session lives so long.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Timers {
     /// Of those that are set.
     at: [Timestamp; COUNT],

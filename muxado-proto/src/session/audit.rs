@@ -5,8 +5,6 @@ use alloc::string::String;
 use core::fmt;
 
 use super::Session;
-use super::input::Sink;
-use super::lifecycle::Phase;
 use crate::stream::schedule::Queue;
 use crate::stream::state::RecvState;
 use crate::stream::{Owner, Stream};
@@ -24,9 +22,9 @@ impl fmt::Display for AuditError {
 
 impl core::error::Error for AuditError {}
 
-type Finding = Result<(), String>;
+pub(super) type Finding = Result<(), String>;
 
-fn same<T: PartialEq + fmt::Debug>(what: &str, kept: T, counted: T) -> Finding {
+pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, kept: T, counted: T) -> Finding {
     if kept == counted {
         Ok(())
     } else {
@@ -75,21 +73,19 @@ impl Session {
     }
 
     fn find_fault(&self) -> Finding {
-        self.store.audit(!matches!(self.phase, Phase::Over(_)))?;
+        self.store.audit(!self.farewell.is_over())?;
         let mut census = Census::default();
         for (_, stream) in self.store.streams() {
             self.count(stream, &mut census);
             self.audit_stream(stream).map_err(|what| format!("{what}: {stream:?}"))?;
         }
-        same("inbound streams", self.inbound, census.inbound)?;
-        same("outbound streams", self.outbound, census.outbound)?;
-        same("unanswered streams", self.unanswered, census.unanswered)?;
-        same("incomplete streams", self.incomplete, census.incomplete)?;
-        same("heartbeat responders", self.responders, census.responders)?;
-        same("bytes written and not sent", self.stats.send_buffered, census.send_buffered)?;
-        same("bytes not read", self.stats.receive_buffered, census.receive_buffered)?;
-        same("window growth", self.stats.window_growth, census.window_growth)?;
-        if !matches!(self.phase, Phase::Over(_)) {
+        let Census { inbound, outbound, unanswered, incomplete, .. } = census;
+        self.counts.audit([inbound, outbound, unanswered, incomplete])?;
+        self.beats.audit(census.responders)?;
+        same("bytes written and not sent", self.budget.held(), census.send_buffered)?;
+        same("bytes not read", self.credit.held(), census.receive_buffered)?;
+        same("window growth", self.credit.growth(), census.window_growth)?;
+        if !self.farewell.is_over() {
             self.audit_timers()?;
         }
         self.audit_phase()
@@ -97,7 +93,7 @@ impl Session {
 
     fn count(&self, stream: &Stream, census: &mut Census) {
         let one = |condition: bool| u32::from(condition);
-        let own = stream.id.is_opened_by(self.role);
+        let own = self.ids.is_own(stream.id);
         let counted = stream.is_counted();
         census.inbound = census.inbound.saturating_add(one(counted && !own));
         census.outbound = census.outbound.saturating_add(one(counted && own));
@@ -114,13 +110,8 @@ impl Session {
     }
 
     fn audit_stream(&self, stream: &Stream) -> Finding {
-        let over = matches!(self.phase, Phase::Over(_));
-        if stream.id.is_opened_by(self.role) {
-            let opened = self.next_id.is_none_or(|next| stream.id.get() < next);
-            check(opened, "a stream with an id that was not opened yet")?;
-        } else {
-            check(self.seen.contains(stream.id), "a stream with an id that was not seen")?;
-        }
+        let over = self.farewell.is_over();
+        check(self.ids.was_used(stream.id), "a stream with an id that was not used")?;
         let ended = stream.send.is_over() && !stream.recv.is_open();
         check(
             stream.complete == ended,
@@ -140,10 +131,7 @@ impl Session {
 
     fn audit_credit(&self, stream: &Stream) -> Finding {
         let window = &stream.recv_window;
-        let under_way = match self.sink {
-            Sink::Stream { id, .. } if id == stream.id => self.decoder.payload_left(),
-            _ => 0,
-        };
+        let under_way = self.inlet.under_way(stream.id);
         let held = (stream.incoming.len() as u64).saturating_add(under_way as u64);
         let parts = u64::from(window.credit()).saturating_add(u64::from(window.owed()));
         same("the receive window", u64::from(window.size()), parts.saturating_add(held))?;
@@ -165,28 +153,24 @@ impl Session {
         same("timer of the untyped", set(Timer::Untyped), waits(Queue::Untyped))?;
         check(set(Timer::Stalled) || !waits(Queue::Stalled), "no timer for stalled streams")?;
         check(
-            set(Timer::Update) || self.owed_unarmed || !waits(Queue::Owed),
+            set(Timer::Update) || self.credit.is_unarmed() || !waits(Queue::Owed),
             "no timer for owed credit",
         )?;
-        same(
-            "timer of the drain",
-            set(Timer::Drain),
-            matches!(self.phase, Phase::Draining { .. }),
-        )?;
-        same("timer of the frame", set(Timer::Frame), self.decoder.is_mid_frame())?;
-        same("timer of the beat", set(Timer::Tolerance), self.requester.is_waiting())?;
-        let beats = self.config.heartbeat.is_some() && matches!(self.phase, Phase::Open);
+        same("timer of the drain", set(Timer::Drain), self.farewell.is_draining())?;
+        same("timer of the frame", set(Timer::Frame), self.inlet.is_mid_frame())?;
+        same("timer of the beat", set(Timer::Tolerance), self.beats.is_waiting())?;
+        let beats = self.config.heartbeat.is_some() && self.farewell.is_open();
         same("timer of the next beat", set(Timer::Beat), beats)
     }
 
     fn audit_phase(&self) -> Finding {
-        let over = matches!(self.phase, Phase::Over(_));
-        check(!over || self.refusals.is_empty(), "refusals of a session that is over")?;
-        let blocked = self.open_blocked && matches!(self.phase, Phase::Open);
+        let over = self.farewell.is_over();
+        check(!over || self.orphans.is_empty(), "refusals of a session that is over")?;
+        let blocked = self.counts.has_waiting_opener() && self.farewell.is_open();
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
-        let drained = self.refuses_streams()
-            && self.incomplete == 0
-            && self.refusals.is_empty()
+        let drained = self.farewell.refuses_streams()
+            && self.counts.all_complete()
+            && self.orphans.is_empty()
             && !self.store.has_closed();
         check(!drained, "a session that has drained and is not over")
     }

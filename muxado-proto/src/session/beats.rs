@@ -2,16 +2,69 @@
 //!
 //! Neither is seen by the application, and neither waits for it.
 
-use super::lifecycle::Phase;
+use core::time::Duration;
+
+use super::tally::{fewer, more};
 use super::{Session, Unread};
 use crate::error::{ErrorCode, OpenError, PingError};
 use crate::event::Signal;
-use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT};
+use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester};
 use crate::stream::key::Key;
 use crate::stream::state::RecvState;
 use crate::stream::{Owner, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
+
+/// The heartbeats of both sides.
+///
+/// Invariants: the stream of the requester is live and belongs to it; `responders` is the number of
+/// streams that answer.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Beats {
+    requester: Requester,
+    /// DATA other than heartbeats has arrived since the last beat was due.
+    heard: bool,
+    responders: u32,
+}
+
+impl Beats {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self { requester: Requester::new(seed), heard: false, responders: 0 }
+    }
+
+    /// The round-trip time of the latest beat that came back.
+    pub(super) const fn rtt(&self) -> Option<Duration> {
+        self.requester.rtt()
+    }
+
+    /// DATA other than heartbeats has arrived.
+    pub(super) const fn heard(&mut self) {
+        self.heard = true;
+    }
+
+    /// The beat under way will not come back: when it was sent.
+    pub(super) fn give_up(&mut self) -> Option<Timestamp> {
+        self.requester.give_up()
+    }
+
+    /// A stream that answered has lost its record.
+    pub(super) const fn responder_removed(&mut self) {
+        fewer(&mut self.responders);
+    }
+
+    /// Whether a beat is under way.
+    #[cfg(feature = "audit")]
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.requester.is_waiting()
+    }
+
+    /// Compares with the number of streams that answer.
+    #[cfg(feature = "audit")]
+    pub(super) fn audit(&self, responders: u32) -> super::audit::Finding {
+        super::audit::same("heartbeat responders", self.responders, responders)
+    }
+}
 
 impl Session {
     /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) tells when it is back; while one
@@ -25,27 +78,27 @@ impl Session {
             return Err(PingError::NotTyped);
         }
         self.advance_clock(now);
-        if let Phase::Over(reason) = &self.phase {
+        if let Some(reason) = self.farewell.reason() {
             return Err(PingError::Open(OpenError::SessionClosed(reason.clone())));
         }
         self.beat().map_err(PingError::Open)
     }
 
     fn beat(&mut self) -> Result<(), OpenError> {
-        if self.requester.is_waiting() {
+        if self.beats.requester.is_waiting() {
             return Ok(());
         }
-        let current = self.requester.stream.and_then(|id| self.store.key(id));
+        let current = self.beats.requester.stream.and_then(|id| self.store.key(id));
         let key = match current {
             Some(key) => key,
             None => {
                 let id = self.open_stream(Owner::Beats)?;
-                self.requester.stream = Some(id);
+                self.beats.requester.stream = Some(id);
                 self.send_type(id, StreamType::HEARTBEAT);
                 self.store.key(id).ok_or(OpenError::StreamsExhausted)?
             }
         };
-        let value = self.requester.beat(self.now);
+        let value = self.beats.requester.beat(self.now);
         self.write_own(key, &value);
         self.schedule(key);
         let settings = self.config.heartbeat.unwrap_or_default();
@@ -56,11 +109,11 @@ impl Session {
     /// The interval has passed: beats, unless what the peer has sent meanwhile says that it lives.
     pub(super) fn on_beat_due(&mut self) {
         let Some(settings) = self.config.heartbeat else { return };
-        if !matches!(self.phase, Phase::Open) {
+        if !self.farewell.is_open() {
             return;
         }
-        let alive = core::mem::take(&mut self.heard);
-        if !alive || self.requester.rtt().is_none() {
+        let alive = core::mem::take(&mut self.beats.heard);
+        if !alive || self.beats.requester.rtt().is_none() {
             // Without ids there is no heartbeat; the session is about to be replaced anyway.
             let _exhausted = self.beat();
         }
@@ -70,7 +123,7 @@ impl Session {
     /// Beats have come back on the stream of the requester.
     pub(super) fn on_echo(&mut self, key: Key) {
         while let Some(value) = self.take_beat(key) {
-            if self.requester.echo(value, self.now).is_some() {
+            if self.beats.requester.echo(value, self.now).is_some() {
                 self.timers.set(Timer::Tolerance, None);
                 self.signals.raise(Signal::Pong);
             } else {
@@ -83,9 +136,9 @@ impl Session {
     /// The peer has ended the stream of the requester. That took a living peer; the next beat goes
     /// out on a new stream.
     pub(super) fn on_beats_ended(&mut self, key: Key) {
-        self.requester.stream = None;
-        if self.requester.is_waiting() {
-            let _unanswered = self.requester.give_up();
+        self.beats.requester.stream = None;
+        if self.beats.requester.is_waiting() {
+            let _unanswered = self.beats.requester.give_up();
             self.timers.set(Timer::Tolerance, None);
             self.signals.raise(Signal::HeartbeatMissed);
         }
@@ -95,15 +148,14 @@ impl Session {
 
     /// A stream of the peer turns out to carry its heartbeats.
     pub(super) fn adopt_echo(&mut self, key: Key) {
-        if self.responders >= self.config.max_heartbeat_responders {
+        if self.beats.responders >= self.config.max_heartbeat_responders {
             self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
             return self.count_reset();
         }
         if let Some(stream) = self.store.get_mut(key) {
             stream.owner = Owner::Echo;
-            self.responders = self.responders.saturating_add(1);
-            self.inbound = self.inbound.saturating_sub(1);
-            self.incomplete = self.incomplete.saturating_sub(1);
+            more(&mut self.beats.responders);
+            self.counts.is_heartbeat();
         }
         self.echo(key);
         self.finish_draining();
@@ -132,8 +184,7 @@ impl Session {
         }
         let mut value = [0; BEAT_LEN];
         stream.incoming.read(&mut value, &mut self.pool);
-        let count = BEAT_LEN as u64;
-        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(count);
+        self.credit.release(BEAT_LEN);
         self.consumed(key, BEAT_LEN);
         Some(value)
     }

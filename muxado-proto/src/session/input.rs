@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::lifecycle::Phase;
+use super::inlet::{FrameLimit, Sink};
 use super::{Refusal, Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
@@ -19,19 +19,9 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
-/// Pieces of payload of some size may be kept as slices of the input, if they are at least this fraction of it: with an input that fills half of its memory, a live
-/// byte never pins more than eight.
+/// Payload is kept as a slice only if it is at least this fraction of the input buffer: with an
+/// input that fills half of its memory, a live byte never pins more than eight.
 const SLICE_FRACTION: usize = 4;
-
-/// Payload a peer must deliver within the frame time limit to start it anew.
-const FRAME_PROGRESS: usize = 4096;
-
-/// Where the payload of the current DATA frame goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Sink {
-    Discard,
-    Stream { key: Key, id: StreamId, fin: bool },
-}
 
 impl Session {
     /// Takes bytes that have arrived on the transport, in any chunking.
@@ -56,10 +46,10 @@ impl Session {
         self.advance_clock(now);
         let count = data.len() as u64;
         self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
-        self.backlog_full = self.waiting() >= self.config.accept_backlog;
+        self.counts.input_begins(self.waiting(), &self.config);
         let mut input = data;
-        while !matches!(self.phase, Phase::Over(_)) {
-            let Some(item) = self.decoder.decode(&mut input) else { break };
+        while !self.farewell.is_over() {
+            let Some(item) = self.inlet.next(&mut input) else { break };
             match item {
                 Item::Payload { bytes, end } => self.on_payload(bytes, end, owner),
                 Item::Skipped(bytes) => self.on_unknown(bytes),
@@ -74,10 +64,7 @@ impl Session {
 
     fn on_frame(&mut self, frame: Item<'_>) {
         match frame {
-            Item::Data { id, flags, length } => {
-                self.sink = Sink::Discard;
-                self.on_data(id, flags, length);
-            }
+            Item::Data { id, flags, length } => self.on_data(id, flags, length),
             Item::Rst { id, code } => self.on_rst(id, code),
             Item::WndInc { id, increment } => self.on_wnd_inc(id, increment),
             Item::GoAway { last, code, text } => self.on_go_away(last, code, text),
@@ -85,21 +72,24 @@ impl Session {
                 self.stats.unknown_frames = self.stats.unknown_frames.saturating_add(1);
                 self.on_unknown(HEADER_LEN);
             }
-            Item::Malformed { code, .. } => self.violate(code, "frame of impossible length"),
+            Item::Malformed { code, .. } => {
+                self.end_for_violation(code, "frame of impossible length")
+            }
             Item::Payload { .. } | Item::Skipped(_) => {}
         }
     }
 
     fn on_data(&mut self, id: StreamId, flags: Flags, length: u32) {
         if id.get() == 0 {
-            return self.violate(ErrorCode::PROTOCOL, "DATA on stream 0");
+            return self.end_for_violation(ErrorCode::PROTOCOL, "DATA on stream 0");
         }
         if flags.is_syn() && id.is_opened_by(self.role) {
-            return self.violate(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
+            return self
+                .end_for_violation(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
         }
         match self.store.entry(id) {
             Some(Entry::Live(key)) if flags.is_syn() => {
-                self.violation(key, ErrorCode::PROTOCOL);
+                self.reset_for_violation(key, ErrorCode::PROTOCOL);
             }
             Some(Entry::Live(key)) => self.on_live_data(key, id, flags, length),
             None if flags.is_syn() => self.on_syn(id, flags, length),
@@ -107,7 +97,7 @@ impl Session {
             // Its reader has gone: tell the peer, as it could not know before.
             Some(Entry::Closed(_)) if length > 0 || !flags.is_fin() => {
                 let refusal = Refusal::new(id, ErrorCode::STREAM_CLOSED);
-                self.refuse(refusal.waking_if(!flags.is_fin()));
+                self.answer_by_rst(refusal.waking_if(!flags.is_fin()));
             }
             Some(Entry::Closed(_)) => self.settle(id),
             Some(Entry::Reset) => {}
@@ -115,71 +105,64 @@ impl Session {
         }
     }
 
-    /// DATA on a stream of which there is no memory.
+    /// DATA on an unknown stream.
     fn on_stray(&mut self, id: StreamId, flags: Flags, length: u32) {
         if length == 0 && flags.is_fin() {
             return;
         }
         self.stats.stray_frames = self.stats.stray_frames.saturating_add(1);
         let limit = self.config.stray_data_limit;
-        if self.was_used(id) {
+        if self.ids.was_used(id) {
             // More streams have ended since than are remembered. The frame may be an honest one
             // that was under way when they were cancelled, so it does not count against the peer.
             if self.limits.take(Excess::Late, 1, limit, self.now) {
-                self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED));
+                self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
             }
             return;
         }
         if !self.limits.take(Excess::Stray, 1, limit, self.now) {
-            return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too much DATA on unknown streams");
+            return self.end_for_violation(
+                ErrorCode::ENHANCE_YOUR_CALM,
+                "too much DATA on unknown streams",
+            );
         }
         if id.is_opened_by(self.role.peer()) {
             // A SYN that still arrives would open a stream with a hole in it, so the id is used.
             let _used_before = !self.mark_used(id);
         }
-        self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED));
+        self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
     }
 
     /// Marks an id of the peer's as used; `false` if it was already, or may have been.
     fn mark_used(&mut self, id: StreamId) -> bool {
-        let gaps = usize::try_from(self.config.id_gaps).unwrap_or(usize::MAX);
-        self.seen.insert(id, gaps)
-    }
-
-    /// Whether there has been a stream with this id.
-    fn was_used(&self, id: StreamId) -> bool {
-        if id.is_opened_by(self.role) {
-            self.next_id.is_none_or(|next| id.get() < next)
-        } else {
-            self.seen.contains(id)
-        }
+        self.ids.mark_used(id, self.config.id_gaps)
     }
 
     fn on_reused(&mut self, id: StreamId) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
         if !self.limits.take(Excess::Stray, 1, self.config.stray_data_limit, self.now) {
-            return self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
+            return self
+                .end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
         }
-        self.refuse(Refusal::new(id, ErrorCode::PROTOCOL));
+        self.answer_by_rst(Refusal::new(id, ErrorCode::PROTOCOL));
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
         if !self.mark_used(id) {
             return self.on_reused(id);
         }
-        if let Some(code) = self.refusal(length) {
+        if let Some(code) = self.why_refused(length) {
             self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
             // One that sends all that it may with the SYN has no credit left.
             let spent = length == self.config.receive_window && !flags.is_fin();
-            return self.refuse(Refusal::new(id, code).waking_if(spent));
+            return self.answer_by_rst(Refusal::new(id, code).waking_if(spent));
         }
         let owner = if self.config.typed { Owner::Untyped } else { Owner::Backlog };
         let mut stream = Stream::new(id, owner, SendState::Open, &self.config);
         stream.waits_since = self.now;
         let key = self.store.insert(stream);
-        self.inbound = self.inbound.saturating_add(1);
-        self.incomplete = self.incomplete.saturating_add(1);
+        self.counts.let_in();
         self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
         if self.config.typed {
             self.store.push(Queue::Untyped, key);
@@ -196,13 +179,13 @@ impl Session {
         self.store.len(Queue::Accept).saturating_add(self.store.len(Queue::Untyped))
     }
 
-    /// Why a new stream can not be let in.
-    fn refusal(&self, length: u32) -> Option<ErrorCode> {
-        if self.refuses_streams() {
+    /// Why a new stream cannot be let in.
+    fn why_refused(&self, length: u32) -> Option<ErrorCode> {
+        if self.farewell.refuses_streams() {
             Some(ErrorCode::STREAM_REFUSED)
-        } else if self.backlog_full {
+        } else if self.counts.is_backlog_full() {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
-        } else if self.inbound >= self.config.max_inbound_streams {
+        } else if self.counts.is_inbound_full(&self.config) {
             Some(ErrorCode::STREAM_REFUSED)
         } else if length > self.config.receive_window {
             Some(ErrorCode::FLOW_CONTROL)
@@ -214,16 +197,18 @@ impl Session {
     fn on_live_data(&mut self, key: Key, id: StreamId, flags: Flags, length: u32) {
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return };
-        self.heard |= stream.is_counted();
+        if stream.is_counted() {
+            self.beats.heard();
+        }
         let empty = length == 0;
         if !empty {
-            self.arrivals.on_data(self.now);
+            self.credit.on_data(self.now);
         }
         match stream.recv {
             // A repeated FIN, or an empty frame behind it, is harmless; DATA is answered once.
             RecvState::Finished | RecvState::Ignored if empty || stream.send.is_reset() => return,
             RecvState::Finished | RecvState::Ignored => {
-                return self.violation(key, ErrorCode::STREAM_CLOSED);
+                return self.reset_for_violation(key, ErrorCode::STREAM_CLOSED);
             }
             // On its way when the RST was.
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
@@ -231,30 +216,30 @@ impl Session {
         }
         if empty && !flags.is_fin() && !flags.is_syn() {
             if !self.limits.take(Excess::Empty, 1, self.config.empty_data_limit, self.now) {
-                self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many empty DATA frames");
+                self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many empty DATA frames");
             }
             return;
         }
-        if !stream.recv_window.receive(length, &self.arrivals) {
-            return self.violation(key, ErrorCode::FLOW_CONTROL);
+        if !self.credit.receive(stream, length) {
+            return self.reset_for_violation(key, ErrorCode::FLOW_CONTROL);
         }
         if stream.recv == RecvState::Stopped && !empty && stream.send == SendState::Finished {
             return self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
         }
         if !empty {
-            self.sink = Sink::Stream { key, id, fin: flags.is_fin() };
+            self.inlet.deliver_to(key, id, flags.is_fin());
         } else if flags.is_fin() {
             self.on_fin(key);
         }
     }
 
     fn on_payload(&mut self, bytes: &[u8], end: bool, owner: Option<&Bytes>) {
-        let Sink::Stream { key, id, fin } = self.sink else { return };
+        let Sink::Stream { key, id, fin } = self.inlet.sink() else { return };
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
             if matches!(self.store.entry(id), Some(Entry::Closed(_))) {
                 // The reader has gone in the middle of the frame, with the rest of the credit.
-                self.refuse(Refusal::new(id, ErrorCode::STREAM_CLOSED).waking_if(!fin));
+                self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED).waking_if(!fin));
             }
             return;
         };
@@ -268,9 +253,9 @@ impl Session {
                 Some(data) => stream.incoming.push_chunk(data.slice_ref(bytes), &mut self.pool),
                 None => stream.incoming.push_copy(bytes, &mut self.pool),
             }
+            self.credit.keep(bytes.len());
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.saturating_add(count);
-            self.stats.receive_buffered = self.stats.receive_buffered.saturating_add(count);
             match stream.owner {
                 Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
                 Owner::Untyped => self.collect_type(key),
@@ -278,7 +263,7 @@ impl Session {
                 Owner::Echo => self.echo(key),
                 Owner::Released => {}
             }
-            if self.stats.receive_buffered > u64::from(self.config.session_receive_buffer) {
+            if self.credit.held() > u64::from(self.config.session_receive_buffer) {
                 self.reset_largest();
             }
         }
@@ -306,8 +291,8 @@ impl Session {
                 self.free_if_done(key);
             }
             Owner::Untyped => {
-                // It can not deliver its type any more: its own fault, and nobody else's.
-                self.violation(key, ErrorCode::PROTOCOL);
+                // It cannot deliver its type any more: its own fault, and nobody else's.
+                self.reset_for_violation(key, ErrorCode::PROTOCOL);
             }
             Owner::Beats => self.on_beats_ended(key),
             Owner::Echo => self.echo(key),
@@ -317,7 +302,7 @@ impl Session {
 
     fn on_rst(&mut self, id: StreamId, code: ErrorCode) {
         if id.get() == 0 {
-            return self.violate(ErrorCode::PROTOCOL, "RST on stream 0");
+            return self.end_for_violation(ErrorCode::PROTOCOL, "RST on stream 0");
         }
         self.stats.resets_received = self.stats.resets_received.saturating_add(1);
         let inbound = id.is_opened_by(self.role.peer());
@@ -367,7 +352,7 @@ impl Session {
 
     fn on_wnd_inc(&mut self, id: StreamId, increment: u32) {
         if id.get() == 0 {
-            return self.violate(ErrorCode::PROTOCOL, "WNDINC on stream 0");
+            return self.end_for_violation(ErrorCode::PROTOCOL, "WNDINC on stream 0");
         }
         let key = match self.store.entry(id) {
             Some(Entry::Live(key)) => key,
@@ -382,7 +367,7 @@ impl Session {
             return;
         }
         if increment == 0 {
-            return self.violation(key, ErrorCode::PROTOCOL);
+            return self.reset_for_violation(key, ErrorCode::PROTOCOL);
         }
         stream.send_window.grant(increment);
         self.schedule(key);
@@ -391,7 +376,10 @@ impl Session {
     fn on_unknown(&mut self, bytes: usize) {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         if !self.limits.take(Excess::Unknown, count, self.config.unknown_bytes_limit, self.now) {
-            self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many bytes in unknown frames");
+            self.end_for_violation(
+                ErrorCode::ENHANCE_YOUR_CALM,
+                "too many bytes in unknown frames",
+            );
         }
     }
 
@@ -403,7 +391,7 @@ impl Session {
             return;
         }
         stream.incoming.read(&mut bytes, &mut self.pool);
-        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(4);
+        self.credit.release(bytes.len());
         let stream_type = StreamType(u32::from_be_bytes(bytes));
         stream.stream_type = Some(stream_type);
         self.store.unlink(Queue::Untyped, key);
@@ -436,20 +424,18 @@ impl Session {
         }
     }
 
-    /// Keeps the time limit on a frame that has begun: it starts anew with every frame and
-    /// whenever a fair amount of one arrives.
+    /// Keeps the time limit on a frame that has begun.
     fn watch_frame(&mut self, received: usize) {
-        if !self.decoder.is_mid_frame() || matches!(self.phase, Phase::Over(_)) {
-            return self.timers.set(Timer::Frame, None);
+        if self.farewell.is_over() {
+            return;
         }
-        let (frame, bytes) = self.frame_progress;
-        let bytes = bytes.saturating_add(received);
-        let current = self.stats.frames_received;
-        if self.timers.get(Timer::Frame).is_none() || frame != current || bytes >= FRAME_PROGRESS {
-            self.frame_progress = (current, 0);
-            self.timers.set(Timer::Frame, Some(self.now + self.config.frame_stall_timeout));
-        } else {
-            self.frame_progress = (frame, bytes);
+        let running = self.timers.get(Timer::Frame).is_some();
+        match self.inlet.watch(received, running) {
+            FrameLimit::Off => self.timers.set(Timer::Frame, None),
+            FrameLimit::Restart => {
+                self.timers.set(Timer::Frame, Some(self.now + self.config.frame_stall_timeout));
+            }
+            FrameLimit::Keep => {}
         }
     }
 }

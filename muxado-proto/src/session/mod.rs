@@ -1,47 +1,71 @@
 //! The state machine of one end of a session.
 //!
-//! The work is split by direction: `input` takes frames apart, `output` cuts them, `view` is what
-//! the application does with a stream, `records` keeps the streams' books, `lifecycle` ends the
-//! session, `beats` keeps it alive, `timeouts` reacts to time.
+//! A session is made of parts, each a struct with private fields in a file of its own:
+//!
+//! | part | owns | answers |
+//! |---|---|---|
+//! | `Inlet` | the decoder, where payload goes, the frame that is watched | what comes next; is a frame stalled |
+//! | `Ids` | the ids of both sides | may this id be opened; was it used |
+//! | `Counts` | streams by who opened them, unanswered, incomplete | may a stream be opened or let in; is a drain done |
+//! | `Credit` | window growth, bytes held, what is owed | when is a WNDINC due; may a window grow |
+//! | `SendBudget` | bytes written and not sent | who may write |
+//! | `Orphans` | RSTs without a record | what is still to be answered |
+//! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
+//! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
+//! | `Store` | the records and their queues | where is a stream; what is remembered of an id |
+//!
+//! The other files are the verbs of a session over these parts: `input` takes frames apart, `output`
+//! cuts them, `view` is what the application does with a stream, `streams` follows a stream to its
+//! end, `lifecycle` ends the session, `timeouts` reacts to time.
 
 #[cfg(feature = "audit")]
 mod audit;
 mod beats;
+mod counts;
+mod credit;
+mod farewell;
+mod ids;
+mod inlet;
 mod input;
 mod lifecycle;
+mod orphans;
 mod output;
-mod records;
+mod send_budget;
+mod streams;
+mod tally;
 mod timeouts;
 mod view;
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::decode::Decoder;
 use crate::error::{CloseReason, ErrorCode, OpenError};
 use crate::event::{Event, Signal, Signals};
-use crate::frame::{MAX_U31, Role, StreamId};
-use crate::heartbeat::{Requester, splitmix};
+use crate::frame::{Role, StreamId};
+use crate::heartbeat::splitmix;
 use crate::limits::Limits;
 use crate::stats::SessionStats;
 use crate::stream::buffer::Pool;
-use crate::stream::ids::SeenIds;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
-use crate::stream::store::{Opener, Store};
-use crate::stream::window::Arrivals;
+use crate::stream::store::Store;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
 #[cfg(feature = "audit")]
 pub use audit::AuditError;
-use input::Sink;
-use lifecycle::{Farewell, Phase};
+use beats::Beats;
+use counts::Counts;
+use credit::Credit;
+use farewell::Farewell;
+use ids::Ids;
+use inlet::Inlet;
+use orphans::{Orphans, Refusal};
+use send_budget::SendBudget;
 pub use view::StreamMut;
 
 /// What happens to the bytes that have arrived on a stream when this side resets it.
@@ -53,71 +77,31 @@ enum Unread {
     Keep,
 }
 
-/// An RST for a stream without a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Refusal {
-    id: StreamId,
-    code: ErrorCode,
-    /// The peer's writer may wait for credit: some wake for that and not for an RST.
-    wakes: bool,
-}
-
-impl Refusal {
-    const fn new(id: StreamId, code: ErrorCode) -> Self {
-        Self { id, code, wakes: false }
-    }
-
-    const fn waking_if(self, wakes: bool) -> Self {
-        Self { wakes, ..self }
-    }
-}
-
 /// One end of a session: bytes in, bytes and events out.
 ///
 /// See the [crate documentation](crate) for how to drive one. Any order of calls is valid, and no
 /// call panics.
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub struct Session {
     role: Role,
     config: Arc<Config>,
-    /// The latest time anyone told.
+    /// The latest `now` passed by the caller.
     now: Timestamp,
-    phase: Phase,
     farewell: Farewell,
-    decoder: Decoder,
-    /// Where the payload of the current DATA frame goes.
-    sink: Sink,
-    /// The frame that was current when its time limit was last set, and the bytes since.
-    frame_progress: (u64, usize),
+    inlet: Inlet,
+    ids: Ids,
+    counts: Counts,
+    credit: Credit,
+    budget: SendBudget,
+    orphans: Orphans,
+    beats: Beats,
     store: Store,
     pool: Pool,
-    /// The next id to open, `None` when all are used.
-    next_id: Option<u32>,
-    seen: SeenIds,
-    /// RSTs for streams without a record.
-    refusals: VecDeque<Refusal>,
     limits: Limits,
-    requester: Requester,
-    arrivals: Arrivals,
-    /// DATA other than heartbeats has arrived since the last beat was due.
-    heard: bool,
-    responders: u32,
     timers: Timers,
-    /// Credit has become owed since the timer was last looked at.
-    owed_unarmed: bool,
-    /// The backlog was full when the current input began: what came with it was not refused, as
-    /// the application had no chance to accept any of it.
-    backlog_full: bool,
     signals: Signals,
-    /// The application was told that opening is blocked.
-    open_blocked: bool,
-    /// Open streams that count against the limits, by who opened them.
-    inbound: u32,
-    outbound: u32,
-    /// Own streams on which the peer has sent nothing.
-    unanswered: u32,
-    /// Streams that are not finished or reset in both directions.
-    incomplete: u32,
+    /// Counters for people: nothing is decided by them.
     stats: SessionStats,
 }
 
@@ -132,30 +116,19 @@ impl Session {
         let mut session = Self {
             role,
             now,
-            phase: Phase::Open,
-            farewell: Farewell::default(),
-            decoder: Decoder::new(text),
-            sink: Sink::Discard,
-            frame_progress: (0, 0),
+            farewell: Farewell::new(),
+            inlet: Inlet::new(text),
+            ids: Ids::new(role),
+            counts: Counts::default(),
+            credit: Credit::default(),
+            budget: SendBudget::default(),
+            orphans: Orphans::default(),
             store: Store::new(splitmix(&mut seed), tombstones),
+            beats: Beats::new(splitmix(&mut seed)),
             pool: Pool::default(),
-            next_id: Some(role.first_id()),
-            seen: SeenIds::default(),
-            refusals: VecDeque::new(),
             limits: Limits::default(),
-            requester: Requester::new(splitmix(&mut seed)),
-            arrivals: Arrivals::default(),
-            heard: false,
-            responders: 0,
             timers: Timers::default(),
-            owed_unarmed: false,
-            backlog_full: false,
             signals: Signals::default(),
-            open_blocked: false,
-            inbound: 0,
-            outbound: 0,
-            unanswered: 0,
-            incomplete: 0,
             stats: SessionStats::default(),
             config,
         };
@@ -204,40 +177,25 @@ impl Session {
     }
 
     fn open_stream(&mut self, owner: Owner) -> Result<StreamId, OpenError> {
-        match &self.phase {
-            Phase::Over(reason) => return Err(OpenError::SessionClosed(reason.clone())),
-            Phase::Draining { .. } => return Err(OpenError::GoingAway),
-            Phase::Open => {}
-        }
+        self.farewell.may_open()?;
         let counted = owner == Owner::Application;
-        if counted && self.is_open_blocked() {
-            self.open_blocked = true;
+        if counted && !self.notify_when_open() {
             return Err(OpenError::Blocked);
         }
-        let id = StreamId::new(self.next_id.ok_or(OpenError::StreamsExhausted)?);
-        self.next_id = id.get().checked_add(2).filter(|&next| next <= MAX_U31);
-        if self.next_id.is_none() {
+        let id = self.ids.open().ok_or(OpenError::StreamsExhausted)?;
+        if self.ids.is_exhausted() {
             self.signals.raise(Signal::StreamsExhausted);
         }
         self.store.insert(Stream::new(id, owner, SendState::Fresh, &self.config));
         if counted {
-            self.outbound = self.outbound.saturating_add(1);
-            self.unanswered = self.unanswered.saturating_add(1);
-            self.incomplete = self.incomplete.saturating_add(1);
+            self.counts.opened();
         }
         self.stats.streams_opened = self.stats.streams_opened.saturating_add(1);
         Ok(id)
     }
 
-    /// Whether the peer has as many streams of this side as it may. It still has those that were
-    /// given up here and that it has not finished, as far as they are remembered.
     fn is_open_blocked(&self) -> bool {
-        let answered = self.store.closed(Opener::Answered);
-        let unanswered = self.store.closed(Opener::Unanswered);
-        let open = self.outbound.saturating_add(answered).saturating_add(unanswered);
-        let unanswered = self.unanswered.saturating_add(unanswered);
-        open >= self.config.max_outbound_streams
-            || self.config.max_unanswered_streams.is_some_and(|max| unanswered >= max)
+        self.counts.is_open_blocked(&self.store, &self.config)
     }
 
     fn send_type(&mut self, id: StreamId, stream_type: StreamType) {
@@ -308,7 +266,7 @@ impl Session {
             return Some(Event::OpenReady);
         }
         if self.signals.take(Signal::Pong) {
-            return Some(Event::Pong { rtt: self.requester.rtt().unwrap_or_default() });
+            return Some(Event::Pong { rtt: self.beats.rtt().unwrap_or_default() });
         }
         if self.signals.take(Signal::HeartbeatMissed) {
             return Some(Event::HeartbeatMissed);
@@ -331,16 +289,13 @@ impl Session {
     /// Why the session is over, once it is.
     #[must_use]
     pub const fn close_reason(&self) -> Option<&CloseReason> {
-        match &self.phase {
-            Phase::Over(reason) => Some(reason),
-            _ => None,
-        }
+        self.farewell.reason()
     }
 
     /// The round-trip time of the latest heartbeat that came back.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
-        self.requester.rtt()
+        self.beats.rtt()
     }
 
     /// How many streams wait to be accepted.
@@ -349,24 +304,34 @@ impl Session {
         usize::try_from(self.store.len(Queue::Accept)).unwrap_or(usize::MAX)
     }
 
-    /// Whether the limits on this side's streams leave room to open one. If not,
-    /// [`Event::OpenReady`] tells when they do.
+    /// Whether a stream can be opened now: the limits on this side's streams leave room, there are
+    /// ids, and the session is not going away.
     #[must_use]
-    pub fn can_open(&mut self) -> bool {
-        if self.is_open_blocked() {
-            self.open_blocked = true;
-            return false;
+    pub fn can_open(&self) -> bool {
+        !self.is_open_blocked() && self.farewell.is_open() && !self.ids.is_exhausted()
+    }
+
+    /// Whether the limits on this side's streams leave room to open one. If not, the session
+    /// reports [`Event::OpenReady`] when they do, as it does after an
+    /// [`open`](Self::open) that was blocked.
+    pub fn notify_when_open(&mut self) -> bool {
+        let blocked = self.is_open_blocked();
+        if blocked {
+            self.counts.opener_waits();
         }
-        matches!(self.phase, Phase::Open) && self.next_id.is_some()
+        !blocked
     }
 
     /// Counters, and what the session holds now.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         SessionStats {
-            open_streams: self.inbound.saturating_add(self.outbound),
+            open_streams: self.counts.open(),
             backlog: self.store.len(Queue::Accept),
-            rtt: self.requester.rtt(),
+            send_buffered: self.budget.held(),
+            receive_buffered: self.credit.held(),
+            window_growth: self.credit.growth(),
+            rtt: self.beats.rtt(),
             ..self.stats
         }
     }
@@ -385,6 +350,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::MAX_U31;
     use crate::transmit::Transmit;
     use bytes::Buf;
 
@@ -396,7 +362,7 @@ mod tests {
     /// A session that has used up all of its ids but the last two.
     fn near_the_end(role: Role) -> Session {
         let mut session = Session::new(role, Config::default().into(), Timestamp::ZERO, 1);
-        session.next_id = Some(MAX_U31 - 3 + role.first_id() % 2);
+        session.ids.set_next(Some(MAX_U31 - 3 + role.first_id() % 2));
         session
     }
 
@@ -429,7 +395,7 @@ mod tests {
     fn a_session_without_ids_goes_on_without_a_new_heartbeat() {
         let config = Config::builder().typed(true).build().unwrap();
         let mut session = Session::new(Role::Client, config.into(), Timestamp::ZERO, 1);
-        session.next_id = None;
+        session.ids.set_next(None);
         let refused = Err(crate::PingError::Open(OpenError::StreamsExhausted));
         assert_eq!(session.ping(Timestamp::ZERO), refused);
         assert_eq!(session.close_reason(), None);

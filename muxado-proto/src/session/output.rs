@@ -1,6 +1,5 @@
 //! Frames for the peer, cut from state when the transport can take them.
 
-use super::lifecycle::Phase;
 use super::{Refusal, Session};
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
@@ -25,14 +24,14 @@ impl Session {
     /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
-        let unarmed = core::mem::take(&mut self.owed_unarmed) || self.pool_unarmed();
-        if unarmed && !matches!(self.phase, Phase::Over(_)) {
+        let unarmed = self.credit.take_unarmed() || self.pool_unarmed();
+        if unarmed && !self.farewell.is_over() {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
         let before = out.len();
         let limit = before.saturating_add(max);
         self.cut_farewell(out);
-        if !matches!(self.phase, Phase::Over(_)) {
+        if !self.farewell.is_over() {
             self.cut_refusals(out, limit);
             self.cut_control(out, limit);
             self.cut_data(out, limit);
@@ -43,7 +42,7 @@ impl Session {
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
         let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
         self.timers.set(Timer::Write, stall);
-        if grown == 0 && matches!(self.phase, Phase::Over(_)) && !self.farewell.is_due() {
+        if grown == 0 && self.farewell.is_over() && !self.farewell.is_due() {
             self.start_lingering();
         }
         grown
@@ -62,13 +61,13 @@ impl Session {
     /// tells whether whoever writes to the transport needs to be woken.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        if matches!(self.phase, Phase::Over(_)) {
+        if self.farewell.is_over() {
             return self.farewell.is_due() || !self.wants_shutdown();
         }
         self.farewell.is_due()
-            || self.owed_unarmed
+            || self.credit.is_unarmed()
             || self.pool_unarmed()
-            || !self.refusals.is_empty()
+            || !self.orphans.is_empty()
             || !self.store.list(Queue::Control).is_empty()
             || self.store.most_urgent().is_some()
     }
@@ -90,7 +89,7 @@ impl Session {
         let kind = FrameType::GoAway;
         let id = StreamId::new(0);
         out.join(&Header { length, kind, flags: Flags::NONE, id }.encode());
-        out.join(&self.seen.highest().get().to_be_bytes());
+        out.join(&self.ids.highest_seen().get().to_be_bytes());
         out.join(&code.0.to_be_bytes());
         out.join(text);
         out.join(&GOAWAY_PAD);
@@ -98,19 +97,14 @@ impl Session {
     }
 
     fn cut_refusals(&mut self, out: &mut Transmit, limit: usize) {
-        if self.refusals.is_empty() {
+        if self.orphans.is_empty() {
             return;
         }
         while out.len() < limit {
-            let Some(Refusal { id, code, wakes }) = self.refusals.pop_front() else { break };
+            let Some(Refusal { id, code, wakes }) = self.orphans.pop() else { break };
             self.cut_reset(id, code, wakes, out);
         }
-        if self.refusals.is_empty() {
-            if self.refusals.capacity() > 16 {
-                self.refusals = alloc::collections::VecDeque::new();
-            }
-            self.finish_draining();
-        }
+        self.finish_draining();
     }
 
     /// RSTs and WNDINCs: the queue has the RSTs in front.
@@ -208,6 +202,6 @@ impl Session {
                 self.notify(key, Edge::Writable);
             }
         }
-        self.sent(count);
+        self.left(count);
     }
 }

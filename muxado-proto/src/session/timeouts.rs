@@ -1,6 +1,5 @@
 //! What happens when time passes.
 
-use super::lifecycle::Phase;
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
@@ -26,7 +25,7 @@ impl Session {
         if self.timers.expire(Timer::Frame, now) {
             let quiet = self.farewell.received().is_some();
             let code = if quiet { ErrorCode::NO_ERROR } else { ErrorCode::ENHANCE_YOUR_CALM };
-            let reason = self.reason_or(CloseReason::FrameStalled);
+            let reason = self.farewell.reason_or(CloseReason::FrameStalled);
             self.end(reason, Some(code));
         }
         if self.timers.expire(Timer::Drain, now) {
@@ -67,7 +66,7 @@ impl Session {
                 break;
             }
             // A violation takes the stream out of the queue.
-            self.violation(key, ErrorCode::STREAM_CANCELLED);
+            self.reset_for_violation(key, ErrorCode::STREAM_CANCELLED);
         }
         self.arm_untyped();
     }
@@ -89,18 +88,18 @@ impl Session {
                 next = Some(next.map_or(due, |next: Timestamp| next.min(due)));
             }
         }
-        if !matches!(self.phase, Phase::Over(_)) {
+        if !self.farewell.is_over() {
             self.timers.set(Timer::Stalled, next);
         }
     }
 
     fn on_beat_missed(&mut self) {
-        let sent = self.requester.give_up();
+        let sent = self.beats.give_up();
         self.signals.raise(Signal::HeartbeatMissed);
         // A peer that goes on sending is alive: its answer may stand behind much else.
-        let silent = sent.is_none_or(|sent| self.arrivals.last() <= sent);
+        let silent = sent.is_none_or(|sent| self.credit.last_arrival() <= sent);
         let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
-        if closes && silent && matches!(self.phase, Phase::Open) {
+        if closes && silent && self.farewell.is_open() {
             self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
         }
     }

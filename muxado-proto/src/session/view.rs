@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::lifecycle::Phase;
+use super::send_budget::Room;
 use super::{Session, Unread};
 use crate::error::{ErrorCode, ReadError, WriteError};
 use crate::frame::StreamId;
@@ -11,10 +11,6 @@ use crate::stream::key::Key;
 use crate::stream::schedule::{Priority, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::{Edge, Owner, Stream, StreamType};
-
-/// What each stream may hold of what was written to it even if the streams together hold all they
-/// may.
-const RESERVED_ROOM: usize = 4096;
 
 /// One stream of a session, borrowed: see [`Session::stream`].
 ///
@@ -131,8 +127,7 @@ impl<'a> StreamMut<'a> {
     }
 
     fn took(&mut self, count: usize) {
-        let stats = &mut self.session.stats;
-        stats.receive_buffered = stats.receive_buffered.saturating_sub(count as u64);
+        self.session.credit.release(count);
         self.session.consumed(self.key, count);
     }
 
@@ -147,9 +142,9 @@ impl<'a> StreamMut<'a> {
             RecvState::Stopped | RecvState::Ignored => {
                 Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED))
             }
-            RecvState::Open => match &session.phase {
-                Phase::Over(reason) => Err(ReadError::SessionClosed(reason.clone())),
-                _ => {
+            RecvState::Open => match session.farewell.reason() {
+                Some(reason) => Err(ReadError::SessionClosed(reason.clone())),
+                None => {
                     stream.interest |= Edge::Readable as u8;
                     Err(ReadError::Blocked)
                 }
@@ -176,23 +171,15 @@ impl<'a> StreamMut<'a> {
             }
             SendState::ResetByPeer(code) => return Err(WriteError::Reset(code)),
         }
-        if let Phase::Over(reason) = &session.phase {
+        if let Some(reason) = session.farewell.reason() {
             return Err(WriteError::SessionClosed(reason.clone()));
         }
-        let held = session.stats.send_buffered;
-        let shared = u64::from(session.config.session_send_buffer).saturating_sub(held);
-        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
-        let limit = usize::try_from(session.config.send_buffer).unwrap_or(usize::MAX);
-        let buffered = stream.outgoing.len();
-        let own = limit.saturating_sub(buffered);
-        // What streams without credit hold must not stop those that have some.
-        let reserved = limit.min(RESERVED_ROOM).saturating_sub(buffered);
-        let room = own.min(shared.max(reserved));
-        if room > 0 {
+        let room = session.budget.room(stream, &session.config);
+        if let Room::Bytes(room) = room {
             return Ok(room);
         }
         stream.interest |= Edge::Writable as u8;
-        if own > 0 {
+        if room == Room::SessionFull {
             session.store.push(Queue::Budget, self.key);
         }
         Err(WriteError::Blocked)
@@ -263,8 +250,7 @@ impl<'a> StreamMut<'a> {
 
     fn wrote(&mut self, count: usize) {
         if count > 0 {
-            let stats = &mut self.session.stats;
-            stats.send_buffered = stats.send_buffered.saturating_add(count as u64);
+            self.session.budget.wrote(count);
             self.session.schedule(self.key);
         }
     }

@@ -26,6 +26,7 @@ const POOLED_CHUNKS: usize = 16;
 
 /// A byte queue.
 #[derive(Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 struct Chunks {
     chunks: VecDeque<Bytes>,
     /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
@@ -46,10 +47,12 @@ impl fmt::Debug for Chunks {
 
 /// A byte queue that owns no memory while it is empty: an idle stream costs one pointer.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Buffer(Option<Box<Chunks>>);
 
 /// Spare queues of a session, so that a stream in steady state allocates nothing.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Pool {
     #[allow(clippy::vec_box, reason = "the boxes move to buffers")]
     small: Vec<Box<Chunks>>,

@@ -8,6 +8,7 @@ use crate::frame::StreamId;
 /// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
 /// which makes its ids count as used.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct SeenIds {
     /// The highest id seen, 0 if none.
     highest: u32,
@@ -80,6 +81,7 @@ impl SeenIds {
 /// The hash depends on a secret, so a peer that picks its ids can not aim for one bucket. The map is
 /// never iterated: its order is not part of any behaviour.
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct IdMap {
     /// `(id, value)`; id 0 marks a free place.
     places: Vec<(u32, u32)>,

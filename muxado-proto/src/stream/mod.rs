@@ -66,6 +66,7 @@ pub(crate) enum Edge {
 
 /// One stream.
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) owner: Owner,

@@ -189,6 +189,7 @@ impl List {
 
 /// The links of one stream.
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Links {
     /// `(prev, next)` by [`Link`].
     pairs: [(Key, Key); 5],

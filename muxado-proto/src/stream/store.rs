@@ -64,6 +64,7 @@ impl Entry {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 enum Slot {
     Used(Stream),
     /// The next free place.
@@ -72,6 +73,7 @@ enum Slot {
 
 /// The streams, by key and by id; see the module.
 #[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Store {
     slots: Vec<Slot>,
     free: Key,

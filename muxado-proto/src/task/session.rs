@@ -244,8 +244,10 @@ impl<'a> Waiting<'a> {
                 Poll::Pending
             } else {
                 stale = state.opening.done(ticket);
-                // The last one to find room leaves the session told to report more.
-                if !state.opening.is_empty() && (state.session.can_open() || result.is_err()) {
+                // The last opener re-arms OpenReady.
+                if !state.opening.is_empty()
+                    && (state.session.notify_when_open() || result.is_err())
+                {
                     state.opening.wake_one(wakes);
                 }
                 Poll::Ready(result.map(|id| Stream::new(self.shared, state, id)))

@@ -1,6 +1,6 @@
-//! The books of the streams: readiness, credit, refusals, and when a record can go.
+//! What happens to a stream between its first frame and the end of its record: readiness, resets,
+//! release, and what is remembered.
 
-use super::lifecycle::Phase;
 use super::{Refusal, Session, Unread};
 use crate::error::ErrorCode;
 use crate::event::Signal;
@@ -8,22 +8,17 @@ use crate::frame::StreamId;
 use crate::limits::Excess;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
-use crate::stream::state::{RecvState, SendState};
+use crate::stream::state::SendState;
 use crate::stream::store::{Entry, Opener};
-use crate::stream::window::Wait;
 use crate::stream::{Edge, Owner};
 use crate::timers::Timer;
-
-/// Bytes up to which a window grows for a peer that has waited briefly. Two ends that take turns with
-/// a small window get in each other's way; more than this would only take more of their caches.
-const EASY_WINDOW: u32 = 1 << 20;
 
 /// Bytes a stream has to be let send for the time limit on its stall to start anew.
 const STALL_PROGRESS: u32 = 4096;
 
 impl Session {
-    /// Puts a stream that can send into its ready queue. So goes, if stalls are limited, one that
-    /// has data and no credit: it is found to wait when its turn comes, at a time that is known.
+    /// Puts a stream that can send into its ready queue. With a stall limit, so does a stream with
+    /// data but no credit: it is found to wait when its turn comes, at a time that is known.
     pub(super) fn schedule(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
         let queue = stream.ready_queue();
@@ -54,7 +49,7 @@ impl Session {
             let first = due.map(|due| armed.map_or(due, |armed| armed.min(due)));
             self.timers.set(Timer::Stalled, first);
             // It may have stood last where writers wait for all that can leave.
-            self.sent(0);
+            self.wake_writers();
         }
     }
 
@@ -62,7 +57,7 @@ impl Session {
     pub(super) fn write_own(&mut self, key: Key, bytes: &[u8]) {
         let Some(stream) = self.store.get_mut(key) else { return };
         stream.outgoing.push_copy(bytes, &mut self.pool);
-        self.stats.send_buffered = self.stats.send_buffered.saturating_add(bytes.len() as u64);
+        self.budget.wrote(bytes.len());
     }
 
     /// Reports an edge if the application waits for it.
@@ -79,98 +74,6 @@ impl Session {
         self.store.push(Queue::Event, key);
     }
 
-    /// The application, or nobody, has taken `bytes` off a stream: gives the credit back when the
-    /// rules say so (PROTOCOL.md §5.4).
-    pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
-        let budget = self.growth_budget();
-        let excess = self.stats.window_growth.saturating_sub(budget);
-        let Some(stream) = self.store.get_mut(key) else { return };
-        if bytes == 0 || matches!(self.phase, Phase::Over(_)) {
-            return;
-        }
-        if !stream.recv.is_open() {
-            return self.close_window(key);
-        }
-        let drained = stream.incoming.is_empty();
-        let window = &mut stream.recv_window;
-        window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
-        let excess = u32::try_from(excess).unwrap_or(u32::MAX);
-        let taken_back = window.shrink(excess, self.config.receive_window);
-        self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(taken_back));
-        if drained && excess == 0 {
-            self.grow_window(key, budget);
-        }
-        if self.store.get(key).is_some_and(|stream| stream.recv_window.is_due()) {
-            self.grant_now(key);
-        } else if drained && !self.store.is_linked(Link::Control, key) {
-            self.owed_unarmed |= self.store.list(Queue::Owed).is_empty();
-            self.store.push(Queue::Owed, key);
-        }
-    }
-
-    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit and as
-    /// far as the budget allows.
-    fn grow_window(&mut self, key: Key, budget: u64) {
-        let Some(stream) = self.store.get(key) else { return };
-        let max = self.config.max_receive_window;
-        let (max, budget) = match stream.recv_window.waited() {
-            Wait::None => return,
-            Wait::Brief => (max.min(EASY_WINDOW), budget.min(self.easy_budget())),
-            Wait::Long => (max, budget),
-        };
-        if stream.recv != RecvState::Open || !stream.is_counted() || !self.config.auto_tune {
-            return;
-        }
-        let growth = self.stats.window_growth;
-        let left = u32::try_from(budget.saturating_sub(growth)).unwrap_or(u32::MAX);
-        let Some(stream) = self.store.get_mut(key) else { return };
-        let window = &mut stream.recv_window;
-        let step = window.size().min(max.saturating_sub(window.size())).min(left);
-        window.grow(step);
-        self.stats.window_growth = growth.saturating_add(u64::from(step));
-    }
-
-    /// Gives back what a window had grown by when it is of no use any more: nothing will arrive, and
-    /// all that has is gone.
-    fn close_window(&mut self, key: Key) {
-        let first = self.config.receive_window;
-        let Some(stream) = self.store.get_mut(key) else { return };
-        if !stream.recv.is_open() && stream.incoming.is_empty() {
-            let growth = u64::from(stream.recv_window.close(first));
-            self.stats.window_growth = self.stats.window_growth.saturating_sub(growth);
-        }
-    }
-
-    /// By how much the windows may grow together for peers that have waited briefly: at most a small
-    /// part of the receive buffer, as streams that are opened later rely on that, too.
-    fn easy_budget(&self) -> u64 {
-        let first = u64::from(self.config.receive_window);
-        first.saturating_mul(3).min(u64::from(self.config.session_receive_buffer / 64))
-    }
-
-    /// By how much the windows may grow together: what the first windows of all streams leave of
-    /// the receive buffer, as the peer can rely on those, and never more than half of it.
-    fn growth_budget(&self) -> u64 {
-        let buffer = u64::from(self.config.session_receive_buffer);
-        let streams = u64::from(self.inbound.saturating_add(self.outbound));
-        let relied_on = streams.saturating_mul(u64::from(self.config.receive_window));
-        buffer.saturating_sub(relied_on).min(buffer / 2).min(u64::from(self.config.window_budget))
-    }
-
-    /// Sends what is owed to a stream with the next output.
-    fn grant_now(&mut self, key: Key) {
-        self.store.unlink(Queue::Owed, key);
-        self.store.push(Queue::Control, key);
-    }
-
-    /// Drops what has arrived on a stream and was not read.
-    pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
-        let Some(stream) = self.store.get_mut(key) else { return 0 };
-        let dropped = stream.incoming.clear(&mut self.pool);
-        self.stats.receive_buffered = self.stats.receive_buffered.saturating_sub(dropped as u64);
-        dropped
-    }
-
     /// Drops what was written to a stream and not sent.
     pub(super) fn drop_outgoing(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
@@ -178,25 +81,25 @@ impl Session {
         if let Some(queue) = stream.links.queue(Link::Data) {
             self.store.unlink(queue, key);
         }
-        self.sent(dropped);
+        self.left(dropped);
     }
 
     /// `bytes` have left the send buffers: writers that waited for room in them may go on.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.stats.send_buffered = self.stats.send_buffered.saturating_sub(bytes as u64);
+    pub(super) fn left(&mut self, bytes: usize) {
+        self.budget.left(bytes);
+        self.wake_writers();
+    }
+
+    /// Wakes those who wait for room in the session's send buffer, if there is enough of it.
+    fn wake_writers(&mut self) {
         if self.store.list(Queue::Budget).is_empty() {
             return;
         }
-        // Not for every frame, but at the latest with the last one that can leave: streams without
-        // credit may hold the rest for as long as the peer likes.
-        let limit = u64::from(self.config.session_send_buffer);
-        let room = limit.saturating_sub(self.stats.send_buffered);
-        let enough = u64::from(self.config.send_buffer).min(limit / 2);
-        if room == 0 || room < enough && self.store.most_urgent().is_some() {
-            return;
-        }
-        while let Some(key) = self.store.pop(Queue::Budget) {
-            self.notify(key, Edge::Writable);
+        let nothing_ready = self.store.most_urgent().is_none();
+        if self.budget.wakes_writers(nothing_ready, &self.config) {
+            while let Some(key) = self.store.pop(Queue::Budget) {
+                self.notify(key, Edge::Writable);
+            }
         }
     }
 
@@ -253,7 +156,7 @@ impl Session {
     }
 
     /// The peer broke a rule of one stream. What it had sent before stays readable.
-    pub(super) fn violation(&mut self, key: Key, code: ErrorCode) {
+    pub(super) fn reset_for_violation(&mut self, key: Key, code: ErrorCode) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         let inbound =
             self.store.get(key).is_some_and(|stream| stream.id.is_opened_by(self.role.peer()));
@@ -270,12 +173,12 @@ impl Session {
     /// Counts a reset the peer has caused on a stream it opened.
     pub(super) fn count_reset(&mut self) {
         if !self.limits.take(Excess::Resets, 1, self.config.reset_limit, self.now) {
-            self.violate(ErrorCode::ENHANCE_YOUR_CALM, "too many resets");
+            self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many resets");
         }
     }
 
     /// Answers a frame for a stream without a record by an RST, once.
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
+    pub(super) fn answer_by_rst(&mut self, refusal: Refusal) {
         // In this order: a session that drains is not over before the RST is sent.
         if self.queue_reset(refusal) {
             self.remember(refusal.id, Entry::Reset);
@@ -284,11 +187,8 @@ impl Session {
 
     /// Sends an RST that no record stands for, if not too many of them wait already.
     pub(super) fn queue_reset(&mut self, refusal: Refusal) -> bool {
-        let max = usize::try_from(self.config.pending_resets).unwrap_or(usize::MAX);
-        let queued = self.refusals.len() < max;
-        if queued {
-            self.refusals.push_back(refusal);
-        } else {
+        let queued = self.orphans.push(refusal, self.config.pending_resets);
+        if !queued {
             self.stats.resets_dropped = self.stats.resets_dropped.saturating_add(1);
         }
         queued
@@ -332,22 +232,22 @@ impl Session {
 
     /// Removes the record of a stream that nobody uses and that has nothing more to send.
     pub(super) fn free_if_done(&mut self, key: Key) {
-        self.close_window(key);
         let Some(stream) = self.store.get_mut(key) else { return };
+        self.credit.close_if_done(stream, &self.config);
         if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
             stream.complete = true;
             if stream.is_counted() {
-                self.incomplete = self.incomplete.saturating_sub(1);
+                self.counts.completed();
                 self.finish_draining();
             }
         }
         let Some(stream) = self.store.get(key) else { return };
-        let over = stream.send.is_over() || matches!(self.phase, Phase::Over(_));
+        let over = stream.send.is_over() || self.farewell.is_over();
         // What waits in the backlog when the session ends can still be accepted, and read.
         if matches!(stream.owner, Owner::Application | Owner::Backlog) || !over {
             return;
         }
-        let ended = matches!(self.phase, Phase::Over(_)) || !stream.recv.is_open();
+        let ended = self.farewell.is_over() || !stream.recv.is_open();
         if !ended && self.store.is_linked(Link::Owed, key) {
             return self.grant_now(key);
         }
@@ -374,24 +274,11 @@ impl Session {
         self.drop_incoming(key);
         self.drop_outgoing(key);
         let Some(mut stream) = self.store.remove(key, tombstone) else { return };
-        let growth = stream.recv_window.close(self.config.receive_window);
-        self.stats.window_growth = self.stats.window_growth.saturating_sub(u64::from(growth));
+        self.credit.close(&mut stream, &self.config);
         if stream.owner == Owner::Echo {
-            self.responders = self.responders.saturating_sub(1);
+            self.beats.responder_removed();
         }
-        if stream.is_counted() {
-            if !stream.complete {
-                self.incomplete = self.incomplete.saturating_sub(1);
-            }
-            if stream.id.is_opened_by(self.role) {
-                self.outbound = self.outbound.saturating_sub(1);
-                if !stream.answered {
-                    self.unanswered = self.unanswered.saturating_sub(1);
-                }
-            } else {
-                self.inbound = self.inbound.saturating_sub(1);
-            }
-        }
+        self.counts.removed(&stream, self.ids.is_own(stream.id));
         self.closed_changed();
     }
 
@@ -400,7 +287,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
             stream.answered = true;
-            self.unanswered = self.unanswered.saturating_sub(1);
+            self.counts.answered();
             self.report_open_ready();
         }
     }
@@ -424,8 +311,8 @@ impl Session {
     }
 
     fn report_open_ready(&mut self) {
-        if self.open_blocked && !self.is_open_blocked() && matches!(self.phase, Phase::Open) {
-            self.open_blocked = false;
+        if self.counts.has_waiting_opener() && !self.is_open_blocked() && self.farewell.is_open() {
+            self.counts.take_waiting_opener();
             self.signals.raise(Signal::OpenReady);
         }
     }

@@ -1,0 +1,243 @@
+//! Credit for the peer: when a WNDINC is due, whether a window may grow, and what is held
+//! (PROTOCOL.md §5).
+//!
+//! The arithmetic of one window is in `stream::window`; here is what the windows of a session have
+//! in common.
+
+use super::Session;
+use super::tally::{add, take_off};
+use crate::config::Config;
+use crate::stream::Stream;
+use crate::stream::key::Key;
+use crate::stream::schedule::{Link, Queue};
+use crate::stream::state::RecvState;
+use crate::stream::window::{Arrivals, Wait};
+use crate::time::Timestamp;
+
+/// Bytes up to which a window grows for a peer that has waited briefly. Two ends that take turns
+/// with a small window get in each other's way; more than this would only take more of their
+/// caches.
+const EASY_WINDOW: u32 = 1 << 20;
+
+/// When the credit that a stream owes is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grant {
+    /// Not yet: the reader has not emptied the buffer.
+    Never,
+    /// With the next output.
+    Now,
+    /// After the update delay.
+    Soon,
+}
+
+/// What the receive windows of a session share.
+///
+/// Invariants: `held` is the sum of the streams' incoming buffers, `growth` the sum of what their
+/// windows have above the first one; for each stream that the peer may still send on, credit, held
+/// and owed bytes add up to the window.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Credit {
+    held: u64,
+    growth: u64,
+    arrivals: Arrivals,
+    /// Credit has become owed since the timer was last looked at.
+    unarmed: bool,
+}
+
+impl Credit {
+    /// Bytes received and not read.
+    pub(super) const fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Bytes by which windows have grown.
+    pub(super) const fn growth(&self) -> u64 {
+        self.growth
+    }
+
+    /// DATA has arrived on some stream.
+    pub(super) fn on_data(&mut self, now: Timestamp) {
+        self.arrivals.on_data(now);
+    }
+
+    /// When DATA arrived last.
+    pub(super) const fn last_arrival(&self) -> Timestamp {
+        self.arrivals.last()
+    }
+
+    /// Accounts for a frame of `length` bytes; `false` if it exceeds the stream's credit.
+    #[must_use]
+    pub(super) fn receive(&self, stream: &mut Stream, length: u32) -> bool {
+        stream.recv_window.receive(length, &self.arrivals)
+    }
+
+    /// Bytes went into a stream's buffer.
+    pub(super) const fn keep(&mut self, bytes: usize) {
+        add(&mut self.held, bytes as u64);
+    }
+
+    /// Bytes have left a stream's buffer.
+    pub(super) const fn release(&mut self, bytes: usize) {
+        take_off(&mut self.held, bytes as u64);
+    }
+
+    /// `bytes` of a stream that the peer may still send on were read or discarded. `streams` rely
+    /// on their first windows.
+    fn consumed(
+        &mut self,
+        stream: &mut Stream,
+        bytes: usize,
+        streams: u32,
+        config: &Config,
+    ) -> Grant {
+        let budget = growth_budget(streams, config);
+        let excess = u32::try_from(self.growth.saturating_sub(budget)).unwrap_or(u32::MAX);
+        let drained = stream.incoming.is_empty();
+        stream.recv_window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let taken_back = stream.recv_window.shrink(excess, config.receive_window);
+        take_off(&mut self.growth, u64::from(taken_back));
+        if drained && excess == 0 {
+            self.grow(stream, budget, config);
+        }
+        if stream.recv_window.is_due() {
+            Grant::Now
+        } else if drained {
+            Grant::Soon
+        } else {
+            Grant::Never
+        }
+    }
+
+    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit and
+    /// as far as the budget allows.
+    fn grow(&mut self, stream: &mut Stream, budget: u64, config: &Config) {
+        let max = config.max_receive_window;
+        let (max, budget) = match stream.recv_window.waited() {
+            Wait::None => return,
+            Wait::Brief => (max.min(EASY_WINDOW), budget.min(easy_budget(config))),
+            Wait::Long => (max, budget),
+        };
+        if stream.recv != RecvState::Open || !stream.is_counted() || !config.auto_tune {
+            return;
+        }
+        let left = u32::try_from(budget.saturating_sub(self.growth)).unwrap_or(u32::MAX);
+        let size = stream.recv_window.size();
+        let step = size.min(max.saturating_sub(size)).min(left);
+        stream.recv_window.grow(step);
+        add(&mut self.growth, u64::from(step));
+    }
+
+    /// Takes back what a window had grown by when it is of no use any more: nothing will arrive,
+    /// and all that has is gone.
+    pub(super) fn close_if_done(&mut self, stream: &mut Stream, config: &Config) {
+        if !stream.recv.is_open() && stream.incoming.is_empty() {
+            self.close(stream, config);
+        }
+    }
+
+    /// Takes back what a window had grown by.
+    pub(super) const fn close(&mut self, stream: &mut Stream, config: &Config) {
+        let growth = stream.recv_window.close(config.receive_window);
+        take_off(&mut self.growth, growth as u64);
+    }
+
+    /// Whether credit has become owed for which no timer is set.
+    pub(super) const fn is_unarmed(&self) -> bool {
+        self.unarmed
+    }
+
+    /// As [`is_unarmed`](Self::is_unarmed), and from here on there is a timer.
+    pub(super) const fn take_unarmed(&mut self) -> bool {
+        core::mem::replace(&mut self.unarmed, false)
+    }
+}
+
+/// By how much the windows may grow together for peers that have waited briefly: at most a small
+/// part of the receive buffer, as streams that are opened later rely on that, too.
+fn easy_budget(config: &Config) -> u64 {
+    let first = u64::from(config.receive_window);
+    first.saturating_mul(3).min(u64::from(config.session_receive_buffer / 64))
+}
+
+/// By how much the windows may grow together: what the first windows of all streams leave of the
+/// receive buffer, as the peer can rely on those, and never more than half of it.
+fn growth_budget(streams: u32, config: &Config) -> u64 {
+    let buffer = u64::from(config.session_receive_buffer);
+    let relied_on = u64::from(streams).saturating_mul(u64::from(config.receive_window));
+    buffer.saturating_sub(relied_on).min(buffer / 2).min(u64::from(config.window_budget))
+}
+
+impl Session {
+    /// `bytes` of a stream were read or discarded: gives the credit back when the rules say so
+    /// (PROTOCOL.md §5.4).
+    pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if bytes == 0 || self.farewell.is_over() {
+            return;
+        }
+        if !stream.recv.is_open() {
+            return self.credit.close_if_done(stream, &self.config);
+        }
+        let streams = self.counts.open();
+        match self.credit.consumed(stream, bytes, streams, &self.config) {
+            Grant::Now => self.grant_now(key),
+            Grant::Soon if !self.store.is_linked(Link::Control, key) => {
+                self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();
+                self.store.push(Queue::Owed, key);
+            }
+            Grant::Soon | Grant::Never => {}
+        }
+    }
+
+    /// Sends what is owed to a stream with the next output.
+    pub(super) fn grant_now(&mut self, key: Key) {
+        self.store.unlink(Queue::Owed, key);
+        self.store.push(Queue::Control, key);
+    }
+
+    /// Drops what has arrived on a stream and was not read; returns how much that was.
+    pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
+        let Some(stream) = self.store.get_mut(key) else { return 0 };
+        let dropped = stream.incoming.clear(&mut self.pool);
+        self.credit.release(dropped);
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::StreamId;
+    use crate::stream::Owner;
+    use crate::stream::state::SendState;
+
+    fn stream(config: &Config) -> Stream {
+        Stream::new(StreamId::new(3), Owner::Application, SendState::Open, config)
+    }
+
+    #[test]
+    fn a_grant_waits_for_half_a_window_or_an_empty_buffer() {
+        let config = Config::default();
+        let (mut credit, mut stream) = (Credit::default(), stream(&config));
+        let mut pool = crate::stream::buffer::Pool::default();
+        assert!(credit.receive(&mut stream, 200_000));
+        stream.incoming.push_copy(&[0; 10], &mut pool);
+        assert_eq!(credit.consumed(&mut stream, 1000, 1, &config), Grant::Never);
+        assert_eq!(credit.consumed(&mut stream, 130_072, 1, &config), Grant::Now);
+        let _update = stream.recv_window.update(Timestamp::ZERO);
+        stream.incoming.clear(&mut pool);
+        assert_eq!(credit.consumed(&mut stream, 10, 1, &config), Grant::Soon);
+    }
+
+    #[test]
+    fn the_first_windows_of_all_streams_come_before_growth() {
+        let config = Config::default();
+        let all = config.session_receive_buffer / config.receive_window;
+        assert_eq!(growth_budget(all, &config), 0);
+        let window = u64::from(config.receive_window);
+        assert_eq!(growth_budget(all - 2, &config), 2 * window);
+        assert_eq!(growth_budget(0, &config), u64::from(config.window_budget));
+        assert!(easy_budget(&config) <= 3 * window);
+    }
+}

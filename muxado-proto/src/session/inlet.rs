@@ -1,0 +1,144 @@
+//! Input on its way into the session: the frame that is arriving, and where its payload goes.
+
+use crate::decode::{Decoder, Item};
+use crate::frame::StreamId;
+use crate::stream::key::Key;
+
+/// Bytes of a frame that have to arrive for its time limit to start anew.
+const FRAME_PROGRESS: u32 = 4096;
+
+/// Where the payload of the current DATA frame goes.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "audit", derive(PartialEq, Eq))]
+pub(super) enum Sink {
+    /// Nowhere: a frame that was refused, or that came too late.
+    Discard,
+    /// To a stream. Its place may belong to another one by the time payload arrives, so both are
+    /// compared.
+    Stream { key: Key, id: StreamId, fin: bool },
+}
+
+/// What has to happen with the time limit on the frame that is arriving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameLimit {
+    /// No frame is under way.
+    Off,
+    /// It starts anew.
+    Restart,
+    /// It runs on.
+    Keep,
+}
+
+/// The decoder and what it is in the middle of.
+///
+/// Invariant: the sink names a stream only while the payload of a DATA frame for that stream is
+/// arriving.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Inlet {
+    decoder: Decoder,
+    sink: Sink,
+    /// The number of the frame that arrived last.
+    frame: u32,
+    /// The frame that is watched, and the bytes since its time limit was last set.
+    watched: (u32, u32),
+}
+
+impl Inlet {
+    pub(super) const fn new(text_limit: usize) -> Self {
+        Self { decoder: Decoder::new(text_limit), sink: Sink::Discard, frame: 0, watched: (0, 0) }
+    }
+
+    /// The next item of `input`, `None` when it is used up.
+    #[inline]
+    pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
+        let item = self.decoder.decode(input)?;
+        if !matches!(item, Item::Payload { .. } | Item::Skipped(_)) {
+            self.frame = self.frame.wrapping_add(1);
+            self.sink = Sink::Discard;
+        }
+        Some(item)
+    }
+
+    /// The payload of the frame that has just begun goes to this stream.
+    pub(super) const fn deliver_to(&mut self, key: Key, id: StreamId, fin: bool) {
+        self.sink = Sink::Stream { key, id, fin };
+    }
+
+    /// Where the payload of the current frame goes.
+    pub(super) const fn sink(&self) -> Sink {
+        self.sink
+    }
+
+    /// Keeps watch over the frame that is arriving, `received` bytes after the last call: its time
+    /// limit starts anew with every frame and whenever a fair amount of one arrives. `running`:
+    /// whether a limit is set.
+    pub(super) fn watch(&mut self, received: usize, running: bool) -> FrameLimit {
+        if !self.decoder.is_mid_frame() {
+            return FrameLimit::Off;
+        }
+        let (frame, bytes) = self.watched;
+        let bytes = bytes.saturating_add(u32::try_from(received).unwrap_or(u32::MAX));
+        if !running || frame != self.frame || bytes >= FRAME_PROGRESS {
+            self.watched = (self.frame, 0);
+            FrameLimit::Restart
+        } else {
+            self.watched = (frame, bytes);
+            FrameLimit::Keep
+        }
+    }
+
+    #[cfg(feature = "audit")]
+    pub(super) const fn is_mid_frame(&self) -> bool {
+        self.decoder.is_mid_frame()
+    }
+
+    /// Bytes for this stream that its window has let in and that have not arrived.
+    #[cfg(feature = "audit")]
+    pub(super) fn under_way(&self, stream: StreamId) -> usize {
+        match self.sink {
+            Sink::Stream { id, .. } if id == stream => self.decoder.payload_left(),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_starts_anew_with_a_frame_and_with_progress() {
+        let mut inlet = Inlet::new(0);
+        let feed = |inlet: &mut Inlet, mut bytes: &[u8], running: bool| {
+            let count = bytes.len();
+            while inlet.next(&mut bytes).is_some() {}
+            inlet.watch(count, running)
+        };
+        assert_eq!(feed(&mut inlet, &[], false), FrameLimit::Off);
+        // DATA of 10000 bytes on stream 3.
+        assert_eq!(
+            feed(&mut inlet, &[0, 0x27, 0x10, 0x10, 0, 0, 0, 3], false),
+            FrameLimit::Restart
+        );
+        assert_eq!(feed(&mut inlet, &[0; FRAME_PROGRESS as usize - 1], true), FrameLimit::Keep);
+        assert_eq!(feed(&mut inlet, &[0], true), FrameLimit::Restart);
+        assert_eq!(feed(&mut inlet, &[0; 1], true), FrameLimit::Keep);
+        assert_eq!(
+            feed(&mut inlet, &[0; 10_000 - FRAME_PROGRESS as usize - 1], true),
+            FrameLimit::Off
+        );
+    }
+
+    #[test]
+    fn a_new_frame_forgets_where_the_last_one_went() {
+        let mut inlet = Inlet::new(0);
+        let mut input: &[u8] = &[0, 0, 1, 0x10, 0, 0, 0, 3, 7, 0, 0, 1, 0x10, 0, 0, 0, 5];
+        assert!(matches!(inlet.next(&mut input), Some(Item::Data { .. })));
+        inlet.deliver_to(Key::NONE, StreamId::new(3), false);
+        assert!(matches!(inlet.next(&mut input), Some(Item::Payload { .. })));
+        assert!(matches!(inlet.sink(), Sink::Stream { .. }));
+        assert!(matches!(inlet.next(&mut input), Some(Item::Data { .. })));
+        assert!(matches!(inlet.sink(), Sink::Discard));
+    }
+}

@@ -1,0 +1,87 @@
+//! RSTs for streams without a record.
+
+use alloc::collections::VecDeque;
+
+use crate::error::ErrorCode;
+use crate::frame::StreamId;
+
+/// Places that the queue keeps when it is empty.
+const KEPT: usize = 16;
+
+/// An RST for a stream without a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) id: StreamId,
+    pub(super) code: ErrorCode,
+    /// The peer's writer may wait for credit: some wake for that and not for an RST.
+    pub(super) wakes: bool,
+}
+
+impl Refusal {
+    pub(super) const fn new(id: StreamId, code: ErrorCode) -> Self {
+        Self { id, code, wakes: false }
+    }
+
+    pub(super) const fn waking_if(self, wakes: bool) -> Self {
+        Self { wakes, ..self }
+    }
+}
+
+/// The RSTs that wait to be sent and that no record stands for.
+///
+/// Invariant: none wait once the session is over.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Orphans {
+    waiting: VecDeque<Refusal>,
+}
+
+impl Orphans {
+    /// Queues an RST; `false` if `max` wait already.
+    #[must_use]
+    pub(super) fn push(&mut self, refusal: Refusal, max: u32) -> bool {
+        let room = self.waiting.len() < usize::try_from(max).unwrap_or(usize::MAX);
+        if room {
+            self.waiting.push_back(refusal);
+        }
+        room
+    }
+
+    /// The RST that has waited longest.
+    pub(super) fn pop(&mut self) -> Option<Refusal> {
+        let first = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+            self.waiting = VecDeque::new();
+        }
+        first
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Nothing more will be sent.
+    pub(super) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_bounded_and_leave_in_order() {
+        let mut orphans = Orphans::default();
+        let refusal = |id| Refusal::new(StreamId::new(id), ErrorCode::STREAM_CLOSED);
+        assert!(orphans.push(refusal(3), 2));
+        assert!(orphans.push(refusal(5), 2));
+        assert!(!orphans.push(refusal(7), 2));
+        assert_eq!(orphans.pop(), Some(refusal(3)));
+        assert!(orphans.push(refusal(7), 2));
+        assert_eq!(
+            [orphans.pop(), orphans.pop(), orphans.pop()],
+            [Some(refusal(5)), Some(refusal(7)), None]
+        );
+    }
+}
