@@ -5,7 +5,7 @@
 //! This crate is the protocol and nothing else: a [`Session`] takes the bytes that have arrived
 //! and gives frames to send and events to react to. It does no I/O, reads no clock and starts no
 //! thread, so it fits every event loop; `muxado-tokio` and `muxado-smol` are such loops, ready to
-//! use. PROTOCOL.md, beside this crate, is the wire protocol.
+//! use. [`protocol`] is the wire protocol.
 //!
 //! # The run loop
 //!
@@ -65,6 +65,14 @@
 //! # Ok::<(), muxado_proto::OpenError>(())
 //! ```
 //!
+//! # A real loop
+//!
+//! The same with a socket, in `examples/minimal.rs`:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/minimal.rs")]
+//! ```
+//!
 //! # Promises
 //!
 //! * Whatever the peer sends and however little it reads, a session holds a bounded amount of
@@ -117,6 +125,10 @@ mod limits;
 mod session;
 mod stats;
 mod stream;
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
+#[doc = include_str!("../SECURITY.md")]
+pub mod security {}
 #[cfg(feature = "task")]
 pub mod task;
 mod time;

@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         trials.push(trial(name, move || client_vanishes(example)));
     }
     trials.push(trial("mio serves several at once", several_at_once));
+    trials.push(trial("the smallest loop", smallest_loop));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -87,6 +88,13 @@ fn pair(server: (&str, &str), client: (&str, &str), load: Load) {
     }
     assert_eq!(client_summary["closed"], "closed by this side: no error (0)");
     assert_eq!(server_summary["closed"], "closed by the peer: no error (0)");
+}
+
+fn smallest_loop() {
+    let path = EXAMPLES.get("minimal").expect("an example");
+    let output = Command::new(path).stdin(Stdio::null()).output().expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the server says HELLO\n");
 }
 
 fn alone(example: &str, runtime: &str) {
