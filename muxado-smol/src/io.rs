@@ -1,10 +1,8 @@
 //! Byte streams of futures-io and smol's time, as the driver uses them.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -13,7 +11,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use muxado_proto::Timestamp;
 use muxado_proto::task::{Clock, Transport};
 use smol::Timer;
-use smol::net::TcpStream;
 
 /// Any byte stream of futures-io.
 pub struct Io<T>(pub(crate) T);
@@ -70,7 +67,11 @@ impl Clock for SmolClock {
     }
 
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
-        let at = self.origin + deadline.as_duration();
+        // Later than the clock can tell is never.
+        let Some(at) = self.origin.checked_add(deadline.as_duration()) else {
+            self.timer = None;
+            return Poll::Pending;
+        };
         let (current, timer) = self.timer.get_or_insert_with(|| (deadline, Timer::at(at)));
         if *current != deadline {
             *current = deadline;
@@ -81,13 +82,5 @@ impl Clock for SmolClock {
             self.timer = None;
         }
         fired
-    }
-}
-
-/// The two addresses of a transport that has any.
-pub(crate) fn addresses<T: Any>(io: &T) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    match (io as &dyn Any).downcast_ref::<TcpStream>() {
-        Some(tcp) => (tcp.local_addr().ok(), tcp.peer_addr().ok()),
-        None => (None, None),
     }
 }

@@ -52,14 +52,16 @@
 mod io;
 mod session;
 mod stream;
+pub mod tcp;
 
 pub use io::{Io, SmolClock};
 pub use muxado_proto as proto;
-pub use muxado_proto::task::{self, SessionError};
-pub use muxado_proto::{
-    CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, OpenError, PingError,
-    Priority, RateLimit, ReadError, Role, SessionStats, StreamId, StreamStats, StreamType,
-    WriteError,
+pub use muxado_proto::task::{
+    self, Beat, Error, GoAway, OpenError, PingError, ReadError, WriteError, error_code,
 };
-pub use session::{Driver, Incoming, Session};
+pub use muxado_proto::{
+    CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, Priority, RateLimit,
+    Role, SessionStats, StreamId, StreamStats, StreamType,
+};
+pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};
 pub use stream::{RecvHalf, SendHalf, Stream};

@@ -1,9 +1,9 @@
 //! Sessions on smol.
 
+use std::convert::identity;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,23 +11,93 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use muxado_proto::task::{self, Endpoint};
 use muxado_proto::{CloseReason, Config, Role};
-use tracing::Instrument;
 
-use crate::io::{Io, SmolClock, addresses};
+use crate::io::{Io, SmolClock};
 use crate::stream::Stream;
+use crate::tcp;
 
 /// A handle on a session: opens and accepts [`Stream`]s. Clones are handles on the same session.
 ///
-/// All that a session does besides starting is documented at [`task::Session`], to which this
-/// type dereferences: [`open`](task::Session::open), [`accept`](task::Session::accept),
-/// [`close`](task::Session::close) and so on. When the last handle and the last stream are gone,
-/// the session closes in order.
+/// When the last handle and the last stream are gone, the session closes gracefully.
+///
+/// Over TCP, [`client`](Self::client) and [`server`](Self::server) set the options of the
+/// connection as [`tcp::tune`] does, and take its addresses. For any other transport, or to leave
+/// the options alone, there is the [`Builder`].
+///
+/// # Examples
+///
+/// Both ends of a session that calls each other, over a Unix socket:
+///
+/// ```
+/// use muxado_smol::{CloseReason, Config, ErrorCode, Session};
+/// use smol::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # fn main() -> Result<(), muxado_smol::Error> {
+/// # smol::block_on(async {
+/// let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// let client = Session::client(near, Config::default());
+/// let server = Session::server(far, Config::default());
+///
+/// // Either end opens streams.
+/// let mut question = server.open().await?;
+/// question.write_all(b"who is there?").await?;
+/// let mut answer = client.accept().await?;
+/// let mut buf = [0; 13];
+/// answer.read_exact(&mut buf).await?;
+/// assert_eq!(&buf, b"who is there?");
+///
+/// // A stream leads back to its session, and a session counts what it does.
+/// answer.session().set_peer_name("the server");
+/// assert_eq!(answer.peer_name().as_deref(), Some("the server"));
+/// assert_eq!(client.stats().streams_accepted, 1);
+/// assert_eq!(client.number(), answer.session().number());
+/// drop((question, answer));
+///
+/// // One end says that it is going away, the other hears of it and closes.
+/// server.go_away(ErrorCode::NO_ERROR, "maintenance");
+/// assert_eq!(client.going_away().await?.text, "maintenance");
+/// assert!(client.open().await.is_err());
+/// assert!(client.close().await.is_clean());
+/// assert!(server.closed().await.is_clean());
+/// assert_eq!(server.close_reason(), Some(server.closed().await));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// Typed streams and heartbeats:
+///
+/// ```
+/// use futures_core::Stream as _;
+/// use muxado_smol::{Beat, Config, ErrorCode, Session, StreamType};
+/// use std::future::poll_fn;
+/// use std::pin::Pin;
+///
+/// # fn main() -> Result<(), muxado_smol::Error> {
+/// # smol::block_on(async {
+/// let config = std::sync::Arc::new(Config::builder().typed(true).build()?);
+/// let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// let client = Session::client(near, config.clone());
+/// let server = Session::server(far, config);
+///
+/// let log = client.open_typed(StreamType(7)).await?;
+/// assert_eq!(server.accept().await?.stream_type(), Some(StreamType(7)));
+///
+/// let mut beats = client.heartbeats();
+/// let rtt = client.ping().await?;
+/// let beat = poll_fn(|cx| Pin::new(&mut beats).poll_next(cx)).await;
+/// assert_eq!(beat, Some(Beat::Returned { rtt }));
+/// assert_eq!(client.rtt(), Some(rtt));
+///
+/// log.reset(ErrorCode::STREAM_CANCELLED);
+/// client.abort(ErrorCode::INTERNAL, "disk full");
+/// assert_eq!(server.closed().await.code(), ErrorCode::INTERNAL);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug, Clone)]
-pub struct Session {
-    handle: task::Session<Stream>,
-    local: Option<SocketAddr>,
-    peer: Option<SocketAddr>,
-}
+pub struct Session(task::Session);
 
 impl Session {
     /// Starts the client's end of a session over a transport, and spawns its driver.
@@ -38,7 +108,7 @@ impl Session {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::spawn(Self::client_with_driver(io, config))
+        Builder::tuned(io).config(config).client()
     }
 
     /// Starts the server's end of a session over a transport, and spawns its driver.
@@ -49,7 +119,7 @@ impl Session {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::spawn(Self::server_with_driver(io, config))
+        Builder::tuned(io).config(config).server()
     }
 
     /// The client's end of a session, and its driver to be polled by the caller.
@@ -57,7 +127,7 @@ impl Session {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        Self::start(io, Role::Client, config.into())
+        Builder::tuned(io).config(config).client_with_driver()
     }
 
     /// The server's end of a session, and its driver to be polled by the caller.
@@ -65,79 +135,211 @@ impl Session {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        Self::start(io, Role::Server, config.into())
+        Builder::tuned(io).config(config).server_with_driver()
     }
 
-    fn start<T>(io: T, role: Role, config: Arc<Config>) -> (Self, Driver<T>)
-    where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
-        let (local, peer) = addresses(&io);
-        let endpoint = Endpoint { transport: Io(io), clock: SmolClock::new(), role, config };
-        let (handle, driver) = endpoint.start();
-        (Self { handle, local, peer }, Driver(driver))
-    }
+    muxado_proto::task_session_methods!(identity);
+}
 
-    fn spawn<T>((session, driver): (Self, Driver<T>)) -> Self
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let span = tracing::debug_span!("muxado", role = ?session.role(), peer = ?session.peer);
-        // An idle session does not pay for a span that nobody records.
-        if span.is_disabled() {
-            smol::spawn(driver).detach();
-        } else {
-            smol::spawn(driver.instrument(span)).detach();
-        }
-        session
-    }
-
-    /// The transport's own address, if it is a TCP connection.
-    #[must_use]
-    pub const fn local_addr(&self) -> Option<SocketAddr> {
-        self.local
-    }
-
-    /// The address of the peer, if the transport is a TCP connection.
-    #[must_use]
-    pub const fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    /// The peer's streams as a [`Stream`](futures_core::Stream) of streams, which ends when the
-    /// session does.
-    #[must_use]
-    pub fn incoming(&self) -> Incoming {
-        Incoming(self.handle.incoming())
+impl From<task::Session> for Session {
+    fn from(session: task::Session) -> Self {
+        Self(session)
     }
 }
 
-impl Deref for Session {
-    type Target = task::Session<Stream>;
+/// A session about to start, for transports whose addresses only the caller knows, or that are not
+/// `'static`. It sets no option of the transport; for TCP, [`tcp::tune`] does.
+///
+/// ```
+/// use muxado_smol::{Builder, Config, tcp};
+/// use smol::net::{TcpListener, TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # smol::block_on(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = listener.local_addr()?;
+/// let tcp = TcpStream::connect(address).await?;
+/// tcp::tune(&tcp)?;
+/// let builder = Builder::new(tcp).config(Config::default()).peer_addr(address);
+/// let session = builder.peer_name("db.example").client();
+/// assert_eq!(session.peer_addr(), Some(address));
+/// assert_eq!(session.peer_name().as_deref(), Some("db.example"));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+#[must_use = "a session starts with `client` or `server`"]
+pub struct Builder<T>(Endpoint<Io<T>, SmolClock>);
 
-    fn deref(&self) -> &Self::Target {
-        &self.handle
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
     }
+}
+
+impl<T> Builder<T> {
+    /// A session over a transport, with the default settings.
+    pub fn new(io: T) -> Self {
+        Self(Endpoint::new(Io(io), SmolClock::new()))
+    }
+
+    /// Like [`new`](Self::new), with the addresses of the TCP connection below `io`, if there is
+    /// one, whose options are set.
+    fn tuned(io: T) -> Self
+    where
+        T: 'static,
+    {
+        let addresses = tcp::find(&io).map(|tcp| {
+            if let Err(error) = tcp::tune(tcp) {
+                tracing::debug!(%error, "the options of a TCP connection cannot be set");
+            }
+            (tcp.local_addr().ok(), tcp.peer_addr().ok())
+        });
+        let (local, peer) = addresses.unwrap_or_default();
+        let endpoint = Endpoint::new(Io(io), SmolClock::new());
+        Self(endpoint.local_addr(local).peer_addr(peer))
+    }
+
+    /// The settings.
+    pub fn config(self, config: impl Into<Arc<Config>>) -> Self {
+        Self(self.0.config(config))
+    }
+
+    /// The address of this end, for [`Session::local_addr`].
+    pub fn local_addr(self, address: SocketAddr) -> Self {
+        Self(self.0.local_addr(Some(address)))
+    }
+
+    /// The address of the peer, for [`Session::peer_addr`] and the log.
+    pub fn peer_addr(self, address: SocketAddr) -> Self {
+        Self(self.0.peer_addr(Some(address)))
+    }
+
+    /// The name of the peer, for [`Session::peer_name`] and the log.
+    pub fn peer_name(self, name: impl Into<Arc<str>>) -> Self {
+        Self(self.0.peer_name(name))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Builder<T> {
+    /// Starts the client's end, and spawns its driver on smol's global executor.
+    pub fn client(self) -> Session
+    where
+        T: Send + 'static,
+    {
+        spawn(self.client_with_driver())
+    }
+
+    /// Starts the server's end, and spawns its driver on smol's global executor.
+    pub fn server(self) -> Session
+    where
+        T: Send + 'static,
+    {
+        spawn(self.server_with_driver())
+    }
+
+    /// The client's end, and its driver to be polled by the caller.
+    pub fn client_with_driver(self) -> (Session, Driver<T>) {
+        let (session, driver) = self.0.start(Role::Client);
+        (Session(session), Driver(driver))
+    }
+
+    /// The server's end, and its driver to be polled by the caller.
+    pub fn server_with_driver(self) -> (Session, Driver<T>) {
+        let (session, driver) = self.0.start(Role::Server);
+        (Session(session), Driver(driver))
+    }
+}
+
+fn spawn<T>((session, driver): (Session, Driver<T>)) -> Session
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    smol::spawn(driver).detach();
+    session
+}
+
+/// A handle that does not keep a session open: see [`Session::downgrade`]. The session closes when
+/// the last [`Session`] and the last stream are gone, however many of these there are.
+///
+/// ```
+/// use muxado_smol::{Config, Session};
+///
+/// # fn main() {
+/// # smol::block_on(async {
+/// let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// let client = Session::client(near, Config::default());
+/// let server = Session::server(far, Config::default());
+///
+/// let weak = client.downgrade();
+/// assert!(weak.upgrade().is_some());
+/// drop(client);
+/// assert!(weak.upgrade().is_none());
+/// assert!(weak.closed().await.is_clean());
+/// # server.closed().await;
+/// # })
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct WeakSession(task::WeakSession);
+
+impl WeakSession {
+    muxado_proto::task_weak_session_methods!(identity);
 }
 
 /// The peer's streams, one after the other: see [`Session::incoming`].
 #[derive(Debug)]
-pub struct Incoming(task::Incoming<Stream>);
+pub struct Incoming(task::Incoming);
 
 impl futures_core::Stream for Incoming {
-    type Item = Stream;
+    type Item = Result<Stream, CloseReason>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
-        self.0.poll_next(cx)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        muxado_proto::task_poll!(identity, cx, |cx| self.0.poll_next(cx))
+            .map(|next| next.map(|result| result.map(Stream::from)))
+    }
+}
+
+/// The heartbeats of a session, one after the other: see [`Session::heartbeats`].
+#[derive(Debug)]
+pub struct Heartbeats(task::Heartbeats);
+
+impl Heartbeats {
+    /// How many were dropped because this was not polled in time.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.0.dropped()
+    }
+}
+
+impl futures_core::Stream for Heartbeats {
+    type Item = task::Beat;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        muxado_proto::task_poll!(identity, cx, |cx| self.0.poll_next(cx))
     }
 }
 
 /// Drives one session: a future that ends, with the cause, when the session has ended and its
 /// transport is closed. Dropping it before that abandons the session.
+///
+/// ```
+/// use muxado_smol::{Config, Session};
+///
+/// # fn main() {
+/// # smol::block_on(async {
+/// let (near, _far) = smol::net::unix::UnixStream::pair().unwrap();
+/// let (session, driver) = Session::client_with_driver(near, Config::default());
+/// let driver = smol::spawn(driver);
+/// drop(session);
+/// assert!(driver.await.is_clean());
+/// # })
+/// # }
+/// ```
 #[must_use = "a session does nothing unless its driver is polled"]
-pub struct Driver<T: AsyncRead + AsyncWrite + Unpin>(task::Driver<Io<T>, SmolClock>);
+pub struct Driver<T>(task::Driver<Io<T>, SmolClock>);
 
-impl<T: AsyncRead + AsyncWrite + Unpin> fmt::Debug for Driver<T> {
+impl<T> fmt::Debug for Driver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
     }

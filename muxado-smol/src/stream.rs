@@ -1,31 +1,86 @@
 //! Streams with futures-io's read and write traits.
 
+use std::convert::identity;
 use std::io::{self, IoSlice};
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use muxado_proto::task;
 
+use crate::session::Session;
+
 /// One stream, both directions. Dropping it sends what was written, then the end of the stream.
 ///
 /// Reading and writing are those of futures-io: [`AsyncRead`] and [`AsyncWrite`], where `close` is
-/// the half-close. The rest is documented at [`task::Stream`], to which this type dereferences:
-/// [`read_chunk`](task::Stream::read_chunk), [`reset`](task::Stream::reset),
-/// [`set_priority`](task::Stream::set_priority) and so on.
+/// the half-close.
 ///
 /// Writes go to the stream's send buffer and leave on their own: `flush` has nothing to do.
+///
+/// # Examples
+///
+/// ```
+/// use muxado_smol::{Config, ErrorCode, Priority, Session, error_code};
+/// use smol::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # fn main() -> Result<(), muxado_smol::Error> {
+/// # smol::block_on(async {
+/// # let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// # let client = Session::client(near, Config::default());
+/// # let server = Session::server(far, Config::default());
+/// let mut stream = client.open().await?;
+/// stream.set_priority(Priority::HIGHEST);
+/// stream.write_all(b"copied, ").await?;
+/// stream.write_chunk("or not".into()).await?;
+/// stream.finish(); // or `close().await`
+///
+/// let mut far = server.accept().await?;
+/// assert_eq!(far.id(), stream.id());
+/// let mut text = Vec::new();
+/// while let Some(chunk) = far.read_chunk(usize::MAX).await? {
+///     text.extend_from_slice(&chunk);
+/// }
+/// assert_eq!(text, b"copied, or not");
+///
+/// // A reset ends both directions, with a code.
+/// far.reset(ErrorCode(99));
+/// let error = stream.read(&mut [0]).await.unwrap_err();
+/// assert_eq!(error_code(&error), Some(ErrorCode(99)));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stream(task::Stream);
 
 impl Stream {
     /// Splits into halves that can live in different tasks.
+    ///
+    /// ```
+    /// # use muxado_smol::{Config, Session};
+    /// # fn main() -> Result<(), muxado_smol::Error> {
+    /// # smol::block_on(async {
+    /// # let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+    /// # let client = Session::client(near, Config::default());
+    /// # let server = Session::server(far, Config::default());
+    /// let (mut recv, mut send) = client.open().await?.into_split();
+    /// let reader = smol::spawn(async move { recv.read_chunk(100).await });
+    /// send.write_chunk("ping".into()).await?;
+    /// server.accept().await?.write_chunk("pong".into()).await?;
+    /// assert_eq!(reader.await?, Some("pong".into()));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_split(self) -> (RecvHalf, SendHalf) {
         let (recv, send) = self.0.into_split();
         (RecvHalf(recv), SendHalf(send))
     }
+
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_receiving_methods!(identity);
+    muxado_proto::task_sending_methods!(identity);
 }
 
 impl From<task::Stream> for Stream {
@@ -34,16 +89,27 @@ impl From<task::Stream> for Stream {
     }
 }
 
-/// The receiving half of a stream; dropping it alone stops reading.
+/// The receiving half of a stream; dropping it alone stops reading. See [`Stream::into_split`].
 #[derive(Debug)]
 pub struct RecvHalf(task::RecvHalf);
 
-/// The sending half of a stream; dropping it alone finishes the stream.
+impl RecvHalf {
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_receiving_methods!(identity);
+}
+
+/// The sending half of a stream; dropping it alone finishes the stream. See
+/// [`Stream::into_split`].
 #[derive(Debug)]
 pub struct SendHalf(task::SendHalf);
 
+impl SendHalf {
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_sending_methods!(identity);
+}
+
 macro_rules! read {
-    ($($name:ident: $inner:ty),*) => {$(
+    ($($name:ident),*) => {$(
         impl AsyncRead for $name {
             fn poll_read(
                 mut self: Pin<&mut Self>,
@@ -57,7 +123,7 @@ macro_rules! read {
 }
 
 macro_rules! write {
-    ($($name:ident: $inner:ty),*) => {$(
+    ($($name:ident),*) => {$(
         impl AsyncWrite for $name {
             fn poll_write(
                 mut self: Pin<&mut Self>,
@@ -91,24 +157,5 @@ macro_rules! write {
     )*};
 }
 
-macro_rules! deref {
-    ($($name:ident: $inner:ty),*) => {$(
-        impl Deref for $name {
-            type Target = $inner;
-
-            fn deref(&self) -> &Self::Target {
-                &self.0
-            }
-        }
-
-        impl DerefMut for $name {
-            fn deref_mut(&mut self) -> &mut Self::Target {
-                &mut self.0
-            }
-        }
-    )*};
-}
-
-read!(Stream: task::Stream, RecvHalf: task::RecvHalf);
-write!(Stream: task::Stream, SendHalf: task::SendHalf);
-deref!(Stream: task::Stream, RecvHalf: task::RecvHalf, SendHalf: task::SendHalf);
+read!(Stream, RecvHalf);
+write!(Stream, SendHalf);

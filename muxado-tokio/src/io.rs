@@ -1,17 +1,14 @@
 //! Tokio's byte streams and time, as the driver uses them.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use muxado_proto::Timestamp;
 use muxado_proto::task::{Clock, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Any byte stream of Tokio.
@@ -70,7 +67,11 @@ impl Clock for TokioClock {
     }
 
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
-        let at = self.origin + deadline.as_duration();
+        // Later than the clock can tell is never.
+        let Some(at) = self.origin.checked_add(deadline.as_duration()) else {
+            self.sleep = None;
+            return Poll::Pending;
+        };
         let sleep = match &mut self.sleep {
             Some(sleep) => {
                 if sleep.deadline() != at {
@@ -86,13 +87,5 @@ impl Clock for TokioClock {
             self.sleep = None;
         }
         fired
-    }
-}
-
-/// The two addresses of a transport that has any.
-pub(crate) fn addresses<T: Any>(io: &T) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    match (io as &dyn Any).downcast_ref::<TcpStream>() {
-        Some(tcp) => (tcp.local_addr().ok(), tcp.peer_addr().ok()),
-        None => (None, None),
     }
 }

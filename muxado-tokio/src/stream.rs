@@ -1,31 +1,84 @@
 //! Streams with Tokio's read and write traits.
 
 use std::io::{self, IoSlice};
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use muxado_proto::task;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::{cooperative, poll_proceed};
+
+use crate::session::Session;
 
 /// One stream, both directions. Dropping it sends what was written, then the end of the stream.
 ///
 /// Reading and writing are those of Tokio: [`AsyncRead`] and [`AsyncWrite`], where `shutdown` is
-/// the half-close. The rest is documented at [`task::Stream`], to which this type dereferences:
-/// [`read_chunk`](task::Stream::read_chunk), [`reset`](task::Stream::reset),
-/// [`set_priority`](task::Stream::set_priority) and so on.
+/// the half-close.
 ///
 /// Writes go to the stream's send buffer and leave on their own: `flush` has nothing to do.
+///
+/// # Examples
+///
+/// ```
+/// use muxado_tokio::{Config, ErrorCode, Priority, Session, error_code};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), muxado_tokio::Error> {
+/// # let (near, far) = tokio::io::duplex(4096);
+/// # let client = Session::client(near, Config::default());
+/// # let server = Session::server(far, Config::default());
+/// let mut stream = client.open().await?;
+/// stream.set_priority(Priority::HIGHEST);
+/// stream.write_all(b"copied, ").await?;
+/// stream.write_chunk("or not".into()).await?;
+/// stream.finish(); // or `shutdown().await`
+///
+/// let mut far = server.accept().await?;
+/// assert_eq!(far.id(), stream.id());
+/// let mut text = Vec::new();
+/// while let Some(chunk) = far.read_chunk(usize::MAX).await? {
+///     text.extend_from_slice(&chunk);
+/// }
+/// assert_eq!(text, b"copied, or not");
+///
+/// // A reset ends both directions, with a code.
+/// far.reset(ErrorCode(99));
+/// let error = stream.read_u8().await.unwrap_err();
+/// assert_eq!(error_code(&error), Some(ErrorCode(99)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stream(task::Stream);
 
 impl Stream {
     /// Splits into halves that can live in different tasks.
+    ///
+    /// ```
+    /// # use muxado_tokio::{Config, Session};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), muxado_tokio::Error> {
+    /// # let (near, far) = tokio::io::duplex(4096);
+    /// # let client = Session::client(near, Config::default());
+    /// # let server = Session::server(far, Config::default());
+    /// let (mut recv, mut send) = client.open().await?.into_split();
+    /// let reader = tokio::spawn(async move { recv.read_chunk(100).await });
+    /// send.write_chunk("ping".into()).await?;
+    /// server.accept().await?.write_chunk("pong".into()).await?;
+    /// assert_eq!(reader.await.unwrap()?, Some("pong".into()));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_split(self) -> (RecvHalf, SendHalf) {
         let (recv, send) = self.0.into_split();
         (RecvHalf(recv), SendHalf(send))
     }
+
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_receiving_methods!(cooperative);
+    muxado_proto::task_sending_methods!(cooperative);
 }
 
 impl From<task::Stream> for Stream {
@@ -34,38 +87,62 @@ impl From<task::Stream> for Stream {
     }
 }
 
-/// The receiving half of a stream; dropping it alone stops reading.
+/// The receiving half of a stream; dropping it alone stops reading. See [`Stream::into_split`].
 #[derive(Debug)]
 pub struct RecvHalf(task::RecvHalf);
 
-/// The sending half of a stream; dropping it alone finishes the stream.
+impl RecvHalf {
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_receiving_methods!(cooperative);
+}
+
+/// The sending half of a stream; dropping it alone finishes the stream. See
+/// [`Stream::into_split`].
 #[derive(Debug)]
 pub struct SendHalf(task::SendHalf);
 
+impl SendHalf {
+    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_sending_methods!(cooperative);
+}
+
+/// A call that takes a part of the task's budget, so that one that never has to wait cannot keep a
+/// worker from everybody else.
+fn budgeted<T>(cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    let budget = ready!(poll_proceed(cx));
+    let result = call(cx);
+    if result.is_ready() {
+        budget.made_progress();
+    }
+    result
+}
+
 macro_rules! read {
-    ($($name:ident: $inner:ty),*) => {$(
+    ($($name:ident),*) => {$(
         impl AsyncRead for $name {
             fn poll_read(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                let result = self.0.poll_read(cx, buf.initialize_unfilled());
-                result.map_ok(|count| buf.advance(count)).map_err(io::Error::from)
+                budgeted(cx, |cx| {
+                    let result = self.0.poll_read(cx, buf.initialize_unfilled());
+                    result.map_ok(|count| buf.advance(count)).map_err(io::Error::from)
+                })
             }
         }
     )*};
 }
 
 macro_rules! write {
-    ($($name:ident: $inner:ty),*) => {$(
+    ($($name:ident),*) => {$(
         impl AsyncWrite for $name {
             fn poll_write(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                self.0.poll_write(cx, buf).map_err(io::Error::from)
+                budgeted(cx, |cx| self.0.poll_write(cx, buf).map_err(io::Error::from))
             }
 
             fn poll_write_vectored(
@@ -74,7 +151,7 @@ macro_rules! write {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let bufs = bufs.iter().map(|buf| &**buf);
-                self.0.poll_write_vectored(cx, bufs).map_err(io::Error::from)
+                budgeted(cx, |cx| self.0.poll_write_vectored(cx, bufs).map_err(io::Error::from))
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -96,24 +173,5 @@ macro_rules! write {
     )*};
 }
 
-macro_rules! deref {
-    ($($name:ident: $inner:ty),*) => {$(
-        impl Deref for $name {
-            type Target = $inner;
-
-            fn deref(&self) -> &Self::Target {
-                &self.0
-            }
-        }
-
-        impl DerefMut for $name {
-            fn deref_mut(&mut self) -> &mut Self::Target {
-                &mut self.0
-            }
-        }
-    )*};
-}
-
-read!(Stream: task::Stream, RecvHalf: task::RecvHalf);
-write!(Stream: task::Stream, SendHalf: task::SendHalf);
-deref!(Stream: task::Stream, RecvHalf: task::RecvHalf, SendHalf: task::SendHalf);
+read!(Stream, RecvHalf);
+write!(Stream, SendHalf);

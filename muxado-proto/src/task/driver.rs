@@ -4,22 +4,19 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
-use core::hash::BuildHasher;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::hash::RandomState;
 use std::io::{self, IoSlice};
 
 use bytes::Buf;
 
 use super::loans::BUFFER;
 use super::scratch::Scratch;
-use super::session::Session;
 use super::shared::{Shared, State};
 use super::signal::Signal;
 use super::{Clock, Transport};
-use crate::{CloseReason, Config, Role, Timestamp, Transmit};
+use crate::{CloseReason, Timestamp, Transmit};
 
 /// Output cut at once: what is urgent waits for so much at most.
 const BATCH: usize = 256 << 10;
@@ -47,61 +44,6 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// it.
 const SHARE_MIN: usize = BUFFER / 2;
 
-/// What a session is made of.
-pub struct Endpoint<T, C> {
-    /// The byte stream.
-    pub transport: T,
-    /// The time.
-    pub clock: C,
-    /// Which end this is.
-    pub role: Role,
-    /// The settings.
-    pub config: Arc<Config>,
-}
-
-impl<T: Transport, C: Clock> Endpoint<T, C> {
-    /// Makes the session, and the driver that has to run for anything to happen. `S` is the
-    /// adapter's type of streams.
-    pub fn start<S: From<super::Stream>>(self) -> (Session<S>, Driver<T, C>) {
-        let Self { transport, clock, role, config } = self;
-        let session = crate::Session::new(role, config, clock.now(), seed());
-        let shared = Shared::new(session);
-        let signal = Signal::new();
-        let driver = Driver {
-            shared: Arc::clone(&shared),
-            transport,
-            clock,
-            transport_waker: Waker::from(Arc::clone(&signal)),
-            signal,
-            out: None,
-            armed: None,
-            progress: 0,
-            readable: true,
-            ended: false,
-            output: Output::Idle,
-            broken: None,
-            crowd: false,
-            stepped_back: false,
-        };
-        (Session::new(shared), driver)
-    }
-}
-
-/// What a peer cannot foresee; where instructions are counted, the same in every run.
-fn seed() -> u64 {
-    if cfg!(muxado_counted) { 7 } else { RandomState::new().hash_one(0u8) }
-}
-
-impl<T, C> fmt::Debug for Endpoint<T, C> {
-    /// Shows nothing of the transport: it may hold what was written to it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("role", &self.role)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How far the output has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
@@ -121,10 +63,12 @@ enum Output {
 /// reason, when the session has and the transport is closed; dropping it before that abandons the
 /// session.
 #[must_use = "a session does nothing unless its driver is polled"]
-pub struct Driver<T: Transport, C: Clock> {
+pub struct Driver<T, C> {
     shared: Arc<Shared>,
     transport: T,
     clock: C,
+    /// The latest time the clock has shown.
+    latest: Timestamp,
     signal: Arc<Signal>,
     transport_waker: Waker,
     /// Output the transport has not taken.
@@ -195,7 +139,49 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
     }
 }
 
+impl<T, C> Driver<T, C> {
+    pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C) -> Self {
+        let signal = Signal::new();
+        Self {
+            shared,
+            transport,
+            clock,
+            latest: Timestamp::ZERO,
+            transport_waker: Waker::from(Arc::clone(&signal)),
+            signal,
+            out: None,
+            armed: None,
+            progress: 0,
+            readable: true,
+            ended: false,
+            output: Output::Idle,
+            broken: None,
+            crowd: false,
+            stepped_back: false,
+        }
+    }
+
+    /// The last words: nobody is left waiting.
+    fn finish(&mut self, scratch: &mut Scratch) {
+        let mut state = self.shared.state.lock();
+        state.driver_gone = true;
+        let stale = (state.driver.take(), core::mem::take(&mut state.requests));
+        state.session.abandon();
+        state.deliver(&mut scratch.wakes);
+        state.wake_everybody(&mut scratch.wakes);
+        drop(state);
+        drop(stale);
+        wake(scratch);
+    }
+}
+
 impl<T: Transport, C: Clock> Driver<T, C> {
+    /// The time, which never goes back even if the clock does.
+    fn now(&mut self) -> Timestamp {
+        self.latest = self.latest.max(self.clock.now());
+        self.latest
+    }
+
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
         if self.signal.take(cx.waker()) {
             self.readable = !self.ended;
@@ -203,7 +189,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.output = Output::Unflushed;
             }
         }
-        let now = self.clock.now();
+        let now = self.now();
         if let Err(error) = self.read(now, scratch) {
             return self.fail(now, error, scratch);
         }
@@ -438,22 +424,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.finish(scratch);
         Turn::Finished(reason)
     }
-
-    /// The last words: nobody is left waiting.
-    fn finish(&mut self, scratch: &mut Scratch) {
-        let mut state = self.shared.state.lock();
-        state.driver_gone = true;
-        let stale = (state.driver.take(), core::mem::take(&mut state.requests));
-        state.session.abandon();
-        state.deliver(&mut scratch.wakes);
-        state.wake_everybody(&mut scratch.wakes);
-        drop(state);
-        drop(stale);
-        wake(scratch);
-    }
 }
 
-impl<T: Transport, C: Clock> Drop for Driver<T, C> {
+impl<T, C> Drop for Driver<T, C> {
     fn drop(&mut self) {
         if !self.shared.state.lock().driver_gone {
             let mut scratch = Scratch::borrow();

@@ -1,131 +1,432 @@
-//! How the errors of sessions and streams look as [`io::Error`].
+//! The errors of the async calls, and how they look as [`std::io::Error`].
+//!
+//! The core's errors have a variant `Blocked`, which an async call turns into waiting. The errors
+//! here are the same without it.
 
+mod io;
+
+use crate::{CloseReason, ConfigError, ErrorCode, StreamId};
 use core::fmt;
-use std::io;
+use core::task::Poll;
 
-use crate::{CloseReason, OpenError, PingError, ReadError, WriteError};
+pub use io::error_code;
 
-/// Why a session can not do what was asked.
+/// Why a stream could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SessionError {
+pub enum OpenError {
+    /// Every id has been used: start a new session.
+    StreamsExhausted,
+    /// A typed stream was asked of a session that is not typed, or the reverse, or the type is
+    /// reserved for heartbeats.
+    WrongType,
+    /// The session is going away: one side has sent a GOAWAY or is closing.
+    GoingAway,
+    /// The session is over.
+    SessionClosed(CloseReason),
+}
+
+/// Why nothing could be read from a stream. Bytes that had arrived are always read first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The peer reset the stream.
+    Reset(ErrorCode),
+    /// This side reset the stream, or stopped reading it. The code is the one sent.
+    ResetLocally(ErrorCode),
+    /// The session ended before the peer finished the stream.
+    SessionClosed(CloseReason),
+    /// No such stream: it was released.
+    UnknownStream(StreamId),
+}
+
+/// Why nothing could be written to a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// This side has finished the stream already.
+    Finished,
+    /// The peer reset the stream.
+    Reset(ErrorCode),
+    /// This side reset the stream. The code is the one sent.
+    ResetLocally(ErrorCode),
+    /// The session is over.
+    SessionClosed(CloseReason),
+    /// No such stream: it was released.
+    UnknownStream(StreamId),
+}
+
+/// Why a heartbeat gave no round-trip time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The heartbeat did not come back within the tolerance.
+    Missed,
+    /// Heartbeats run on typed sessions only.
+    NotTyped,
+    /// No stream could be opened for the heartbeat, because the session is going away or has used
+    /// up its ids.
+    NoStream,
+    /// The session is over.
+    SessionClosed(CloseReason),
+}
+
+/// Every error of this crate in one type, for functions that use `?` on all of them.
+///
+/// An [`std::io::Error`] that comes from a stream becomes the variant of its cause; any other is
+/// [`Io`](Self::Io).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A stream could not be opened.
+    Open(OpenError),
+    /// Nothing could be read from a stream.
+    Read(ReadError),
+    /// Nothing could be written to a stream.
+    Write(WriteError),
+    /// A heartbeat gave no round-trip time.
+    Ping(PingError),
     /// The session is over.
     Closed(CloseReason),
-    /// The heartbeat did not come back.
-    HeartbeatMissed,
-    /// There can be no heartbeat.
-    Ping(PingError),
+    /// A setting is out of its range.
+    Config(ConfigError),
+    /// An error of something else.
+    Io(std::io::Error),
 }
 
-impl fmt::Display for SessionError {
+impl OpenError {
+    /// The code that describes the error; `None` for a mistake of the caller.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::StreamsExhausted => Some(ErrorCode::STREAMS_EXHAUSTED),
+            Self::GoingAway => Some(ErrorCode::REMOTE_GONE_AWAY),
+            Self::SessionClosed(reason) => Some(reason.code()),
+            Self::WrongType => None,
+        }
+    }
+
+    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    pub(super) fn poll<T>(result: Result<T, crate::OpenError>) -> Poll<Result<T, Self>> {
+        Poll::Ready(Err(match result {
+            Ok(value) => return Poll::Ready(Ok(value)),
+            Err(crate::OpenError::Blocked) => return Poll::Pending,
+            Err(crate::OpenError::StreamsExhausted) => Self::StreamsExhausted,
+            Err(crate::OpenError::WrongType) => Self::WrongType,
+            Err(crate::OpenError::GoingAway) => Self::GoingAway,
+            Err(crate::OpenError::SessionClosed(reason)) => Self::SessionClosed(reason),
+        }))
+    }
+}
+
+impl ReadError {
+    /// The code of the reset, or of the end of the session.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Reset(code) | Self::ResetLocally(code) => Some(*code),
+            Self::SessionClosed(reason) => Some(reason.code()),
+            Self::UnknownStream(_) => None,
+        }
+    }
+
+    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    pub(super) fn poll<T>(result: Result<T, crate::ReadError>) -> Poll<Result<T, Self>> {
+        Poll::Ready(Err(match result {
+            Ok(value) => return Poll::Ready(Ok(value)),
+            Err(crate::ReadError::Blocked) => return Poll::Pending,
+            Err(crate::ReadError::Reset(code)) => Self::Reset(code),
+            Err(crate::ReadError::ResetLocally(code)) => Self::ResetLocally(code),
+            Err(crate::ReadError::SessionClosed(reason)) => Self::SessionClosed(reason),
+            Err(crate::ReadError::UnknownStream(id)) => Self::UnknownStream(id),
+        }))
+    }
+}
+
+impl WriteError {
+    /// The code of the reset, or of the end of the session.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Reset(code) | Self::ResetLocally(code) => Some(*code),
+            Self::SessionClosed(reason) => Some(reason.code()),
+            Self::Finished | Self::UnknownStream(_) => None,
+        }
+    }
+
+    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    pub(super) fn poll<T>(result: Result<T, crate::WriteError>) -> Poll<Result<T, Self>> {
+        Poll::Ready(Err(match result {
+            Ok(value) => return Poll::Ready(Ok(value)),
+            Err(crate::WriteError::Blocked) => return Poll::Pending,
+            Err(crate::WriteError::Finished) => Self::Finished,
+            Err(crate::WriteError::Reset(code)) => Self::Reset(code),
+            Err(crate::WriteError::ResetLocally(code)) => Self::ResetLocally(code),
+            Err(crate::WriteError::SessionClosed(reason)) => Self::SessionClosed(reason),
+            Err(crate::WriteError::UnknownStream(id)) => Self::UnknownStream(id),
+        }))
+    }
+}
+
+impl PingError {
+    /// The code that describes the error; `None` if the session goes on.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::SessionClosed(reason) => Some(reason.code()),
+            Self::Missed | Self::NotTyped | Self::NoStream => None,
+        }
+    }
+
+    pub(super) fn refused(error: crate::PingError) -> Self {
+        match error {
+            crate::PingError::NotTyped => Self::NotTyped,
+            crate::PingError::Open(crate::OpenError::SessionClosed(reason)) => {
+                Self::SessionClosed(reason)
+            }
+            crate::PingError::Open(_) => Self::NoStream,
+        }
+    }
+}
+
+impl Error {
+    /// The code that describes the error, if one does.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Open(error) => error.code(),
+            Self::Read(error) => error.code(),
+            Self::Write(error) => error.code(),
+            Self::Ping(error) => error.code(),
+            Self::Closed(reason) => Some(reason.code()),
+            Self::Config(_) => None,
+            Self::Io(error) => error_code(error),
+        }
+    }
+
+    /// Why the session is over, if that is the cause.
+    #[must_use]
+    pub const fn close_reason(&self) -> Option<&CloseReason> {
+        match self {
+            Self::Open(OpenError::SessionClosed(reason))
+            | Self::Read(ReadError::SessionClosed(reason))
+            | Self::Write(WriteError::SessionClosed(reason))
+            | Self::Ping(PingError::SessionClosed(reason))
+            | Self::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl From<OpenError> for crate::OpenError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::StreamsExhausted => Self::StreamsExhausted,
+            OpenError::WrongType => Self::WrongType,
+            OpenError::GoingAway => Self::GoingAway,
+            OpenError::SessionClosed(reason) => Self::SessionClosed(reason),
+        }
+    }
+}
+
+impl From<ReadError> for crate::ReadError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Reset(code) => Self::Reset(code),
+            ReadError::ResetLocally(code) => Self::ResetLocally(code),
+            ReadError::SessionClosed(reason) => Self::SessionClosed(reason),
+            ReadError::UnknownStream(id) => Self::UnknownStream(id),
+        }
+    }
+}
+
+impl From<WriteError> for crate::WriteError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Finished => Self::Finished,
+            WriteError::Reset(code) => Self::Reset(code),
+            WriteError::ResetLocally(code) => Self::ResetLocally(code),
+            WriteError::SessionClosed(reason) => Self::SessionClosed(reason),
+            WriteError::UnknownStream(id) => Self::UnknownStream(id),
+        }
+    }
+}
+
+// The words are those of the core's errors.
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&crate::OpenError::from(self.clone()), f)
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&crate::ReadError::from(self.clone()), f)
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&crate::WriteError::from(self.clone()), f)
+    }
+}
+
+impl fmt::Display for PingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed(reason) => write!(f, "session is over: {reason}"),
-            Self::HeartbeatMissed => f.write_str("heartbeat did not come back"),
-            Self::Ping(error) => fmt::Display::fmt(error, f),
+            Self::Missed => f.write_str("heartbeat did not come back"),
+            Self::NotTyped => fmt::Display::fmt(&crate::PingError::NotTyped, f),
+            Self::NoStream => f.write_str("session opens no more streams, so no heartbeat"),
+            Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
         }
     }
 }
 
-impl core::error::Error for SessionError {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => fmt::Display::fmt(error, f),
+            Self::Read(error) => fmt::Display::fmt(error, f),
+            Self::Write(error) => fmt::Display::fmt(error, f),
+            Self::Ping(error) => fmt::Display::fmt(error, f),
+            Self::Closed(reason) => write!(f, "session is over: {reason}"),
+            Self::Config(error) => fmt::Display::fmt(error, f),
+            Self::Io(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+macro_rules! source_is_the_close_reason {
+    ($($name:ident),*) => {$(
+        impl core::error::Error for $name {
+            fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+                match self {
+                    Self::SessionClosed(reason) => Some(reason),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+source_is_the_close_reason!(OpenError, ReadError, WriteError, PingError);
+
+impl core::error::Error for Error {
+    /// The cause below the error that this one wraps: its own text is that error's.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
+            Self::Open(error) => error.source(),
+            Self::Read(error) => error.source(),
+            Self::Write(error) => error.source(),
+            Self::Ping(error) => error.source(),
             Self::Closed(reason) => Some(reason),
-            Self::Ping(error) => Some(error),
-            Self::HeartbeatMissed => None,
+            Self::Config(error) => error.source(),
+            Self::Io(error) => error.source(),
         }
     }
 }
 
-/// The kind for an operation that the end of the session ended.
-const fn closed_kind(reason: &CloseReason) -> io::ErrorKind {
-    match reason {
-        CloseReason::Local { .. } => io::ErrorKind::BrokenPipe,
-        CloseReason::HeartbeatTimeout | CloseReason::WriteStalled | CloseReason::FrameStalled => {
-            io::ErrorKind::TimedOut
+macro_rules! wrap {
+    ($($variant:ident: $inner:ty;)*) => {$(
+        impl From<$inner> for Error {
+            fn from(error: $inner) -> Self {
+                Self::$variant(error)
+            }
         }
-        _ => io::ErrorKind::ConnectionAborted,
-    }
+    )*};
 }
 
-impl From<CloseReason> for io::Error {
-    fn from(reason: CloseReason) -> Self {
-        Self::new(closed_kind(&reason), reason)
-    }
-}
-
-impl From<SessionError> for io::Error {
-    fn from(error: SessionError) -> Self {
-        let kind = match &error {
-            SessionError::Closed(reason) => closed_kind(reason),
-            SessionError::HeartbeatMissed => io::ErrorKind::TimedOut,
-            SessionError::Ping(_) => io::ErrorKind::Unsupported,
-        };
-        Self::new(kind, error)
-    }
-}
-
-impl From<OpenError> for io::Error {
-    fn from(error: OpenError) -> Self {
-        let kind = match &error {
-            OpenError::Blocked => io::ErrorKind::WouldBlock,
-            OpenError::WrongType => io::ErrorKind::InvalidInput,
-            OpenError::SessionClosed(reason) => closed_kind(reason),
-            OpenError::StreamsExhausted | OpenError::GoingAway => io::ErrorKind::ConnectionAborted,
-        };
-        Self::new(kind, error)
-    }
-}
-
-impl From<ReadError> for io::Error {
-    fn from(error: ReadError) -> Self {
-        let kind = match &error {
-            ReadError::Blocked => io::ErrorKind::WouldBlock,
-            ReadError::Reset(_) => io::ErrorKind::ConnectionReset,
-            ReadError::ResetLocally(_) => io::ErrorKind::BrokenPipe,
-            ReadError::SessionClosed(CloseReason::TransportEof) => io::ErrorKind::UnexpectedEof,
-            ReadError::SessionClosed(reason) => closed_kind(reason),
-            ReadError::UnknownStream(_) => io::ErrorKind::NotConnected,
-        };
-        Self::new(kind, error)
-    }
-}
-
-impl From<WriteError> for io::Error {
-    fn from(error: WriteError) -> Self {
-        let kind = match &error {
-            WriteError::Blocked => io::ErrorKind::WouldBlock,
-            WriteError::Reset(_) => io::ErrorKind::ConnectionReset,
-            WriteError::Finished | WriteError::ResetLocally(_) => io::ErrorKind::BrokenPipe,
-            WriteError::SessionClosed(reason) => closed_kind(reason),
-            WriteError::UnknownStream(_) => io::ErrorKind::NotConnected,
-        };
-        Self::new(kind, error)
-    }
+wrap! {
+    Open: OpenError;
+    Read: ReadError;
+    Write: WriteError;
+    Ping: PingError;
+    Closed: CloseReason;
+    Config: ConfigError;
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+    use core::error::Error as _;
+
     use super::*;
-    use crate::ErrorCode;
+
+    const CODE: ErrorCode = ErrorCode(77);
 
     #[test]
-    fn io_errors_keep_their_source() {
-        let error = io::Error::from(ReadError::Reset(ErrorCode(77)));
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ReadError>());
-        assert_eq!(inner, Some(&ReadError::Reset(ErrorCode(77))));
+    fn a_blocked_call_is_not_an_error() {
+        assert!(OpenError::poll::<()>(Err(crate::OpenError::Blocked)).is_pending());
+        assert!(ReadError::poll::<()>(Err(crate::ReadError::Blocked)).is_pending());
+        assert!(WriteError::poll::<()>(Err(crate::WriteError::Blocked)).is_pending());
+        assert_eq!(ReadError::poll(Ok(5)), Poll::Ready(Ok(5)));
     }
 
     #[test]
-    fn kinds() {
-        let eof = ReadError::SessionClosed(CloseReason::TransportEof);
-        assert_eq!(io::Error::from(eof).kind(), io::ErrorKind::UnexpectedEof);
-        let own = CloseReason::Local { code: ErrorCode::NO_ERROR };
-        let own = WriteError::SessionClosed(own);
-        assert_eq!(io::Error::from(own).kind(), io::ErrorKind::BrokenPipe);
-        let gone = WriteError::SessionClosed(CloseReason::TransportError);
-        assert_eq!(io::Error::from(gone).kind(), io::ErrorKind::ConnectionAborted);
-        assert_eq!(io::Error::from(WriteError::Finished).kind(), io::ErrorKind::BrokenPipe);
+    fn there_and_back_is_the_same_error() {
+        let id = StreamId::new(7);
+        let over = || CloseReason::TransportEof;
+        for error in [
+            OpenError::StreamsExhausted,
+            OpenError::WrongType,
+            OpenError::GoingAway,
+            OpenError::SessionClosed(over()),
+        ] {
+            let core = crate::OpenError::from(error.clone());
+            assert_eq!(error.to_string(), core.to_string());
+            assert_eq!(OpenError::poll::<()>(Err(core)), Poll::Ready(Err(error)));
+        }
+        for error in [
+            ReadError::Reset(CODE),
+            ReadError::ResetLocally(CODE),
+            ReadError::SessionClosed(over()),
+            ReadError::UnknownStream(id),
+        ] {
+            let core = crate::ReadError::from(error.clone());
+            assert_eq!(error.to_string(), core.to_string());
+            assert_eq!(ReadError::poll::<()>(Err(core)), Poll::Ready(Err(error)));
+        }
+        for error in [
+            WriteError::Finished,
+            WriteError::Reset(CODE),
+            WriteError::ResetLocally(CODE),
+            WriteError::SessionClosed(over()),
+            WriteError::UnknownStream(id),
+        ] {
+            let core = crate::WriteError::from(error.clone());
+            assert_eq!(error.to_string(), core.to_string());
+            assert_eq!(WriteError::poll::<()>(Err(core)), Poll::Ready(Err(error)));
+        }
+    }
+
+    #[test]
+    fn question_marks_find_one_type() {
+        fn all(step: usize) -> Result<(), Error> {
+            let results: [Result<(), Error>; 2] = [
+                Err(std::io::Error::from(ReadError::Reset(CODE)).into()),
+                Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()),
+            ];
+            if step == 0 {
+                Err(OpenError::SessionClosed(CloseReason::TransportEof))?;
+            }
+            if step == 1 {
+                Err(PingError::Missed)?;
+            }
+            if step == 2 {
+                Err(crate::Config::builder().accept_backlog(0).build().unwrap_err())?;
+            }
+            results.into_iter().nth(step.saturating_sub(3)).unwrap()
+        }
+        let open = all(0).unwrap_err();
+        assert_eq!(open.close_reason(), Some(&CloseReason::TransportEof));
+        assert!(open.source().is_some());
+        assert!(matches!(all(1).unwrap_err(), Error::Ping(PingError::Missed)));
+        assert!(matches!(all(2).unwrap_err(), Error::Config(_)));
+        assert!(matches!(all(3).unwrap_err(), Error::Read(ReadError::Reset(CODE))));
+        assert!(matches!(all(4).unwrap_err(), Error::Io(_)));
+        let back = std::io::Error::from(all(3).unwrap_err());
+        assert_eq!(back.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(std::io::Error::from(all(4).unwrap_err()).kind(), std::io::ErrorKind::NotFound);
     }
 }

@@ -35,8 +35,11 @@
 //! poll or until their last byte is read.
 
 mod driver;
+mod endpoint;
 mod error;
+mod face;
 mod loans;
+mod observe;
 mod places;
 mod scratch;
 mod session;
@@ -46,8 +49,10 @@ mod stream;
 mod sync;
 mod waiters;
 
-pub use driver::{Driver, Endpoint};
-pub use error::SessionError;
+pub use driver::Driver;
+pub use endpoint::Endpoint;
+pub use error::{Error, OpenError, PingError, ReadError, WriteError, error_code};
+pub use observe::{Beat, GoAway, Heartbeats, WeakSession};
 pub use session::{Incoming, Session};
 pub use stream::{RecvHalf, SendHalf, Stream};
 
@@ -92,9 +97,10 @@ pub trait Transport {
 
 /// Time, as the driver uses it.
 pub trait Clock {
-    /// The time now, from an origin of the clock's choice.
+    /// The time now, from an origin of the clock's choice. The clock is monotonic; if it goes back
+    /// all the same, time stands still for the session until the clock has caught up.
     fn now(&self) -> Timestamp;
 
-    /// Waits until `deadline`. A later call replaces the deadline of an earlier one.
+    /// Waits until `deadline`, or forever if the clock cannot tell a time so late. A later call replaces the deadline of an earlier one.
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()>;
 }

@@ -1,51 +1,77 @@
 //! The handle on a session.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
-use core::marker::PhantomData;
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io;
 
 use bytes::Bytes;
 
-use super::SessionError;
+use super::error::{OpenError, PingError};
+use super::observe::{GoAway, Heartbeats, WeakSession};
 use super::shared::{Request, Shared, State};
 use super::stream::Stream;
 use super::waiters::{Ticket, Waiters};
-use crate::{CloseReason, Config, ErrorCode, OpenError, Role, SessionStats, StreamType};
+use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamId, StreamType};
 
-/// A handle on a session: opens and accepts streams of type `S`. Clones are handles on the same
-/// session.
+/// A handle on a session: opens and accepts streams. Clones are handles on the same session.
 ///
-/// When the last handle and the last stream of a session are gone, the session closes in order.
+/// When the last handle and the last stream of a session are gone, the session closes gracefully.
 /// All async methods are cancel-safe: a future that is dropped has done nothing, or, for
 /// [`close`](Self::close), has begun to close.
-pub struct Session<S> {
+///
+/// An async method can be called from many tasks at once. Its poll form needs `&mut self`, because
+/// the handle keeps the place in which it waits: one task at a time, and the waker of the latest
+/// call is the one that is woken. Clone the handle to wait elsewhere.
+pub struct Session {
     shared: Arc<Shared>,
-    /// Handles make streams, they do not own any.
-    streams: PhantomData<fn() -> S>,
+    /// Where the poll forms wait; without memory until one of them is used.
+    tickets: Option<Box<Tickets>>,
 }
 
-impl<S> fmt::Debug for Session<S> {
+/// Where the poll forms of one handle wait.
+#[derive(Debug)]
+struct Tickets {
+    opening: Ticket,
+    accepting: Ticket,
+    closing: Ticket,
+    leaving: Ticket,
+    /// `poll_close` has asked for the end.
+    close_asked: bool,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        let [opening, accepting, closing, leaving] = [(); 4].map(|()| Ticket::lasting());
+        Self { opening, accepting, closing, leaving, close_asked: false }
+    }
+}
+
+impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
+        f.debug_struct("Session").field("number", &self.number()).finish_non_exhaustive()
     }
 }
 
-impl<S> Clone for Session<S> {
+impl Clone for Session {
     fn clone(&self) -> Self {
-        let mut state = self.shared.state.lock();
-        state.session_handles = state.session_handles.saturating_add(1);
-        drop(state);
-        Self { shared: Arc::clone(&self.shared), streams: PhantomData }
+        Self::attach(&self.shared)
     }
 }
 
-impl<S> Drop for Session<S> {
+impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(mut tickets) = self.tickets.take() {
+            leave(&self.shared, |state| &mut state.opening, &mut tickets.opening);
+            leave(&self.shared, |state| &mut state.accepting, &mut tickets.accepting);
+            leave(&self.shared, |state| &mut state.closing, &mut tickets.closing);
+            leave(&self.shared, |state| &mut state.leaving, &mut tickets.leaving);
+        }
         self.shared.command(|state, _| {
             state.session_handles = state.session_handles.saturating_sub(1);
             state.close_if_unused();
@@ -53,127 +79,175 @@ impl<S> Drop for Session<S> {
     }
 }
 
-impl<S: From<Stream>> Session<S> {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        shared.state.lock().session_handles = 1;
-        Self { shared, streams: PhantomData }
+impl Session {
+    /// One more handle on a session.
+    pub(super) fn attach(shared: &Arc<Shared>) -> Self {
+        let mut state = shared.state.lock();
+        state.session_handles = state.session_handles.saturating_add(1);
+        drop(state);
+        Self::attached(shared)
     }
 
-    /// Opens a stream; waits while as many are open as the configuration allows. Nothing is sent
-    /// before the first write.
+    /// A handle that is counted already.
+    pub(super) fn attached(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), tickets: None }
+    }
+
+    /// Opens a stream; waits while as many are open as the configuration allows.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], never `Blocked`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe: no stream is open if the future is dropped.
-    pub async fn open(&self) -> Result<S, OpenError> {
+    /// [`OpenError`].
+    pub async fn open(&self) -> Result<Stream, OpenError> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.opening);
-        poll_fn(|cx| waiting.open(cx, crate::Session::open)).await.map(S::from)
+        poll_fn(|cx| poll_open(&self.shared, &mut waiting.ticket, cx, crate::Session::open)).await
     }
 
-    /// Opens a stream of a type, in a typed session. The type is sent at once.
+    /// [`open`](Self::open) as a poll.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], never `Blocked`.
+    /// [`OpenError`].
+    pub fn poll_open(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, OpenError>> {
+        let ticket = &mut self.tickets.get_or_insert_default().opening;
+        poll_open(&self.shared, ticket, cx, crate::Session::open)
+    }
+
+    /// Opens a stream of a type, in a typed session.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Cancel-safe: no stream is open if the future is dropped.
-    pub async fn open_typed(&self, stream_type: StreamType) -> Result<S, OpenError> {
+    /// [`OpenError`].
+    pub async fn open_typed(&self, stream_type: StreamType) -> Result<Stream, OpenError> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.opening);
         let open = |session: &mut crate::Session| session.open_typed(stream_type);
-        poll_fn(|cx| waiting.open(cx, open)).await.map(S::from)
+        poll_fn(|cx| poll_open(&self.shared, &mut waiting.ticket, cx, open)).await
     }
 
-    /// Accepts the stream of the peer that has waited longest, or waits for one. In a typed
-    /// session its type has arrived; silent streams hold nobody up.
+    /// [`open_typed`](Self::open_typed) as a poll. Waits in the same place as
+    /// [`poll_open`](Self::poll_open).
     ///
     /// # Errors
     ///
-    /// [`SessionError::Closed`], after all streams that arrived before the end.
+    /// [`OpenError`].
+    pub fn poll_open_typed(
+        &mut self,
+        cx: &Context<'_>,
+        stream_type: StreamType,
+    ) -> Poll<Result<Stream, OpenError>> {
+        let ticket = &mut self.tickets.get_or_insert_default().opening;
+        poll_open(&self.shared, ticket, cx, |session| session.open_typed(stream_type))
+    }
+
+    /// Accepts the stream of the peer that has waited longest, or waits for one.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Cancel-safe: no stream is lost if the future is dropped.
-    pub async fn accept(&self) -> Result<S, SessionError> {
+    /// Why the session is over, after all streams that arrived before its end.
+    pub async fn accept(&self) -> Result<Stream, CloseReason> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.accepting);
-        poll_fn(|cx| waiting.accept(cx)).await.map(S::from)
+        poll_fn(|cx| poll_accept(&self.shared, &mut waiting.ticket, cx)).await
     }
 
-    /// The peer's streams as a sequence that ends when the session does.
-    #[must_use]
-    pub fn incoming(&self) -> Incoming<S> {
-        Incoming { session: self.clone(), ticket: Ticket::lasting() }
-    }
-
-    /// Sends a heartbeat and waits for it to come back; gives the round-trip time. Beats under way
-    /// are shared.
+    /// [`accept`](Self::accept) as a poll.
     ///
     /// # Errors
     ///
-    /// [`SessionError`], if the session is not typed, over, or the beat did not come back within
-    /// the tolerance.
+    /// Why the session is over, after all streams that arrived before its end.
+    pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, CloseReason>> {
+        let ticket = &mut self.tickets.get_or_insert_default().accepting;
+        poll_accept(&self.shared, ticket, cx)
+    }
+
+    /// The peer's streams as a sequence.
+    #[must_use]
+    pub fn incoming(&self) -> Incoming {
+        Incoming { session: self.clone(), ended: false }
+    }
+
+    /// Sends a heartbeat and waits for it to come back; gives the round-trip time.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Cancel-safe.
-    pub async fn ping(&self) -> Result<Duration, SessionError> {
+    /// [`PingError`].
+    pub async fn ping(&self) -> Result<Duration, PingError> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.pings().waiting);
         let (returned, missed) = self.shared.command(|state, _| {
             state.request(Request::Ping);
             let pings = state.pings();
             (pings.returned, pings.missed)
         });
-        poll_fn(|cx| waiting.ping(cx, returned, missed)).await
+        poll_fn(|cx| poll_ping(&self.shared, &mut waiting.ticket, cx, returned, missed)).await
     }
 
-    /// Waits for the end of the session; gives its cause, once and always the same.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
+    /// The heartbeats of this session from now on, those that come back and those that do not.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats::new(&self.shared)
+    }
+
+    /// Waits for the end of the session; gives its cause, always the same.
     pub async fn closed(&self) -> CloseReason {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.closing);
-        poll_fn(|cx| waiting.closed(cx, |state| state.close_reason().is_some())).await
+        closed(&self.shared).await
     }
 
-    /// Closes in order: streams not yet accepted are refused, those open run on until both sides
-    /// have finished them, for at most [`Config::drain_timeout`]; then the peer is told, and
-    /// everything is handed to the transport. Returns when the peer has ended its side of the
-    /// transport as well, or after [`Config::linger_timeout`], with the cause of the end.
+    /// [`closed`](Self::closed) as a poll.
+    pub fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<CloseReason> {
+        let ticket = &mut self.tickets.get_or_insert_default().closing;
+        poll_closed(&self.shared, ticket, cx, |state| state.close_reason().is_some())
+    }
+
+    /// Waits until the peer announces that it is going away.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// The session closes even if the future is dropped.
+    /// Why the session is over, if the peer announced nothing before.
+    pub async fn going_away(&self) -> Result<GoAway, CloseReason> {
+        let mut waiting = Waiting::new(&self.shared, |state| &mut state.leaving);
+        poll_fn(|cx| poll_going_away(&self.shared, &mut waiting.ticket, cx)).await
+    }
+
+    /// [`going_away`](Self::going_away) as a poll.
+    ///
+    /// # Errors
+    ///
+    /// Why the session is over, if the peer announced nothing before.
+    pub fn poll_going_away(&mut self, cx: &Context<'_>) -> Poll<Result<GoAway, CloseReason>> {
+        let ticket = &mut self.tickets.get_or_insert_default().leaving;
+        poll_going_away(&self.shared, ticket, cx)
+    }
+
+    /// Closes gracefully; returns when the driver has ended, with the cause of the end.
     pub async fn close(&self) -> CloseReason {
         self.close_with(ErrorCode::NO_ERROR, Bytes::new()).await
     }
 
     /// [`close`](Self::close) with a code and a text for the peer.
-    ///
-    /// # Cancel safety
-    ///
-    /// The session closes once the future has been polled.
     pub async fn close_with(&self, code: ErrorCode, text: impl Into<Bytes>) -> CloseReason {
         let text = text.into();
         self.shared.command(|state, _| state.request(Request::Close { code, text }));
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.closing);
-        poll_fn(|cx| waiting.closed(cx, |state| state.driver_gone)).await
+        let done = |state: &State| state.driver_gone;
+        poll_fn(|cx| poll_closed(&self.shared, &mut waiting.ticket, cx, done)).await
     }
 
-    /// Tells the peer to open no more streams and refuses new ones. Those open run on, for at most
-    /// [`Config::drain_timeout`]; then the session is over.
+    /// [`close`](Self::close) as a poll: the first call asks for the end.
+    pub fn poll_close(&mut self, cx: &Context<'_>) -> Poll<CloseReason> {
+        let tickets = self.tickets.get_or_insert_default();
+        if !core::mem::replace(&mut tickets.close_asked, true) {
+            let (code, text) = (ErrorCode::NO_ERROR, Bytes::new());
+            self.shared.command(|state, _| state.request(Request::Close { code, text }));
+        }
+        poll_closed(&self.shared, &mut tickets.closing, cx, |state| state.driver_gone)
+    }
+
+    /// Tells the peer to open no more streams and refuses new ones.
     pub fn go_away(&self, code: ErrorCode, text: impl Into<Bytes>) {
         let text = text.into();
         self.shared.command(|state, _| state.request(Request::GoAway { code, text }));
     }
 
-    /// Closes at once: what was written and not sent is dropped, the peer is told `code` and
-    /// `text`.
+    /// Closes at once: what was written and not sent is dropped.
     pub fn abort(&self, code: ErrorCode, text: impl Into<Bytes>) {
         let text = text.into();
         self.shared.command(|state, _| state.request(Request::Abort { code, text }));
@@ -214,89 +288,55 @@ impl<S: From<Stream>> Session<S> {
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(self.shared.state.lock().session.config())
     }
+
+    /// The number of the session in this process, as the log gives it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    /// The address of this end, if the transport has one.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr
+    }
+
+    /// The address of the peer, if the transport has one.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.shared.peer_addr
+    }
+
+    /// The name the application has given the peer.
+    #[must_use]
+    pub fn peer_name(&self) -> Option<Arc<str>> {
+        self.shared.peer_name()
+    }
+
+    /// Names the peer.
+    pub fn set_peer_name(&self, name: impl Into<Arc<str>>) {
+        let name = Some(name.into());
+        let former = core::mem::replace(&mut self.shared.state.lock().peer_name, name);
+        drop(former);
+    }
+
+    /// A handle that does not keep the session open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakSession {
+        WeakSession::new(&self.shared)
+    }
 }
 
 /// One that waits in one of the queues, and leaves it when it is dropped.
-struct Waiting<'a> {
-    shared: &'a Arc<Shared>,
+pub(super) struct Waiting<'a> {
+    shared: &'a Shared,
     queue: fn(&mut State) -> &mut Waiters,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(shared: &'a Arc<Shared>, queue: fn(&mut State) -> &mut Waiters) -> Self {
+    pub(super) fn new(shared: &'a Shared, queue: fn(&mut State) -> &mut Waiters) -> Self {
         Self { shared, queue, ticket: Ticket::default() }
-    }
-
-    fn open(
-        &mut self,
-        cx: &Context<'_>,
-        open: impl Fn(&mut crate::Session) -> Result<crate::StreamId, OpenError>,
-    ) -> Poll<Result<Stream, OpenError>> {
-        let ticket = &mut self.ticket;
-        let mut stale = None;
-        let result = self.shared.command(|state, wakes| {
-            // Those who wait already go first.
-            let waits = ticket.is_new() && !state.opening.is_empty();
-            let result = if waits { Err(OpenError::Blocked) } else { open(&mut state.session) };
-            if result == Err(OpenError::Blocked) {
-                stale = state.opening.wait(ticket, cx.waker());
-                Poll::Pending
-            } else {
-                stale = state.opening.done(ticket);
-                // The last opener re-arms OpenReady.
-                if !state.opening.is_empty()
-                    && (state.session.notify_when_open() || result.is_err())
-                {
-                    state.opening.wake_one(wakes);
-                }
-                Poll::Ready(result.map(|id| Stream::new(self.shared, state, id)))
-            }
-        });
-        drop(stale);
-        result
-    }
-
-    fn accept(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, SessionError>> {
-        poll_accept(self.shared, &mut self.ticket, cx)
-    }
-
-    fn ping(
-        &mut self,
-        cx: &Context<'_>,
-        returned: u64,
-        missed: u64,
-    ) -> Poll<Result<Duration, SessionError>> {
-        let mut state = self.shared.state.lock();
-        let closed = state.close_reason().cloned();
-        let pings = state.pings();
-        if pings.returned != returned {
-            return Poll::Ready(Ok(pings.rtt));
-        }
-        if let Some(reason) = closed {
-            return Poll::Ready(Err(SessionError::Closed(reason)));
-        }
-        if let Some(error) = &pings.refused {
-            return Poll::Ready(Err(SessionError::Ping(error.clone())));
-        }
-        if pings.missed != missed {
-            return Poll::Ready(Err(SessionError::HeartbeatMissed));
-        }
-        let stale = pings.waiting.wait(&mut self.ticket, cx.waker());
-        drop(state);
-        drop(stale);
-        Poll::Pending
-    }
-
-    fn closed(&mut self, cx: &Context<'_>, done: impl Fn(&State) -> bool) -> Poll<CloseReason> {
-        let mut state = self.shared.state.lock();
-        if done(&state) {
-            return Poll::Ready(state.close_reason().cloned().unwrap_or(CloseReason::Abandoned));
-        }
-        let stale = state.closing.wait(&mut self.ticket, cx.waker());
-        drop(state);
-        drop(stale);
-        Poll::Pending
     }
 }
 
@@ -306,7 +346,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn leave(shared: &Shared, queue: fn(&mut State) -> &mut Waiters, ticket: &mut Ticket) {
+pub(super) fn leave(shared: &Shared, queue: fn(&mut State) -> &mut Waiters, ticket: &mut Ticket) {
     let mut wakes = Vec::new();
     let mut state = shared.state.lock();
     let own = queue(&mut state).leave(ticket, &mut wakes);
@@ -315,11 +355,37 @@ fn leave(shared: &Shared, queue: fn(&mut State) -> &mut Waiters, ticket: &mut Ti
     wakes.into_iter().for_each(Waker::wake);
 }
 
+fn poll_open(
+    shared: &Arc<Shared>,
+    ticket: &mut Ticket,
+    cx: &Context<'_>,
+    open: impl Fn(&mut crate::Session) -> Result<StreamId, crate::OpenError>,
+) -> Poll<Result<Stream, OpenError>> {
+    let mut stale = None;
+    let result = shared.command(|state, wakes| {
+        // Those who wait already go first.
+        let waits = ticket.is_new() && !state.opening.is_empty();
+        let opened = if waits { Poll::Pending } else { OpenError::poll(open(&mut state.session)) };
+        let Poll::Ready(opened) = opened else {
+            stale = state.opening.wait(ticket, cx.waker());
+            return Poll::Pending;
+        };
+        stale = state.opening.done(ticket);
+        // The last opener re-arms OpenReady.
+        if !state.opening.is_empty() && (state.session.notify_when_open() || opened.is_err()) {
+            state.opening.wake_one(wakes);
+        }
+        Poll::Ready(opened.map(|id| Stream::new(shared, state, id)))
+    });
+    drop(stale);
+    result
+}
+
 fn poll_accept(
     shared: &Arc<Shared>,
     ticket: &mut Ticket,
     cx: &Context<'_>,
-) -> Poll<Result<Stream, SessionError>> {
+) -> Poll<Result<Stream, CloseReason>> {
     let mut next = Vec::new();
     let mut stale = None;
     let mut state = shared.state.lock();
@@ -330,7 +396,7 @@ fn poll_accept(
         }
         Poll::Ready(Ok(Stream::new(shared, &mut state, id)))
     } else if let Some(reason) = state.close_reason() {
-        Poll::Ready(Err(SessionError::Closed(reason.clone())))
+        Poll::Ready(Err(reason.clone()))
     } else {
         stale = state.accepting.wait(ticket, cx.waker());
         Poll::Pending
@@ -341,34 +407,92 @@ fn poll_accept(
     result
 }
 
+fn poll_ping(
+    shared: &Shared,
+    ticket: &mut Ticket,
+    cx: &Context<'_>,
+    returned: u64,
+    missed: u64,
+) -> Poll<Result<Duration, PingError>> {
+    let mut state = shared.state.lock();
+    let closed = state.close_reason().cloned();
+    let pings = state.pings();
+    if pings.returned != returned {
+        return Poll::Ready(Ok(pings.rtt));
+    }
+    if let Some(reason) = closed {
+        return Poll::Ready(Err(PingError::SessionClosed(reason)));
+    }
+    if let Some(error) = &pings.refused {
+        return Poll::Ready(Err(error.clone()));
+    }
+    if pings.missed != missed {
+        return Poll::Ready(Err(PingError::Missed));
+    }
+    let stale = pings.waiting.wait(ticket, cx.waker());
+    drop(state);
+    drop(stale);
+    Poll::Pending
+}
+
+fn poll_going_away(
+    shared: &Shared,
+    ticket: &mut Ticket,
+    cx: &Context<'_>,
+) -> Poll<Result<GoAway, CloseReason>> {
+    let mut state = shared.state.lock();
+    if let Some(said) = &state.going_away {
+        return Poll::Ready(Ok(GoAway::clone(said)));
+    }
+    if let Some(reason) = state.close_reason() {
+        return Poll::Ready(Err(reason.clone()));
+    }
+    let stale = state.leaving.wait(ticket, cx.waker());
+    drop(state);
+    drop(stale);
+    Poll::Pending
+}
+
+/// Waits for the end of a session.
+pub(super) async fn closed(shared: &Shared) -> CloseReason {
+    let mut waiting = Waiting::new(shared, |state| &mut state.closing);
+    let done = |state: &State| state.close_reason().is_some();
+    poll_fn(|cx| poll_closed(shared, &mut waiting.ticket, cx, done)).await
+}
+
+fn poll_closed(
+    shared: &Shared,
+    ticket: &mut Ticket,
+    cx: &Context<'_>,
+    done: impl Fn(&State) -> bool,
+) -> Poll<CloseReason> {
+    let mut state = shared.state.lock();
+    if done(&state) {
+        return Poll::Ready(state.close_reason().cloned().unwrap_or(CloseReason::Abandoned));
+    }
+    let stale = state.closing.wait(ticket, cx.waker());
+    drop(state);
+    drop(stale);
+    Poll::Pending
+}
+
 /// The peer's streams, one after the other: see [`Session::incoming`]. Counts as a handle on the
 /// session.
 #[derive(Debug)]
-pub struct Incoming<S> {
-    session: Session<S>,
-    ticket: Ticket,
+pub struct Incoming {
+    session: Session,
+    ended: bool,
 }
 
-impl<S: From<Stream>> Incoming<S> {
-    /// The next stream; `None` when the session is over and all that had arrived were taken.
-    pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<S>> {
-        poll_accept(&self.session.shared, &mut self.ticket, cx)
-            .map(|result| result.ok().map(S::from))
-    }
-
-    /// Waits for the next stream.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe: no stream is lost if the future is dropped.
-    pub async fn next_stream(&mut self) -> Option<S> {
-        // In a place of its own, which is left when the future is dropped.
-        self.session.accept().await.ok()
-    }
-}
-
-impl<S> Drop for Incoming<S> {
-    fn drop(&mut self) {
-        leave(&self.session.shared, |state| &mut state.accepting, &mut self.ticket);
+impl Incoming {
+    /// The next stream. When the session is over and all that had arrived were taken, the reason,
+    /// once, and then `None`.
+    pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Stream, CloseReason>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = self.session.poll_accept(cx);
+        self.ended = matches!(next, Poll::Ready(Err(_)));
+        next.map(Some)
     }
 }

@@ -4,16 +4,20 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 use std::io;
 
 use bytes::Bytes;
 
+use super::error::PingError;
+use super::observe::{Beat, GoAway, History};
 use super::places::Places;
 use super::sync::Mutex;
 use super::waiters::Waiters;
-use crate::{CloseReason, ErrorCode, Event, PingError, Session, StreamId, StreamMut, Timestamp};
+use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp};
 
 /// Something a handle asks for that needs the time, which only the driver has.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(super) struct Pings {
     pub(super) returned: u64,
     pub(super) missed: u64,
     pub(super) rtt: Duration,
+    pub(super) history: History,
     /// Why none can be sent: once that is so, it stays so.
     pub(super) refused: Option<PingError>,
 }
@@ -53,6 +58,12 @@ pub(super) struct State {
     pub(super) opening: Waiters,
     pub(super) accepting: Waiters,
     pub(super) closing: Waiters,
+    /// Who waits for the peer to go away.
+    pub(super) leaving: Waiters,
+    /// What the peer said when it announced to go away, the latest.
+    pub(super) going_away: Option<Box<GoAway>>,
+    /// What the application calls the peer.
+    pub(super) peer_name: Option<Arc<str>>,
     /// Without memory until somebody asks for a heartbeat.
     pings: Option<Box<Pings>>,
     pub(super) requests: Vec<Request>,
@@ -69,8 +80,16 @@ pub(super) struct State {
 
 /// One session and everybody on it.
 pub(super) struct Shared {
+    /// Which session of the process this is.
+    pub(super) number: u64,
+    pub(super) local_addr: Option<SocketAddr>,
+    pub(super) peer_addr: Option<SocketAddr>,
     pub(super) state: Mutex<State>,
 }
+
+/// Sessions of the process so far. Not of the layer's primitives, which a model checker replaces:
+/// nothing depends on it.
+static SESSIONS: AtomicUsize = AtomicUsize::new(0);
 
 impl fmt::Debug for Shared {
     /// Shows nothing: the state has the payload of everybody's streams in it.
@@ -80,13 +99,21 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(session: Session) -> Arc<Self> {
+    pub(super) fn new(
+        session: Session,
+        local_addr: Option<SocketAddr>,
+        peer_addr: Option<SocketAddr>,
+        peer_name: Option<Arc<str>>,
+    ) -> Arc<Self> {
         let state = State {
             session,
             streams: Places::default(),
             opening: Waiters::default(),
             accepting: Waiters::default(),
             closing: Waiters::default(),
+            leaving: Waiters::default(),
+            going_away: None,
+            peer_name,
             pings: None,
             requests: Vec::new(),
             driver: None,
@@ -95,7 +122,13 @@ impl Shared {
             session_handles: 0,
             transport_error: None,
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        let before = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let number = u64::try_from(before.wrapping_add(1)).unwrap_or(u64::MAX);
+        Arc::new(Self { number, local_addr, peer_addr, state: Mutex::new(state) })
+    }
+
+    pub(super) fn peer_name(&self) -> Option<Arc<str>> {
+        self.state.lock().peer_name.clone()
     }
 
     /// Runs a command, delivers the events it caused and wakes the driver if it left work.
@@ -142,7 +175,7 @@ impl State {
                 Request::Ping => {
                     if let Err(error) = self.session.ping(now) {
                         let pings = self.pings();
-                        pings.refused = Some(error);
+                        pings.refused = Some(PingError::refused(error));
                         pings.waiting.wake_all(wakes);
                     }
                 }
@@ -165,19 +198,24 @@ impl State {
                 Event::Pong { rtt } => {
                     let pings = self.pings();
                     pings.rtt = rtt;
+                    pings.history.record(Beat::Returned { rtt });
                     pings.returned = pings.returned.wrapping_add(1);
                     pings.waiting.wake_all(wakes);
                 }
                 Event::HeartbeatMissed => {
                     let pings = self.pings();
+                    pings.history.record(Beat::Missed);
                     pings.missed = pings.missed.wrapping_add(1);
                     pings.waiting.wake_all(wakes);
                 }
                 Event::Closed(_) => self.wake_everybody(wakes),
-                Event::GoAway { .. } | Event::StreamsExhausted => {
+                Event::GoAway { code, text } => {
+                    self.going_away = Some(Box::new(GoAway::new(code, text)));
+                    self.leaving.wake_all(wakes);
                     // Those who wait to open will not be served.
                     self.opening.wake_all(wakes);
                 }
+                Event::StreamsExhausted => self.opening.wake_all(wakes),
             }
         }
     }
@@ -190,6 +228,7 @@ impl State {
             pings.waiting.wake_all(wakes);
         }
         self.closing.wake_all(wakes);
+        self.leaving.wake_all(wakes);
     }
 
     /// The stream with this id, for a handle on it.
@@ -212,9 +251,14 @@ impl State {
         self.session.stream(id).map(|stream| stream.slot())
     }
 
+    /// Whether the last handle of both kinds is gone.
+    pub(super) fn is_unused(&self) -> bool {
+        self.session_handles == 0 && self.streams.handles() == 0
+    }
+
     /// Nobody can use the session any more when the last handle of both kinds is gone.
     pub(super) fn close_if_unused(&mut self) {
-        if self.session_handles == 0 && self.streams.handles() == 0 {
+        if self.is_unused() {
             self.request(Request::Close { code: ErrorCode::NO_ERROR, text: Bytes::new() });
         }
     }

@@ -2,15 +2,16 @@
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use super::error::{ReadError, WriteError};
 use super::loans::{BUFFER, Loan};
+use super::session::Session;
 use super::shared::{Shared, State, StreamWakers};
-use crate::{
-    ErrorCode, Priority, ReadError, StreamId, StreamMut, StreamStats, StreamType, WriteError,
-};
+use crate::{ErrorCode, Priority, StreamId, StreamMut, StreamStats, StreamType};
 
 /// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
 /// driver can send one while the next is copied.
@@ -31,40 +32,34 @@ impl Target {
     }
 
     /// Tries something that may be blocked, under the lock; if it is, `place` of the stream's
-    /// wakers gets ours.
-    fn attempt<R, E>(
+    /// wakers gets ours. `None` if the stream is not there.
+    fn attempt<R>(
         &self,
         cx: &Context<'_>,
-        try_it: impl FnOnce(&mut StreamMut<'_>) -> Result<R, E>,
-        is_blocked: impl FnOnce(&E) -> bool,
+        try_it: impl FnOnce(&mut StreamMut<'_>) -> Poll<R>,
         place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
-    ) -> Poll<Option<Result<R, E>>> {
+    ) -> Poll<Option<R>> {
         let mut state = self.shared.state.lock();
         let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
         let slot = stream.slot();
-        let result = try_it(&mut stream);
-        match result {
-            Err(error) if is_blocked(&error) => {
-                let mut stale = None;
-                if let Some(wakers) = state.streams.get_mut(slot) {
-                    let place = place(wakers);
-                    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                        stale = place.replace(cx.waker().clone());
-                    }
-                }
-                drop(state);
-                drop(stale);
-                Poll::Pending
+        if let Poll::Ready(result) = try_it(&mut stream) {
+            let driver = state.kick();
+            drop(state);
+            if let Some(driver) = driver {
+                driver.wake();
             }
-            result => {
-                let driver = state.kick();
-                drop(state);
-                if let Some(driver) = driver {
-                    driver.wake();
-                }
-                Poll::Ready(Some(result))
+            return Poll::Ready(Some(result));
+        }
+        let mut stale = None;
+        if let Some(wakers) = state.streams.get_mut(slot) {
+            let place = place(wakers);
+            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                stale = place.replace(cx.waker().clone());
             }
         }
+        drop(state);
+        drop(stale);
+        Poll::Pending
     }
 
     fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, ReadError>> {
@@ -74,20 +69,18 @@ impl Target {
     fn poll_recv<R>(
         &self,
         cx: &Context<'_>,
-        read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, ReadError>,
+        read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::ReadError>,
     ) -> Poll<Result<R, ReadError>> {
-        let blocked = |error: &ReadError| matches!(error, ReadError::Blocked);
-        self.attempt(cx, read, blocked, |wakers| &mut wakers.reader)
+        self.attempt(cx, |stream| ReadError::poll(read(stream)), |wakers| &mut wakers.reader)
             .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
     }
 
     fn poll_send<R>(
         &self,
         cx: &Context<'_>,
-        write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, WriteError>,
+        write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::WriteError>,
     ) -> Poll<Result<R, WriteError>> {
-        let blocked = |error: &WriteError| matches!(error, WriteError::Blocked);
-        self.attempt(cx, write, blocked, |wakers| &mut wakers.writer)
+        self.attempt(cx, |stream| WriteError::poll(write(stream)), |wakers| &mut wakers.writer)
             .map(|result| result.unwrap_or(Err(WriteError::UnknownStream(self.id))))
     }
 
@@ -108,7 +101,7 @@ impl Target {
             let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
             let sent = self.with(|stream| {
                 let taken = stream.write_chunk(&mut chunk)?;
-                Ok::<_, WriteError>((taken, stream.room()))
+                Ok::<_, crate::WriteError>((taken, stream.room()))
             });
             match sent {
                 Some(Ok((taken, more))) => {
@@ -196,6 +189,30 @@ macro_rules! common {
             self.target.stream_type
         }
 
+        /// The session the stream belongs to: one more handle on it.
+        #[must_use]
+        pub fn session(&self) -> Session {
+            Session::attach(&self.target.shared)
+        }
+
+        /// The address of this end of the session, if its transport has one.
+        #[must_use]
+        pub fn local_addr(&self) -> Option<SocketAddr> {
+            self.target.shared.local_addr
+        }
+
+        /// The address of the peer, if the transport has one.
+        #[must_use]
+        pub fn peer_addr(&self) -> Option<SocketAddr> {
+            self.target.shared.peer_addr
+        }
+
+        /// The name the application has given the peer.
+        #[must_use]
+        pub fn peer_name(&self) -> Option<Arc<str>> {
+            self.target.shared.peer_name()
+        }
+
         /// What the stream holds now.
         #[must_use]
         pub fn stats(&self) -> StreamStats {
@@ -216,7 +233,7 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        /// [`ReadError`], after everything that had arrived.
         pub fn poll_read(
             &mut self,
             cx: &Context<'_>,
@@ -229,7 +246,7 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        /// [`ReadError`], after everything that had arrived.
         ///
         /// # Cancel safety
         ///
@@ -243,13 +260,26 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], never `Blocked`, after everything that had arrived.
+        /// [`ReadError`], after everything that had arrived.
         ///
         /// # Cancel safety
         ///
         /// Cancel-safe: nothing has been taken if the future is dropped.
         pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
-            poll_fn(|cx| self.target.poll_recv(cx, |stream| stream.read_chunk(max))).await
+            poll_fn(|cx| self.poll_read_chunk(cx, max)).await
+        }
+
+        /// [`read_chunk`](Self::read_chunk) as a poll.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`], after everything that had arrived.
+        pub fn poll_read_chunk(
+            &mut self,
+            cx: &Context<'_>,
+            max: usize,
+        ) -> Poll<Result<Option<Bytes>, ReadError>> {
+            self.target.poll_recv(cx, |stream| stream.read_chunk(max))
         }
 
         /// Copies what has arrived to the front of `buf` without taking it, and does not wait: 0
@@ -272,7 +302,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Blocked`.
+        /// [`WriteError`].
         pub fn poll_write(
             &mut self,
             cx: &Context<'_>,
@@ -285,7 +315,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Blocked`.
+        /// [`WriteError`].
         pub fn poll_write_vectored<'b>(
             &mut self,
             cx: &Context<'_>,
@@ -298,7 +328,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Blocked`.
+        /// [`WriteError`].
         ///
         /// # Cancel safety
         ///
@@ -311,7 +341,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Blocked`.
+        /// [`WriteError`].
         ///
         /// # Cancel safety
         ///
@@ -332,7 +362,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Blocked`.
+        /// [`WriteError`].
         pub fn poll_write_chunk(
             &mut self,
             cx: &Context<'_>,

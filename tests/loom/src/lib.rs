@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use muxado_proto::task::{Clock, Driver, Endpoint, Session, Stream, Transport};
+use muxado_proto::task::{Clock, Driver, Endpoint, Session, Transport};
 use muxado_proto::{CloseReason, Config, Role, Timestamp};
 
 /// What the driver of a model is.
@@ -129,11 +129,10 @@ impl Clock for Still {
 }
 
 /// A session whose peer the test plays.
-pub fn session(role: Role, config: Config) -> (Session<Stream>, ModelDriver, Arc<Peer>) {
+pub fn session(role: Role, config: Config) -> (Session, ModelDriver, Arc<Peer>) {
     let peer = Arc::new(Peer::default());
     let transport = Wire(Arc::clone(&peer));
-    let endpoint = Endpoint { transport, clock: Still, role, config: Arc::new(config) };
-    let (session, driver) = endpoint.start();
+    let (session, driver) = Endpoint::new(transport, Still).config(config).start(role);
     (session, driver, peer)
 }
 

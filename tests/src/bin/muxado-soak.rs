@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use muxado_proto::{Config, ErrorCode, Role};
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
     Driver, Runtime, Smol, Task, TokioMulti, pipe, read_to_end, write_all, yield_now,
 };
@@ -127,9 +128,9 @@ async fn session<R: Runtime>(random: &mut Random) {
     let mut streams = Vec::new();
     for _ in 0..random.below(20) {
         let Ok(mut stream) = client.open().await else { break };
-        let _over = stream.poll_write(
-            &std::task::Context::from_waker(std::task::Waker::noop()),
-            &vec![1; random.below(5000)],
+        let _over = stream.poll_write_chunk(
+            &mut std::task::Context::from_waker(std::task::Waker::noop()),
+            &mut vec![1; random.below(5000)].into(),
         );
         match random.below(4) {
             0 => stream.reset(ErrorCode(8)),

@@ -4,12 +4,13 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use muxado_proto::task::{Session, SessionError, Stream};
-use muxado_proto::{CloseReason, Config, Heartbeat, OpenError, ReadError, Role, WriteError};
+use muxado_proto::task::{OpenError, PingError, ReadError, WriteError};
+use muxado_proto::{CloseReason, Config, Heartbeat, Role};
 
 use super::endpoint::Endpoint;
 use super::options::{Options, Preset, Side};
 use super::report::{End, Report};
+use crate::runtime::SessionFace;
 
 /// The settings the options ask for.
 ///
@@ -88,15 +89,15 @@ pub(super) fn end(reason: &CloseReason) -> End {
 }
 
 /// Tells the report of every heartbeat that comes back, and asks for one where none was due.
-pub(super) async fn watch_heartbeat<E: Endpoint, S: From<Stream>>(
-    session: Session<S>,
+pub(super) async fn watch_heartbeat<E: Endpoint>(
+    session: impl SessionFace + Send + Sync,
     interval: Duration,
     report: Arc<Report>,
 ) {
     loop {
         match session.ping().await {
             Ok(rtt) => report.beat(Some(rtt)),
-            Err(SessionError::HeartbeatMissed) => report.beat(None),
+            Err(PingError::Missed) => report.beat(None),
             Err(_) => return,
         }
         E::sleep(interval).await;
@@ -119,8 +120,8 @@ macro_rules! session_methods {
                 Side::Server => $adapter::Session::server(transport, config),
             };
             if let Some(times) = options.heartbeat {
-                let (session, report) = ($adapter::task::Session::clone(&session), report.clone());
-                Self::spawn(ours::watch_heartbeat::<Self, _>(session, times.interval, report));
+                let (session, report) = (session.clone(), report.clone());
+                Self::spawn(ours::watch_heartbeat::<Self>(session, times.interval, report));
             }
             Ok(Self(session))
         }

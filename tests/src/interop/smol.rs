@@ -1,7 +1,6 @@
 //! Ours on smol.
 
 use core::convert::identity;
-use core::ops::Deref as _;
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -65,10 +64,10 @@ impl MuxStream for Stream {
     }
 
     fn reset(self, code: u32) {
-        self.deref().reset(ErrorCode(code));
+        Self::reset(&self, ErrorCode(code));
     }
 
     fn id(&self) -> u32 {
-        self.deref().id().get()
+        Self::id(self).get()
     }
 }

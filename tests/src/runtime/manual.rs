@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use muxado_proto::task::{Clock, Driver, Endpoint, Session, Stream, Transport};
+use muxado_proto::task::{Clock, Driver, Endpoint, Session, Transport};
 use muxado_proto::{CloseReason, Config, Role, Timestamp};
 
 use super::pipe::{Io, Wire};
@@ -137,7 +137,7 @@ impl Transport for Io {
 #[derive(Debug)]
 pub struct Manual {
     /// The handle.
-    pub session: Session<Stream>,
+    pub session: Session,
     /// The driver.
     pub driver: Polled<Driver<Io, ManualClock>>,
     /// Its clock.
@@ -148,9 +148,7 @@ impl Manual {
     /// A session over a transport.
     pub fn new(io: Io, role: Role, config: impl Into<Arc<Config>>) -> Self {
         let clock = ManualClock::default();
-        let config = config.into();
-        let endpoint = Endpoint { transport: io, clock: clock.clone(), role, config };
-        let (session, driver) = endpoint.start();
+        let (session, driver) = Endpoint::new(io, clock.clone()).config(config).start(role);
         Self { session, driver: Polled::new(driver), clock }
     }
 

@@ -4,6 +4,7 @@
 //! Transports are made here, too, and know no runtime: [`pipe`] is one in memory, [`Faults`] spoils
 //! any.
 
+pub mod face;
 mod faults;
 pub mod manual;
 mod pipe;
@@ -15,8 +16,6 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -24,9 +23,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use muxado_proto::task;
+use muxado_proto::task::Beat;
 use muxado_proto::{CloseReason, Config, Role};
 
+pub use face::{Belongs, ReceiveFace, SendFace, SessionFace, StreamFace, StreamSource};
 pub use faults::{Fault, Faults, Traffic};
 pub use pipe::{Io, Wire, pipe};
 pub use raw::RawPeer;
@@ -42,15 +42,24 @@ pub type Driver = Pin<Box<dyn Future<Output = CloseReason> + Send>>;
 /// A runtime and the adapter for it.
 pub trait Runtime: Sized + Send + Sync + 'static {
     /// The adapter's handle on a session.
-    type Session: Deref<Target = task::Session<Self::Stream>>
-        + Clone
+    type Session: SessionFace
+        + StreamSource<
+            Stream = Self::Stream,
+            Incoming = Self::Incoming,
+            Heartbeats = Self::Heartbeats,
+            Weak = Self::Weak,
+        > + Clone
         + Debug
         + Send
         + Sync
         + 'static;
+    /// The adapter's handle that keeps no session open.
+    type Weak: Clone + Debug + Send + Sync + 'static;
     /// The adapter's stream.
-    type Stream: From<task::Stream>
-        + DerefMut<Target = task::Stream>
+    type Stream: StreamFace
+        + ReceiveFace
+        + SendFace
+        + Belongs<Self::Session>
         + Reader
         + Writer
         + Debug
@@ -58,11 +67,16 @@ pub trait Runtime: Sized + Send + Sync + 'static {
         + Send
         + 'static;
     /// The adapter's receiving half.
-    type RecvHalf: DerefMut<Target = task::RecvHalf> + Reader + Debug + Unpin + Send + 'static;
+    type RecvHalf: StreamFace + ReceiveFace + Reader + Debug + Unpin + Send + 'static;
     /// The adapter's sending half.
-    type SendHalf: DerefMut<Target = task::SendHalf> + Writer + Debug + Unpin + Send + 'static;
+    type SendHalf: StreamFace + SendFace + Writer + Debug + Unpin + Send + 'static;
     /// The adapter's sequence of streams.
-    type Incoming: futures_util::Stream<Item = Self::Stream> + Unpin + Send + 'static;
+    type Incoming: futures_util::Stream<Item = Result<Self::Stream, CloseReason>>
+        + Unpin
+        + Send
+        + 'static;
+    /// The adapter's sequence of heartbeats.
+    type Heartbeats: futures_util::Stream<Item = Beat> + Unpin + Send + 'static;
 
     /// Runs a test to its end.
     fn run<T>(test: impl Future<Output = T>) -> T;
@@ -80,12 +94,6 @@ pub trait Runtime: Sized + Send + Sync + 'static {
     fn tcp(
         config: Arc<Config>,
     ) -> impl Future<Output = io::Result<(Self::Session, Self::Session)>> + Send;
-
-    /// The own address and the peer's.
-    fn addresses(session: &Self::Session) -> (Option<SocketAddr>, Option<SocketAddr>);
-
-    /// The peer's streams as a sequence.
-    fn incoming(session: &Self::Session) -> Self::Incoming;
 
     /// Both halves of a stream.
     fn split(stream: Self::Stream) -> (Self::RecvHalf, Self::SendHalf);

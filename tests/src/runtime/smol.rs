@@ -2,11 +2,10 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use muxado_proto::{Config, Role};
-use muxado_smol::{Incoming, RecvHalf, SendHalf, Session, Stream};
+use muxado_smol::{Heartbeats, Incoming, RecvHalf, SendHalf, Session, Stream, WeakSession};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 
@@ -22,6 +21,8 @@ impl Runtime for Smol {
     type RecvHalf = RecvHalf;
     type SendHalf = SendHalf;
     type Incoming = Incoming;
+    type Heartbeats = Heartbeats;
+    type Weak = WeakSession;
 
     fn run<T>(test: impl Future<Output = T>) -> T {
         smol::block_on(test)
@@ -54,14 +55,6 @@ impl Runtime for Smol {
         let (far, _) = listener.accept().await?;
         let server = Session::server(far, Arc::clone(&config));
         Ok((Session::client(near, config), server))
-    }
-
-    fn addresses(session: &Session) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        (session.local_addr(), session.peer_addr())
-    }
-
-    fn incoming(session: &Session) -> Incoming {
-        session.incoming()
     }
 
     fn split(stream: Stream) -> (RecvHalf, SendHalf) {

@@ -2,11 +2,10 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use muxado_proto::{Config, Role};
-use muxado_tokio::{Incoming, RecvHalf, SendHalf, Session, Stream};
+use muxado_tokio::{Heartbeats, Incoming, RecvHalf, SendHalf, Session, Stream, WeakSession};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -33,6 +32,8 @@ macro_rules! runtime {
             type RecvHalf = RecvHalf;
             type SendHalf = SendHalf;
             type Incoming = Incoming;
+            type Heartbeats = Heartbeats;
+            type Weak = WeakSession;
 
             fn run<T>(test: impl Future<Output = T>) -> T {
                 $builder.enable_all().build().expect("a runtime").block_on(test)
@@ -67,14 +68,6 @@ macro_rules! runtime {
                 let (far, _) = listener.accept().await?;
                 let server = Session::server(far, Arc::clone(&config));
                 Ok((Session::client(near, config), server))
-            }
-
-            fn addresses(session: &Session) -> (Option<SocketAddr>, Option<SocketAddr>) {
-                (session.local_addr(), session.peer_addr())
-            }
-
-            fn incoming(session: &Session) -> Incoming {
-                session.incoming()
             }
 
             fn split(stream: Stream) -> (RecvHalf, SendHalf) {

@@ -7,10 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use futures_util::StreamExt as _;
 use muxado_proto::{CloseReason, Config, ErrorCode, Role, StreamType};
 use muxado_tests::peer;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
-    RawPeer, Runtime, park, pipe, read_exact, read_to_end, write_all, yield_now,
+    RawPeer, Reader as _, Runtime, Writer as _, park, pipe, read_exact, read_to_end, write_all,
+    yield_now,
 };
 use muxado_tests::vectors::Frame;
 
@@ -135,7 +138,7 @@ async fn cancelled_waits_for_the_next_stream<R: Runtime>() {
     let (client, server) = R::pair(4096, Config::default());
     let mut incoming = server.incoming();
     for _ in 0..10 {
-        assert!(once(incoming.next_stream()).is_pending());
+        assert!(once(incoming.next()).is_pending());
     }
     let mut near = client.open().await.unwrap();
     write_all(&mut near, b"for whoever waits").await.unwrap();
@@ -144,8 +147,8 @@ async fn cancelled_waits_for_the_next_stream<R: Runtime>() {
     let mut near = client.open().await.unwrap();
     write_all(&mut near, b"next").await.unwrap();
     let next = loop {
-        if let Poll::Ready(next) = once(incoming.next_stream()) {
-            break next.unwrap();
+        if let Poll::Ready(next) = once(incoming.next()) {
+            break next.unwrap().unwrap();
         }
         yield_now().await;
     };
@@ -164,7 +167,7 @@ async fn cancelled_reads<R: Runtime>() {
     loop {
         let mut buf = [0; 333];
         let count = loop {
-            if let Poll::Ready(count) = once(far.read_some(&mut buf)) {
+            if let Poll::Ready(count) = once(far.recv(&mut buf)) {
                 break count.unwrap();
             }
             yield_now().await;
@@ -209,7 +212,7 @@ async fn cancelled_writes<R: Runtime>() {
             break;
         }
         // Whatever a future that was dropped had taken would be there twice.
-        match once(near.write_some(&rest[..size.min(rest.len())])) {
+        match once(near.send(&rest[..size.min(rest.len())])) {
             Poll::Ready(count) => rest = &rest[count.unwrap()..],
             Poll::Pending => yield_now().await,
         }
@@ -236,8 +239,8 @@ async fn cancelled_chunk_writes<R: Runtime>() {
     // The documented way to know how much was taken: the chunk keeps the rest.
     let mut chunk = Bytes::from(text.clone());
     while !chunk.is_empty() {
-        let context = Context::from_waker(Waker::noop());
-        match near.poll_write_chunk(&context, &mut chunk) {
+        let mut context = Context::from_waker(Waker::noop());
+        match near.poll_write_chunk(&mut context, &mut chunk) {
             Poll::Ready(result) => result.unwrap(),
             Poll::Pending => yield_now().await,
         }

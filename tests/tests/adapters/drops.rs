@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use muxado_proto::{CloseReason, Config, ErrorCode, ReadError, Role, WriteError};
+use muxado_proto::task::{ReadError, WriteError};
+use muxado_proto::{CloseReason, Config, ErrorCode, Role};
 use muxado_tests::peer;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
     RawPeer, Runtime, Writer, park, pipe, read_exact, read_more, read_to_end, write_all, yield_now,
 };
@@ -183,9 +185,8 @@ async fn a_dropped_driver_abandons_everybody<R: Runtime>() {
     assert_eq!(cause::<ReadError>(&reader.await), Some(expected));
     let expected = WriteError::SessionClosed(reason.clone());
     assert_eq!(cause::<WriteError>(&writer.await), Some(expected));
-    assert_eq!(opener.await, muxado_proto::OpenError::SessionClosed(reason.clone()));
-    let expected = muxado_proto::task::SessionError::Closed(reason.clone());
-    assert_eq!(acceptor.await, expected);
+    assert_eq!(opener.await, muxado_proto::task::OpenError::SessionClosed(reason.clone()));
+    assert_eq!(acceptor.await, reason);
     assert_eq!((closer.await, waiter.await), (reason.clone(), reason));
     // The transport went with it.
     assert!(RawPeer::new(far).rest().await.is_empty());

@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use muxado_proto::task::SessionError;
-use muxado_proto::{
-    CloseReason, Config, ErrorCode, OpenError, ReadError, Role, StreamType, WriteError,
-};
+use futures_util::StreamExt as _;
+use muxado_proto::task::{OpenError, PingError, ReadError, WriteError};
+use muxado_proto::{CloseReason, Config, ErrorCode, Role, StreamType};
 use muxado_tests::peer;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
     Fault, Faults, RawPeer, Runtime, Task, Writer, park, pipe, read_exact, read_more, read_to_end,
     write_all, yield_now,
@@ -38,9 +38,9 @@ struct Waiters {
     reader: Task<io::Error>,
     writer: Task<io::Error>,
     opener: Task<OpenError>,
-    acceptor: Task<SessionError>,
-    sequence: Task<bool>,
-    pinger: Task<SessionError>,
+    acceptor: Task<CloseReason>,
+    sequence: Task<Vec<CloseReason>>,
+    pinger: Task<PingError>,
     closed: [Task<CloseReason>; 2],
 }
 
@@ -68,7 +68,14 @@ impl Waiters {
             )
             .await,
             acceptor: park::<R, _>(async move { acceptor.accept().await.unwrap_err() }).await,
-            sequence: park::<R, _>(async move { incoming.next_stream().await.is_none() }).await,
+            sequence: park::<R, _>(async move {
+                let mut ends = Vec::new();
+                while let Some(next) = incoming.next().await {
+                    ends.push(next.unwrap_err());
+                }
+                ends
+            })
+            .await,
             pinger: park::<R, _>(async move { pinger.ping().await.unwrap_err() }).await,
             closed: [
                 park::<R, _>(async move { first.closed().await }).await,
@@ -101,9 +108,9 @@ impl Waiters {
         if !matches!(reason, CloseReason::Remote { .. }) {
             assert_eq!(opener, OpenError::SessionClosed(reason.clone()));
         }
-        assert_eq!(self.acceptor.await, SessionError::Closed(reason.clone()));
-        assert_eq!(self.pinger.await, SessionError::Closed(reason.clone()));
-        assert!(self.sequence.await);
+        assert_eq!(&self.acceptor.await, reason);
+        assert_eq!(self.pinger.await, PingError::SessionClosed(reason.clone()));
+        assert_eq!(&self.sequence.await, std::slice::from_ref(reason));
     }
 }
 
@@ -318,8 +325,7 @@ async fn what_arrived_is_read_after_the_end<R: Runtime>() {
     let error = read_more(&mut torn, &mut bytes).await.unwrap_err();
     assert_eq!(bytes, b"torn");
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
-    let gone = SessionError::Closed(CloseReason::TransportEof);
-    assert_eq!(server.accept().await.unwrap_err(), gone);
+    assert_eq!(server.accept().await.unwrap_err(), CloseReason::TransportEof);
 }
 
 async fn a_session_that_ended_says_so_to_late_comers<R: Runtime>() {
@@ -329,9 +335,8 @@ async fn a_session_that_ended_says_so_to_late_comers<R: Runtime>() {
     assert_eq!(client.close().await, reason);
     assert_eq!(client.closed().await, reason);
     assert_eq!(client.open().await.unwrap_err(), OpenError::SessionClosed(reason.clone()));
-    let gone = SessionError::Closed(reason);
-    assert_eq!(client.accept().await.unwrap_err(), gone);
-    assert_eq!(client.ping().await.unwrap_err(), gone);
+    assert_eq!(client.accept().await.unwrap_err(), reason);
+    assert_eq!(client.ping().await.unwrap_err(), PingError::SessionClosed(reason));
     client.go_away(ErrorCode::NO_ERROR, "");
     client.abort(ErrorCode::INTERNAL, "");
     assert!(server.closed().await.is_clean());

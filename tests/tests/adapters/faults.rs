@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use muxado_proto::{CloseReason, Config, OpenError, Role};
+use muxado_proto::task::OpenError;
+use muxado_proto::{CloseReason, Config, Role};
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
     Fault, Faults, Runtime, Traffic, pipe, read_to_end, write_all, yield_now,
 };

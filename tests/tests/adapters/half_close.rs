@@ -1,6 +1,8 @@
 //! Each direction of a stream ends on its own.
 
-use muxado_proto::{Config, WriteError};
+use muxado_proto::Config;
+use muxado_proto::task::WriteError;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{Runtime, Writer, read_exact, read_to_end, write_all};
 
 use crate::{cause, streams, suite};

@@ -1,6 +1,8 @@
 //! Many streams, and the limits on them.
 
-use muxado_proto::{Config, ErrorCode, ReadError};
+use muxado_proto::task::ReadError;
+use muxado_proto::{Config, ErrorCode};
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{Runtime, park, read_exact, read_to_end, write_all, yield_now};
 
 use crate::{cause, suite};

@@ -38,14 +38,15 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-use muxado_proto::task::SessionError;
+use muxado_proto::CloseReason;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{Runtime, read_exact};
 
 /// A stream of the client, and the server's end of it, which `hello` has already crossed.
 async fn streams<R: Runtime>(
     client: &R::Session,
     server: &R::Session,
-) -> Result<(R::Stream, R::Stream), SessionError> {
+) -> Result<(R::Stream, R::Stream), CloseReason> {
     let mut near = client.open().await.expect("a stream can be opened");
     near.write_chunk("hello".into()).await.expect("a new stream takes data");
     let mut far = server.accept().await?;

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use muxado_proto::{Config, ErrorCode, ReadError, WriteError};
+use muxado_proto::task::{ReadError, WriteError};
+use muxado_proto::{Config, ErrorCode};
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{Runtime, Writer, read_exact, read_more, write_all};
 
 use crate::{cause, streams, suite};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use muxado_proto::task::{Endpoint, Stream};
+use muxado_proto::task::Endpoint;
 use muxado_proto::{Config, Role};
 use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Manual, ManualClock, Polled, now};
@@ -112,13 +112,8 @@ fn timers_work_after_a_turn_that_has_used_up_the_budget_of_its_task() {
 fn the_driver_drops_no_waker_of_its_own_under_the_lock() {
     limited(|| {
         let (near, _far) = pipe(1024);
-        let endpoint = Endpoint {
-            transport: near,
-            clock: ManualClock::default(),
-            role: Role::Client,
-            config: Arc::new(Config::default()),
-        };
-        let (session, mut driver) = endpoint.start::<Stream>();
+        let endpoint = Endpoint::new(near, ManualClock::default());
+        let (session, mut driver) = endpoint.start(Role::Client);
         let dropped = Arc::new(AtomicUsize::new(0));
         for _ in 0..2 {
             let keeper = Keeper { _session: session.clone(), dropped: Arc::clone(&dropped) };
@@ -243,7 +238,7 @@ fn the_last_words_are_heard_by_a_busy_executor() {
         far.write_all(&peer::go_away(3, 42, b"over")).unwrap();
         drop(far);
         for _ in 0..3 {
-            let _late = stream.write_some(b"x").await;
+            let _late = stream.write(b"x").await;
             muxado_tests::runtime::yield_now().await;
             muxado_tests::runtime::yield_now().await;
         }

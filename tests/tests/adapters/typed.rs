@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muxado_proto::task::SessionError;
-use muxado_proto::{
-    CloseReason, Config, ConfigBuilder, Heartbeat, OpenError, PingError, Role, StreamType,
-};
+use muxado_proto::task::{OpenError, PingError};
+use muxado_proto::{CloseReason, Config, ConfigBuilder, Heartbeat, Role, StreamType};
 use muxado_tests::peer;
+use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::manual::{Manual, Polled, now, settle};
 use muxado_tests::runtime::{
     RawPeer, Runtime, TokioPaused, pipe, read_exact, read_to_end, watched, write_all,
@@ -81,7 +80,7 @@ async fn beats_are_answered_without_an_accept_loop<R: Runtime>() {
 async fn there_is_no_beat_in_an_untyped_session<R: Runtime>() {
     let (client, _server) = R::pair(4096, Config::default());
     for _ in 0..2 {
-        assert_eq!(client.ping().await.unwrap_err(), SessionError::Ping(PingError::NotTyped));
+        assert_eq!(client.ping().await.unwrap_err(), PingError::NotTyped);
     }
 }
 
@@ -149,7 +148,7 @@ fn a_ping_that_is_not_answered_is_missed() {
         assert_eq!(ping.woken.take(), 1);
         match ping.poll() {
             std::task::Poll::Ready(result) => {
-                assert_eq!(result, Err(SessionError::HeartbeatMissed));
+                assert_eq!(result, Err(PingError::Missed));
             }
             std::task::Poll::Pending => panic!("it has been missed"),
         }

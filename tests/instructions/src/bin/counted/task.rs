@@ -42,8 +42,8 @@ pub fn run(scenario: &str, rounds: u64) -> Option<u64> {
 
 struct World {
     executor: Executor,
-    near: Session<Stream>,
-    far: Session<Stream>,
+    near: Session,
+    far: Session,
     pace: Pace,
     carried: Rc<Cell<u64>>,
     /// The last client has finished.
@@ -79,7 +79,7 @@ impl World {
             let (clock, alarm) = VirtualClock::new(time.clone());
             let config = Arc::clone(&config);
             let (session, driver): (_, Driver<_, _>) =
-                Endpoint { transport: wire, clock, role, config }.start();
+                Endpoint::new(wire, clock).config(config).start(role);
             executor.spawn(async {
                 driver.await;
             });

@@ -1,0 +1,86 @@
+//! What a session is made of.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::hash::BuildHasher;
+use core::net::SocketAddr;
+use std::hash::RandomState;
+
+use super::driver::Driver;
+use super::session::Session;
+use super::shared::Shared;
+use super::{Clock, Transport};
+use crate::{Config, Role};
+
+/// One end of a session that has not started: its transport, its clock and what is known of it.
+#[must_use = "a session begins with `start`"]
+pub struct Endpoint<T, C> {
+    transport: T,
+    clock: C,
+    config: Arc<Config>,
+    local_addr: Option<SocketAddr>,
+    peer_addr: Option<SocketAddr>,
+    peer_name: Option<Arc<str>>,
+}
+
+impl<T, C> fmt::Debug for Endpoint<T, C> {
+    /// Shows nothing of the transport: it may hold what was written to it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("config", &self.config)
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, C> Endpoint<T, C> {
+    /// An end with the default settings.
+    pub fn new(transport: T, clock: C) -> Self {
+        Self {
+            transport,
+            clock,
+            config: Arc::default(),
+            local_addr: None,
+            peer_addr: None,
+            peer_name: None,
+        }
+    }
+
+    /// The settings.
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// The address of this end.
+    pub const fn local_addr(mut self, address: Option<SocketAddr>) -> Self {
+        self.local_addr = address;
+        self
+    }
+
+    /// The address of the peer.
+    pub const fn peer_addr(mut self, address: Option<SocketAddr>) -> Self {
+        self.peer_addr = address;
+        self
+    }
+
+    /// The name of the peer.
+    pub fn peer_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.peer_name = Some(name.into());
+        self
+    }
+}
+
+impl<T: Transport, C: Clock> Endpoint<T, C> {
+    /// Makes the session, and the driver that has to run for anything to happen.
+    pub fn start(self, role: Role) -> (Session, Driver<T, C>) {
+        let session = crate::Session::new(role, self.config, self.clock.now(), seed());
+        let shared = Shared::new(session, self.local_addr, self.peer_addr, self.peer_name);
+        (Session::attach(&shared), Driver::new(shared, self.transport, self.clock))
+    }
+}
+
+/// What a peer cannot foresee; where instructions are counted, the same in every run.
+fn seed() -> u64 {
+    if cfg!(muxado_counted) { 7 } else { RandomState::new().hash_one(0u8) }
+}

@@ -1,0 +1,339 @@
+//! Sessions, and weak handles on them.
+
+/// The methods of a session that wraps a [`Session`](super::Session).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_session_methods {
+    ($cooperative:path) => {
+        /// Opens a stream; waits while as many are open as the configuration allows. Nothing is
+        /// sent before the first write.
+        ///
+        /// # Errors
+        ///
+        /// [`OpenError`](crate::OpenError): the session opens no more streams, or is typed.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: no stream is open if the future is dropped.
+        pub async fn open(&self) -> Result<Stream, $crate::task::OpenError> {
+            $cooperative(self.0.open()).await.map(Stream::from)
+        }
+
+        /// [`open`](Self::open) as a poll. All poll forms of one handle are for one task at a time:
+        /// the waker of the latest call is the one that is woken. A clone waits in a place of its
+        /// own.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`open`](Self::open).
+        pub fn poll_open(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<Result<Stream, $crate::task::OpenError>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_open(cx))
+                .map(|result| result.map(Stream::from))
+        }
+
+        /// Opens a stream of a type, in a typed session. The type is sent at once.
+        ///
+        /// # Errors
+        ///
+        /// [`OpenError`](crate::OpenError): the session opens no more streams, or is not typed, or
+        /// the type is the one of heartbeats.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: no stream is open if the future is dropped.
+        pub async fn open_typed(
+            &self,
+            stream_type: $crate::StreamType,
+        ) -> Result<Stream, $crate::task::OpenError> {
+            $cooperative(self.0.open_typed(stream_type)).await.map(Stream::from)
+        }
+
+        /// [`open_typed`](Self::open_typed) as a poll; see [`poll_open`](Self::poll_open).
+        ///
+        /// # Errors
+        ///
+        /// Those of [`open_typed`](Self::open_typed).
+        pub fn poll_open_typed(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+            stream_type: $crate::StreamType,
+        ) -> ::core::task::Poll<Result<Stream, $crate::task::OpenError>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_open_typed(cx, stream_type))
+                .map(|result| result.map(Stream::from))
+        }
+
+        /// Accepts the stream of the peer that has waited longest, or waits for one. In a typed
+        /// session the stream's type has arrived; silent streams hold nobody up.
+        ///
+        /// # Errors
+        ///
+        /// Why the session is over, after all streams that arrived before its end.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: no stream is lost if the future is dropped.
+        pub async fn accept(&self) -> Result<Stream, $crate::CloseReason> {
+            $cooperative(self.0.accept()).await.map(Stream::from)
+        }
+
+        /// [`accept`](Self::accept) as a poll; see [`poll_open`](Self::poll_open).
+        ///
+        /// # Errors
+        ///
+        /// Those of [`accept`](Self::accept).
+        pub fn poll_accept(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<Result<Stream, $crate::CloseReason>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_accept(cx))
+                .map(|result| result.map(Stream::from))
+        }
+
+        /// The peer's streams as a [`Stream`](futures_core::Stream) of results: every stream, then
+        /// the reason for the end of the session, once. It counts as a handle on the session.
+        #[must_use]
+        pub fn incoming(&self) -> Incoming {
+            Incoming(self.0.incoming())
+        }
+
+        /// Sends a heartbeat and waits for it to come back; gives the round-trip time. Those who
+        /// ask while a beat is under way share it.
+        ///
+        /// # Errors
+        ///
+        /// [`PingError`](crate::PingError): the session is not typed, opens no more streams or is
+        /// over, or the beat did not come back within the tolerance.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe. The heartbeat may have been sent.
+        pub async fn ping(&self) -> Result<::core::time::Duration, $crate::task::PingError> {
+            $cooperative(self.0.ping()).await
+        }
+
+        /// The heartbeats from now on, each one that came back with its round-trip time and each
+        /// one that was missed, as a [`Stream`](futures_core::Stream) that ends with the session.
+        /// It does not keep the session open. The latest 64 are kept; when there are more, the
+        /// oldest are dropped.
+        #[must_use]
+        pub fn heartbeats(&self) -> Heartbeats {
+            Heartbeats(self.0.heartbeats())
+        }
+
+        /// Waits for the end of the session; gives its cause, always the same.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn closed(&self) -> $crate::CloseReason {
+            $cooperative(self.0.closed()).await
+        }
+
+        /// [`closed`](Self::closed) as a poll; see [`poll_open`](Self::poll_open).
+        pub fn poll_closed(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<$crate::CloseReason> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_closed(cx))
+        }
+
+        /// Waits until the peer announces that it is going away: it opens no more streams and
+        /// accepts none. Those that are open run on.
+        ///
+        /// # Errors
+        ///
+        /// Why the session is over, if the peer announced nothing before.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: later calls give the announcement again.
+        pub async fn going_away(&self) -> Result<$crate::task::GoAway, $crate::CloseReason> {
+            $cooperative(self.0.going_away()).await
+        }
+
+        /// [`going_away`](Self::going_away) as a poll; see [`poll_open`](Self::poll_open).
+        ///
+        /// # Errors
+        ///
+        /// Those of [`going_away`](Self::going_away).
+        pub fn poll_going_away(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<Result<$crate::task::GoAway, $crate::CloseReason>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_going_away(cx))
+        }
+
+        /// Closes gracefully: streams not yet accepted are refused, those open run on until both
+        /// sides have finished them, for at most
+        /// [`Config::drain_timeout`](crate::Config::drain_timeout); then the peer is told, and
+        /// everything is handed to the transport. Returns when the peer has ended its side of the
+        /// transport as well, or after
+        /// [`Config::linger_timeout`](crate::Config::linger_timeout), with the cause of the end.
+        ///
+        /// # Cancel safety
+        ///
+        /// The session closes even if the future is dropped, once it has been polled.
+        pub async fn close(&self) -> $crate::CloseReason {
+            $cooperative(self.0.close()).await
+        }
+
+        /// [`close`](Self::close) with a code and a text for the peer.
+        ///
+        /// # Cancel safety
+        ///
+        /// That of [`close`](Self::close).
+        pub async fn close_with(
+            &self,
+            code: $crate::ErrorCode,
+            text: impl Into<::bytes::Bytes>,
+        ) -> $crate::CloseReason {
+            $cooperative(self.0.close_with(code, text)).await
+        }
+
+        /// [`close`](Self::close) as a poll; the first call begins to close. See
+        /// [`poll_open`](Self::poll_open).
+        pub fn poll_close(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<$crate::CloseReason> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_close(cx))
+        }
+
+        /// Tells the peer to open no more streams and refuses new ones. Those open run on, for at
+        /// most [`Config::drain_timeout`](crate::Config::drain_timeout); then the session is over.
+        pub fn go_away(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
+            self.0.go_away(code, text);
+        }
+
+        /// Closes at once: what was written and not sent is dropped, the peer is told `code` and
+        /// `text`.
+        pub fn abort(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
+            self.0.abort(code, text);
+        }
+
+        /// Why the session is over, once it is.
+        #[must_use]
+        pub fn close_reason(&self) -> Option<$crate::CloseReason> {
+            self.0.close_reason()
+        }
+
+        /// What the transport failed with, if it did.
+        #[must_use]
+        pub fn transport_error(&self) -> Option<::std::sync::Arc<::std::io::Error>> {
+            self.0.transport_error()
+        }
+
+        /// The round-trip time of the latest heartbeat that came back.
+        #[must_use]
+        pub fn rtt(&self) -> Option<::core::time::Duration> {
+            self.0.rtt()
+        }
+
+        /// Counters, and what the session holds now.
+        #[must_use]
+        pub fn stats(&self) -> $crate::SessionStats {
+            self.0.stats()
+        }
+
+        /// Which end this is.
+        #[must_use]
+        pub fn role(&self) -> $crate::Role {
+            self.0.role()
+        }
+
+        /// The settings.
+        #[must_use]
+        pub fn config(&self) -> ::std::sync::Arc<$crate::Config> {
+            self.0.config()
+        }
+
+        /// The number of this session among those of the process, from 1. The log gives it with
+        /// every line.
+        #[must_use]
+        pub fn number(&self) -> u64 {
+            self.0.number()
+        }
+
+        /// The address of this end: of the TCP connection, or what the
+        /// [`Builder`](crate::Builder) was given.
+        #[must_use]
+        pub fn local_addr(&self) -> Option<::core::net::SocketAddr> {
+            self.0.local_addr()
+        }
+
+        /// The address of the peer: of the TCP connection, or what the
+        /// [`Builder`](crate::Builder) was given.
+        #[must_use]
+        pub fn peer_addr(&self) -> Option<::core::net::SocketAddr> {
+            self.0.peer_addr()
+        }
+
+        /// The name the application has given the peer, with
+        /// [`Builder::peer_name`](crate::Builder::peer_name) or
+        /// [`set_peer_name`](Self::set_peer_name).
+        #[must_use]
+        pub fn peer_name(&self) -> Option<::std::sync::Arc<str>> {
+            self.0.peer_name()
+        }
+
+        /// Names the peer, for its streams and for the log; for example when it has authenticated.
+        pub fn set_peer_name(&self, name: impl Into<::std::sync::Arc<str>>) {
+            self.0.set_peer_name(name);
+        }
+
+        /// A handle that does not keep the session open.
+        #[must_use]
+        pub fn downgrade(&self) -> WeakSession {
+            WeakSession(self.0.downgrade())
+        }
+    };
+}
+
+/// The methods of a weak handle that wraps a [`WeakSession`](super::WeakSession).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_weak_session_methods {
+    ($cooperative:path) => {
+        /// A handle that keeps the session open; `None` if all handles and streams are gone.
+        #[must_use]
+        pub fn upgrade(&self) -> Option<Session> {
+            self.0.upgrade().map(Session)
+        }
+
+        /// Waits for the end of the session; gives its cause.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn closed(&self) -> $crate::CloseReason {
+            $cooperative(self.0.closed()).await
+        }
+
+        /// Why the session is over, once it is.
+        #[must_use]
+        pub fn close_reason(&self) -> Option<$crate::CloseReason> {
+            self.0.close_reason()
+        }
+
+        /// Counters, and what the session holds now.
+        #[must_use]
+        pub fn stats(&self) -> $crate::SessionStats {
+            self.0.stats()
+        }
+
+        /// The number of the session among those of the process.
+        #[must_use]
+        pub fn number(&self) -> u64 {
+            self.0.number()
+        }
+
+        /// The name the application has given the peer.
+        #[must_use]
+        pub fn peer_name(&self) -> Option<::std::sync::Arc<str>> {
+            self.0.peer_name()
+        }
+    };
+}

@@ -1,0 +1,159 @@
+//! Streams and their halves.
+
+/// The methods of a stream, or a half of one, that wraps one of this layer.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_stream_methods {
+    ($session:ty) => {
+        /// The stream's name in the session.
+        #[must_use]
+        pub const fn id(&self) -> $crate::StreamId {
+            self.0.id()
+        }
+
+        /// The type, in a typed session.
+        #[must_use]
+        pub const fn stream_type(&self) -> Option<$crate::StreamType> {
+            self.0.stream_type()
+        }
+
+        /// The session the stream belongs to: one more handle on it.
+        #[must_use]
+        pub fn session(&self) -> $session {
+            self.0.session().into()
+        }
+
+        /// The address of this end of the session, if it has one.
+        #[must_use]
+        pub fn local_addr(&self) -> Option<::core::net::SocketAddr> {
+            self.0.local_addr()
+        }
+
+        /// The address of the peer, if it has one.
+        #[must_use]
+        pub fn peer_addr(&self) -> Option<::core::net::SocketAddr> {
+            self.0.peer_addr()
+        }
+
+        /// The name the application has given the peer.
+        #[must_use]
+        pub fn peer_name(&self) -> Option<::std::sync::Arc<str>> {
+            self.0.peer_name()
+        }
+
+        /// What the stream holds now.
+        #[must_use]
+        pub fn stats(&self) -> $crate::StreamStats {
+            self.0.stats()
+        }
+
+        /// Ends both directions at once: what was not sent and not read is dropped, the peer gets
+        /// `code`.
+        pub fn reset(&self, code: $crate::ErrorCode) {
+            self.0.reset(code);
+        }
+    };
+}
+
+/// The methods of a stream or receiving half besides those of its runtime's read trait.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_receiving_methods {
+    ($cooperative:path) => {
+        /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` at
+        /// the end of the stream.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`](crate::ReadError), after everything that had arrived.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe: nothing has been taken if the future is dropped.
+        pub async fn read_chunk(
+            &mut self,
+            max: usize,
+        ) -> Result<Option<::bytes::Bytes>, $crate::task::ReadError> {
+            $cooperative(self.0.read_chunk(max)).await
+        }
+
+        /// [`read_chunk`](Self::read_chunk) as a poll.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`read_chunk`](Self::read_chunk).
+        pub fn poll_read_chunk(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+            max: usize,
+        ) -> ::core::task::Poll<Result<Option<::bytes::Bytes>, $crate::task::ReadError>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_read_chunk(cx, max))
+        }
+
+        /// Copies what has arrived to the front of `buf` without taking it, and does not wait: 0
+        /// if there is nothing now.
+        pub fn peek(&self, buf: &mut [u8]) -> usize {
+            self.0.peek(buf)
+        }
+
+        /// Stops reading: what has arrived and what still arrives is dropped, and the peer is not
+        /// held up.
+        pub fn stop(&self) {
+            self.0.stop();
+        }
+    };
+}
+
+/// The methods of a stream or sending half besides those of its runtime's write trait.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_sending_methods {
+    ($cooperative:path) => {
+        /// Takes all of `chunk` to send, without a copy.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`](crate::WriteError).
+        ///
+        /// # Cancel safety
+        ///
+        /// A front part of the chunk may have been taken if the future is dropped. To know how
+        /// much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
+        ///
+        /// # Deadlocks
+        ///
+        /// The session may be locked while the chunk is dropped, now or when it has been sent: the
+        /// owner of its memory ([`Bytes::from_owner`](bytes::Bytes::from_owner)) must not use
+        /// handles on the session, nor own any.
+        pub async fn write_chunk(
+            &mut self,
+            chunk: ::bytes::Bytes,
+        ) -> Result<(), $crate::task::WriteError> {
+            $cooperative(self.0.write_chunk(chunk)).await
+        }
+
+        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty. As with
+        /// [`write_chunk`](Self::write_chunk), the owner of its memory must not use the session.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`](crate::WriteError).
+        pub fn poll_write_chunk(
+            &mut self,
+            cx: &mut ::core::task::Context<'_>,
+            chunk: &mut ::bytes::Bytes,
+        ) -> ::core::task::Poll<Result<(), $crate::task::WriteError>> {
+            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_write_chunk(cx, chunk))
+        }
+
+        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on.
+        pub fn finish(&mut self) {
+            self.0.finish();
+        }
+
+        /// Changes how urgent what is written is, from the next frame on.
+        pub fn set_priority(&self, priority: $crate::Priority) {
+            self.0.set_priority(priority);
+        }
+    };
+}
