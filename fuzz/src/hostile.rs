@@ -76,7 +76,7 @@ impl Lab {
         let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
         let now = Timestamp::from_millis(1000);
         Self {
-            session: Session::new(role, config, now, u64::from(seed)),
+            session: Session::new(role, config, now, [seed; 16].into()),
             now,
             choices: Source::Seed(u64::from(seed)),
             held: Vec::new(),

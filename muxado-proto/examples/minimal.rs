@@ -1,4 +1,5 @@
-//! The smallest real event loop: one session on one blocking socket, with the standard library alone.
+//! The smallest real event loop: one session on one blocking socket, with the standard library and a
+//! key from the operating system.
 //!
 //! ```sh
 //! cargo run -p muxado-proto --example minimal
@@ -13,7 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use muxado_proto::{Config, ErrorCode, Event, Role, Session, StreamId, Timestamp, Transmit};
+use muxado_proto::{
+    Config, ErrorCode, Event, Role, Session, SessionKey, StreamId, Timestamp, Transmit,
+};
 
 /// Runs a session until it has ended and the socket can be dropped. `react` is the application.
 fn run(
@@ -72,13 +75,22 @@ fn answer(session: &mut Session, id: StreamId, request: &mut Vec<u8>) {
     }
 }
 
+/// The core has no randomness.
+fn random_key() -> io::Result<SessionKey> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(SessionKey::new(bytes))
+}
+
 fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let started = Instant::now();
     let config = Config::default();
-    let server = Session::new(Role::Server, config.clone().into(), Timestamp::ZERO, 0x5eed);
-    let mut client = Session::new(Role::Client, config.into(), Timestamp::ZERO, 0xfeed);
+    let key = random_key()?;
+    let server = Session::new(Role::Server, config.clone().into(), Timestamp::ZERO, key);
+    let key = random_key()?;
+    let mut client = Session::new(Role::Client, config.into(), Timestamp::ZERO, key);
 
     let server = thread::spawn(move || {
         let mut request = Vec::new();

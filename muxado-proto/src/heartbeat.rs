@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::StreamId;
+use crate::secret::BeatKey;
 use crate::time::Timestamp;
 
 /// Bytes of one beat.
@@ -21,29 +22,28 @@ struct Beat {
 }
 
 /// The side that asks.
+#[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Requester {
     /// The stream the beats go out on.
     pub(crate) stream: Option<StreamId>,
     outstanding: Option<Beat>,
     rtt: Option<Duration>,
-    random: u64,
+    key: BeatKey,
+    /// Beats sent.
+    count: u64,
 }
 
-impl fmt::Debug for Requester {
-    /// Shows neither the secret nor the beat that is under way.
+impl fmt::Debug for Beat {
+    /// Shows nothing of the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Requester")
-            .field("stream", &self.stream)
-            .field("sent", &self.outstanding.map(|beat| beat.sent))
-            .field("rtt", &self.rtt)
-            .finish_non_exhaustive()
+        f.debug_struct("Beat").field("sent", &self.sent).finish_non_exhaustive()
     }
 }
 
 impl Requester {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self { stream: None, outstanding: None, rtt: None, random: seed }
+    pub(crate) const fn new(key: BeatKey) -> Self {
+        Self { stream: None, outstanding: None, rtt: None, key, count: 0 }
     }
 
     /// The round-trip time of the latest beat that came back.
@@ -57,8 +57,8 @@ impl Requester {
 
     /// A new beat: the value to send.
     pub(crate) fn beat(&mut self, now: Timestamp) -> [u8; BEAT_LEN] {
-        let [a, b, c, d, ..] = splitmix(&mut self.random).to_be_bytes();
-        let value = [a, b, c, d];
+        let value = self.key.value(self.count);
+        self.count = self.count.wrapping_add(1);
         self.outstanding = Some(Beat { value, sent: now });
         value
     }
@@ -78,22 +78,14 @@ impl Requester {
     }
 }
 
-/// A step of the SplitMix64 generator: good enough to tell beats apart and to spread hashes.
-pub(crate) const fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SessionKey;
 
     #[test]
     fn only_the_value_sent_counts() {
-        let mut requester = Requester::new(1);
+        let mut requester = Requester::new(SessionKey::new([1; 16]).beats());
         let value = requester.beat(Timestamp::from_millis(10));
         let wrong = value.map(|byte| !byte);
         assert_eq!(requester.echo(wrong, Timestamp::from_millis(11)), None);

@@ -23,12 +23,15 @@
 //! ```
 //! use std::sync::Arc;
 //! use bytes::Buf;
-//! use muxado_proto::{Config, Event, ReadError, Role, Session, Timestamp, Transmit};
+//! use muxado_proto::{Config, Event, ReadError, Role, Session, SessionKey, Timestamp, Transmit};
 //!
 //! let config = Arc::new(Config::default());
 //! let now = Timestamp::ZERO; // from the caller's clock
-//! let mut client = Session::new(Role::Client, config.clone(), now, 1);
-//! let mut server = Session::new(Role::Server, config, now, 2);
+//! // From the operating system's randomness, but for an example.
+//! let keys = [SessionKey::new([1; 16]), SessionKey::new([2; 16])];
+//! let [client_key, server_key] = keys;
+//! let mut client = Session::new(Role::Client, config.clone(), now, client_key);
+//! let mut server = Session::new(Role::Server, config, now, server_key);
 //!
 //! // Whatever one has to send is the input of the other.
 //! fn carry(from: &mut Session, to: &mut Session, now: Timestamp) {
@@ -122,6 +125,7 @@ mod event;
 pub mod frame;
 mod heartbeat;
 mod limits;
+mod secret;
 mod session;
 mod stats;
 mod stream;
@@ -139,6 +143,7 @@ pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_WINDOW, Heartbeat, 
 pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, WriteError};
 pub use event::Event;
 pub use frame::{Role, StreamId};
+pub use secret::SessionKey;
 #[cfg(feature = "audit")]
 pub use session::AuditError;
 pub use session::{Session, StreamMut};

@@ -26,9 +26,10 @@ struct Chained {
 ///
 /// ```
 /// use bytes::Buf;
-/// use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+/// use muxado_proto::{Config, Role, Session, SessionKey, Timestamp, Transmit};
 ///
-/// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, 7);
+/// let key = SessionKey::new([7; 16]);
+/// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, key);
 /// let id = session.open()?;
 /// session.stream(id).unwrap().write(b"hi").unwrap();
 /// let mut out = Transmit::new();

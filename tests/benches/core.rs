@@ -82,8 +82,8 @@ impl Pair {
         let config = Arc::new(Config::default());
         let now = Timestamp::ZERO;
         Self {
-            client: Session::new(Role::Client, Arc::clone(&config), now, 1),
-            server: Session::new(Role::Server, config, now, 2),
+            client: Session::new(Role::Client, Arc::clone(&config), now, [1; 16].into()),
+            server: Session::new(Role::Server, config, now, [2; 16].into()),
             wire: Transmit::new(),
             now,
             ids: Vec::with_capacity(STREAMS),

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use muxado_proto::{
-    CloseReason, Config, Event, ReadError, Role, Session, StreamId, StreamMut, Timestamp, Transmit,
+    CloseReason, Config, Event, ReadError, Role, Session, SessionKey, StreamId, StreamMut,
+    Timestamp, Transmit,
 };
 
 use crate::vectors::Frame;
@@ -37,8 +38,13 @@ pub struct Peer {
 impl Peer {
     /// The peer of a new session with this role.
     pub fn of(role: Role, config: Config) -> Self {
+        Self::with_key(role, config, [7; 16].into())
+    }
+
+    /// The peer of a new session with this role and key.
+    pub fn with_key(role: Role, config: Config, key: SessionKey) -> Self {
         let now = Timestamp::from_millis(1000);
-        let session = Session::new(role, Arc::new(config), now, 7);
+        let session = Session::new(role, Arc::new(config), now, key);
         Self { session, now, unparsed: Vec::new() }
     }
 

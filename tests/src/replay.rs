@@ -121,7 +121,7 @@ impl<'a> Player<'a> {
             transcript,
             recorded,
             chunk,
-            session: Session::new(role, Arc::new(config), now, 7),
+            session: Session::new(role, Arc::new(config), now, [7; 16].into()),
             now,
             wire: Vec::new(),
             credit: BTreeMap::new(),

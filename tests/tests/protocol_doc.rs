@@ -85,7 +85,7 @@ fn every_example_decodes_to_its_meaning_and_encodes_to_its_bytes() {
 
 /// A session of ours that has been sent `bytes`.
 fn sent_to(role: Role, bytes: &[u8]) -> Session {
-    let mut session = Session::new(role, Config::default().into(), Timestamp::ZERO, 1);
+    let mut session = Session::new(role, Config::default().into(), Timestamp::ZERO, [1; 16].into());
     session.handle_slice(Timestamp::ZERO, bytes);
     session
 }

@@ -13,11 +13,11 @@ const NOW: Timestamp = Timestamp::ZERO;
 /// A server, and what it has to say.
 fn server() -> Session {
     let config = Config::builder().auto_tune(false).build().expect("valid settings");
-    Session::new(Role::Server, Arc::new(config), NOW, 1)
+    Session::new(Role::Server, Arc::new(config), NOW, [1; 16].into())
 }
 
 fn client() -> Session {
-    Session::new(Role::Client, Arc::new(Config::default()), NOW, 2)
+    Session::new(Role::Client, Arc::new(Config::default()), NOW, [2; 16].into())
 }
 
 fn output(session: &mut Session, now: Timestamp) -> Vec<u8> {

@@ -1,12 +1,11 @@
-//! What a loop has to add to the core, whatever kind of loop it is: time, a seed, and writing.
+//! What a loop has to add to the core, whatever kind of loop it is: time, a key, and writing.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Buf as _;
-use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+use muxado_proto::{Config, Role, Session, SessionKey, Timestamp, Transmit};
 
 /// Slices of one vectored write: a batch of large frames is a header and a payload each.
 const SLICES: usize = 64;
@@ -25,9 +24,11 @@ impl Clock {
     }
 }
 
-/// A new session. The core has no randomness either; the seed only has to be unknown to the peer.
+/// A new session. The core has no randomness either: its key comes from the operating system.
 pub(crate) fn session(role: Role, config: &Arc<Config>, now: Timestamp) -> Session {
-    Session::new(role, Arc::clone(config), now, RandomState::new().hash_one(0))
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).expect("the operating system has randomness");
+    Session::new(role, Arc::clone(config), now, SessionKey::new(key))
 }
 
 /// Writes as much of a batch as the socket takes in one call. The rest stays in the batch.

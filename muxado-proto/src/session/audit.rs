@@ -56,9 +56,10 @@ impl Session {
     /// proportion to the number of streams.
     ///
     /// ```
-    /// use muxado_proto::{Config, Role, Session, Timestamp};
+    /// use muxado_proto::{Config, Role, Session, SessionKey, Timestamp};
     ///
-    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, 7);
+    /// let key = SessionKey::new([7; 16]);
+    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, key);
     /// session.open()?;
     /// assert_eq!(session.audit(), Ok(()));
     /// # Ok::<(), muxado_proto::OpenError>(())

@@ -9,6 +9,7 @@ use super::{Session, Unread};
 use crate::error::{ErrorCode, OpenError, PingError};
 use crate::event::Signal;
 use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester};
+use crate::secret::BeatKey;
 use crate::stream::key::Key;
 use crate::stream::state::RecvState;
 use crate::stream::{Owner, StreamType};
@@ -29,8 +30,8 @@ pub(super) struct Beats {
 }
 
 impl Beats {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { requester: Requester::new(seed), heard: false, responders: 0 }
+    pub(super) const fn new(key: BeatKey) -> Self {
+        Self { requester: Requester::new(key), heard: false, responders: 0 }
     }
 
     /// The round-trip time of the latest beat that came back.

@@ -45,8 +45,8 @@ use crate::config::Config;
 use crate::error::{CloseReason, ErrorCode, OpenError};
 use crate::event::{Event, Signal, Signals};
 use crate::frame::{Role, StreamId};
-use crate::heartbeat::splitmix;
 use crate::limits::Limits;
+use crate::secret::SessionKey;
 use crate::stats::SessionStats;
 use crate::stream::buffer::Pool;
 use crate::stream::schedule::Queue;
@@ -106,11 +106,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// A new session. `now` is the start of its time; `seed` varies what is arbitrary (heartbeat
-    /// values, the order of hash buckets) and should not be known to the peer.
+    /// A new session. `now` is the start of its time, which comes from a monotonic clock (see
+    /// [`Timestamp`]); `key` is its secret, which the peer must not know.
     #[must_use]
-    pub fn new(role: Role, config: Arc<Config>, now: Timestamp, seed: u64) -> Self {
-        let mut seed = seed;
+    #[allow(clippy::needless_pass_by_value, reason = "a key serves one session")]
+    pub fn new(role: Role, config: Arc<Config>, now: Timestamp, key: SessionKey) -> Self {
         let tombstones = usize::try_from(config.tombstones).unwrap_or(usize::MAX);
         let text = usize::try_from(config.goaway_text).unwrap_or(usize::MAX);
         let mut session = Self {
@@ -123,8 +123,8 @@ impl Session {
             credit: Credit::default(),
             budget: SendBudget::default(),
             orphans: Orphans::default(),
-            store: Store::new(splitmix(&mut seed), tombstones),
-            beats: Beats::new(splitmix(&mut seed)),
+            store: Store::new(key.id_map(), tombstones),
+            beats: Beats::new(key.beats()),
             pool: Pool::default(),
             limits: Limits::default(),
             timers: Timers::default(),
@@ -356,12 +356,13 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 984, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 1024, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.
     fn near_the_end(role: Role) -> Session {
-        let mut session = Session::new(role, Config::default().into(), Timestamp::ZERO, 1);
+        let mut session =
+            Session::new(role, Config::default().into(), Timestamp::ZERO, [1; 16].into());
         session.ids.set_next(Some(MAX_U31 - 3 + role.first_id() % 2));
         session
     }
@@ -394,7 +395,8 @@ mod tests {
     #[test]
     fn a_session_without_ids_goes_on_without_a_new_heartbeat() {
         let config = Config::builder().typed(true).build().unwrap();
-        let mut session = Session::new(Role::Client, config.into(), Timestamp::ZERO, 1);
+        let mut session =
+            Session::new(Role::Client, config.into(), Timestamp::ZERO, [1; 16].into());
         session.ids.set_next(None);
         let refused = Err(crate::PingError::Open(OpenError::StreamsExhausted));
         assert_eq!(session.ping(Timestamp::ZERO), refused);

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::frame::StreamId;
+use crate::secret::IdKey;
 
 /// The ids the peer has opened: the highest one and, because SYNs come in any order, the ranges
 /// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
@@ -86,12 +87,12 @@ pub(crate) struct IdMap {
     /// `(id, value)`; id 0 marks a free place.
     places: Vec<(u32, u32)>,
     len: usize,
-    secret: u64,
+    key: IdKey,
 }
 
 impl IdMap {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { places: Vec::new(), len: 0, secret: seed | 1 }
+    pub(crate) const fn new(key: IdKey) -> Self {
+        Self { places: Vec::new(), len: 0, key }
     }
 
     /// The place where `id` is or would be, and whether it is there. The table is never full.
@@ -110,11 +111,7 @@ impl IdMap {
 
     #[inline]
     fn home(&self, id: u32, mask: usize) -> usize {
-        // A product is linear in the id: an unlucky secret would lay ids at some stride side by
-        // side. The second one, of its halves on each other, is not.
-        let product = u64::from(id).wrapping_mul(self.secret);
-        let hash = (product ^ (product >> 32)).wrapping_mul(self.secret) >> 32;
-        usize::try_from(hash).unwrap_or_default() & mask
+        usize::try_from(self.key.hash(id)).unwrap_or_default() & mask
     }
 
     /// How many ids it holds.
@@ -190,7 +187,7 @@ impl IdMap {
 mod tests {
     use super::*;
     use crate::frame::MAX_U31;
-    use crate::heartbeat::splitmix;
+    use crate::secret::SessionKey;
     use alloc::collections::{BTreeMap, BTreeSet};
     use proptest::prelude::*;
 
@@ -223,9 +220,30 @@ mod tests {
         assert!(seen.insert(StreamId::new(99_997), 256));
     }
 
+    fn id_key(key: u128) -> IdKey {
+        SessionKey::new(key.to_be_bytes()).id_map()
+    }
+
+    /// A set of ids that collide under one key, which a peer could work out if it knew that key, is
+    /// like any other under every other key.
+    #[test]
+    fn s1_a_set_that_collides_under_one_key_is_harmless_under_others() {
+        const COUNT: usize = 768;
+        let mask = 1023;
+        let known = IdMap::new(id_key(u128::MAX));
+        let colliding = (3..MAX_U31).step_by(2).filter(|&id| known.home(id, mask) == 0);
+        let ids: Vec<u32> = colliding.take(COUNT).collect();
+        let (mean, most) = probes(u128::MAX, &ids);
+        assert!(mean > 300 && most == COUNT, "{mean}, {most}: they do collide");
+        for key in 0..500 {
+            let (mean, most) = probes(key, &ids);
+            assert!(mean <= 6 && most <= 400, "{mean}, {most}: {key}");
+        }
+    }
+
     /// How many places are looked at for each of `ids`, on average, and at most.
-    fn probes(seed: u64, ids: &[u32]) -> (usize, usize) {
-        let mut map = IdMap::new(seed);
+    fn probes(key: u128, ids: &[u32]) -> (usize, usize) {
+        let mut map = IdMap::new(id_key(key));
         for &id in ids {
             map.insert(StreamId::new(id), id);
         }
@@ -247,9 +265,7 @@ mod tests {
     )]
     fn no_secret_and_no_choice_of_ids_makes_a_look_up_slow() {
         const COUNT: u32 = 768;
-        let mut seed = 1;
-        for _ in 0..500 {
-            let secret = splitmix(&mut seed);
+        for secret in 0..500 {
             // The ids a client and a server use, early and late in a session.
             for first in [2, 3, 0x0100_0001, 0x7fff_0000] {
                 let ids: Vec<u32> = (0..COUNT).map(|n| first + 2 * n).collect();
@@ -280,10 +296,10 @@ mod tests {
 
         #[test]
         fn id_map_matches_a_map(
-            seed: u64,
+            seed: u128,
             ops in proptest::collection::vec((any::<bool>(), 1u32..200, any::<u32>()), 0..400),
         ) {
-            let mut map = IdMap::new(seed);
+            let mut map = IdMap::new(id_key(seed));
             let mut model = BTreeMap::new();
             for (insert, id, value) in ops {
                 if insert {

@@ -11,6 +11,7 @@ use super::ids::IdMap;
 use super::key::Key;
 use super::schedule::{Link, List, Queue};
 use crate::frame::StreamId;
+use crate::secret::IdKey;
 
 /// What is known of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +95,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(seed: u64, max_tombstones: usize) -> Self {
+    pub(crate) fn new(key: IdKey, max_tombstones: usize) -> Self {
         Self {
             slots: Vec::new(),
             free: Key::NONE,
             live: 0,
-            ids: IdMap::new(seed),
+            ids: IdMap::new(key),
             tombstones: VecDeque::new(),
             max_tombstones,
             settled: 0,

@@ -2,15 +2,13 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::hash::BuildHasher;
 use core::net::SocketAddr;
-use std::hash::RandomState;
 
 use super::driver::Driver;
 use super::session::Session;
 use super::shared::Shared;
 use super::{Clock, Transport};
-use crate::{Config, Role};
+use crate::{Config, Role, SessionKey};
 
 /// One end of a session that has not started: its transport, its clock and what is known of it.
 #[must_use = "a session begins with `start`"]
@@ -73,14 +71,24 @@ impl<T, C> Endpoint<T, C> {
 
 impl<T: Transport, C: Clock> Endpoint<T, C> {
     /// Makes the session, and the driver that has to run for anything to happen.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to give, which is also when a `HashMap` cannot be
+    /// made.
     pub fn start(self, role: Role) -> (Session, Driver<T, C>) {
-        let session = crate::Session::new(role, self.config, self.clock.now(), seed());
+        let session = crate::Session::new(role, self.config, self.clock.now(), random_key());
         let shared = Shared::new(session, self.local_addr, self.peer_addr, self.peer_name);
         (Session::attach(&shared), Driver::new(shared, self.transport, self.clock))
     }
 }
 
-/// What a peer cannot foresee; where instructions are counted, the same in every run.
-fn seed() -> u64 {
-    if cfg!(muxado_counted) { 7 } else { RandomState::new().hash_one(0u8) }
+/// The secret of a new session; where instructions are counted, the same in every run.
+#[allow(clippy::expect_used, reason = "as for the hash maps of `std`")]
+fn random_key() -> SessionKey {
+    let mut key = [7; 16];
+    if !cfg!(muxado_counted) {
+        getrandom::fill(&mut key).expect("the operating system has randomness");
+    }
+    SessionKey::new(key)
 }

@@ -8,7 +8,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -252,9 +251,10 @@ impl Endpoint for Core {
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut transport, TRANSPORT, interest)?;
         let tasks = mio::Waker::new(poll.registry(), TASKS)?;
-        let seed = RandomState::new().hash_one(0);
+        let mut key = [0; 16];
+        getrandom::fill(&mut key)?;
         let role = options.side().into();
-        let session = Session::new(role, ours::config(options)?, Timestamp::ZERO, seed);
+        let session = Session::new(role, ours::config(options)?, Timestamp::ZERO, key.into());
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 session,

@@ -44,10 +44,10 @@ impl Node {
         let config: &Arc<Config> = &plan.configs[side];
         let epoch = source.duration(Duration::from_secs(1000));
         let start = Timestamp::from_duration(epoch);
-        let seed = source.below(u64::MAX);
+        let key = u128::from(source.below(u64::MAX)).to_be_bytes();
         Self {
             side,
-            session: Session::new(role, config.clone(), start, seed),
+            session: Session::new(role, config.clone(), start, key.into()),
             app: App::new(side, plan.work, config.typed()),
             tap: Tap::new(side, config),
             batch: Transmit::new(),

@@ -1,11 +1,12 @@
 //! Heartbeats, time, and secrets.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
 use muxado_proto::decode::Decoder;
-use muxado_proto::{Config, RateLimit, Transmit};
+use muxado_proto::{Config, RateLimit, Role, Transmit};
 use muxado_tests::peer::{self, Peer};
 
 /// A payload that no message has in it by chance.
@@ -71,4 +72,42 @@ fn l14_build_refuses_settings_that_make_no_sense() {
         assert_eq!(builder.build().expect_err(setting).setting(), setting);
     }
     Config::builder().update_delay(Duration::from_secs(1)).build().expect("the longest");
+}
+
+/// The values of the first beats of a session with this key.
+fn beats(key: [u8; 16]) -> Vec<Vec<u8>> {
+    let config = Config::builder().typed(true).build().expect("valid");
+    let mut peer = Peer::with_key(Role::Client, config, key.into());
+    let mut values = Vec::new();
+    for _ in 0..3 {
+        peer.session.ping(peer.now()).expect("typed");
+        let beat = peer.receive().pop().expect("a beat").payload;
+        peer.send(peer::data(3, &beat));
+        values.push(beat);
+    }
+    values
+}
+
+#[test]
+fn s1_beats_of_keys_that_differ_in_one_bit_have_nothing_in_common() {
+    let mut seen: HashSet<Vec<u8>> = beats([0; 16]).into_iter().collect();
+    for bit in 0..128 {
+        let mut key = [0; 16];
+        key[bit / 8] = 1 << (bit % 8);
+        for value in beats(key) {
+            assert_eq!(value.len(), 4);
+            assert!(seen.insert(value), "a beat of another key");
+        }
+    }
+}
+
+#[test]
+fn s3_debug_shows_no_secret() {
+    let mut peer = Peer::with_key(Role::Server, Config::default(), [0xab; 16].into());
+    peer.send(peer::syn(3, b"hi"));
+    assert_eq!(peer.accept(), 3);
+    for text in [format!("{:?}", peer.session), format!("{:?}", peer.stream(3))] {
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.contains("IdKey(..)") && text.contains("BeatKey(..)"), "{text}");
+    }
 }

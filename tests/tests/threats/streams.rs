@@ -160,9 +160,9 @@ fn data_on_ids_this_side_will_open() {
 }
 
 /// What a session says and reports when it is fed `input` in pieces of `size`.
-fn play(seed: u64, input: &[u8], size: usize) -> (Vec<u8>, Vec<Event>) {
+fn play(key: u8, input: &[u8], size: usize) -> (Vec<u8>, Vec<Event>) {
     let now = Timestamp::ZERO;
-    let mut session = Session::new(Role::Server, Config::default().into(), now, seed);
+    let mut session = Session::new(Role::Server, Config::default().into(), now, [key; 16].into());
     let (mut out, mut events) = (Transmit::new(), Vec::new());
     for piece in input.chunks(size) {
         session.handle_slice(now, piece);
