@@ -34,6 +34,7 @@
 //! **Idle costs nothing.** I/O buffers belong to the thread and the process, and are borrowed for one
 //! poll or until their last byte is read.
 
+mod capture;
 mod driver;
 mod endpoint;
 mod error;
@@ -49,6 +50,7 @@ mod stream;
 mod sync;
 mod waiters;
 
+pub use capture::{Capture, Direction};
 pub use driver::Driver;
 pub use endpoint::Endpoint;
 pub use error::{Error, OpenError, PingError, ReadError, WriteError, error_code};
