@@ -52,6 +52,7 @@
 mod io;
 mod session;
 mod stream;
+mod tap;
 pub mod tcp;
 
 pub use io::{Io, SmolClock};
@@ -65,3 +66,4 @@ pub use muxado_proto::{
 };
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};
 pub use stream::{RecvHalf, SendHalf, Stream};
+pub use tap::Tap;

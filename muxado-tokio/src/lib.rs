@@ -47,6 +47,7 @@
 mod io;
 mod session;
 mod stream;
+mod tap;
 pub mod tcp;
 
 pub use io::{Io, TokioClock};
@@ -60,3 +61,4 @@ pub use muxado_proto::{
 };
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};
 pub use stream::{RecvHalf, SendHalf, Stream};
+pub use tap::Tap;

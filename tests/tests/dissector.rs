@@ -174,3 +174,70 @@ fn it_knows_heartbeats_errors_and_quirks() {
         assert!(column(4)[index].contains(note), "{:?}", column(4));
     }
 }
+
+/// One request over a session whose client side is tapped, on Tokio.
+async fn tapped_on_tokio(path: &Path) -> std::io::Result<()> {
+    use muxado_tokio::{Config, Session, Tap};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    let client = Session::client(Tap::new(client, file)?, Config::default());
+    let server = Session::server(server, Config::default());
+    let mut asked = client.open().await?;
+    asked.write_all(b"question").await?;
+    asked.shutdown().await?;
+    let mut answering = server.accept().await?;
+    let mut request = Vec::new();
+    answering.read_to_end(&mut request).await?;
+    answering.write_all(b"answer").await?;
+    drop(answering);
+    let mut answer = Vec::new();
+    asked.read_to_end(&mut answer).await?;
+    drop(asked);
+    tokio::join!(client.close(), server.close());
+    Ok(())
+}
+
+/// The same on smol.
+async fn tapped_on_smol(path: &Path) -> std::io::Result<()> {
+    use muxado_smol::{Config, Session, Tap};
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (client, server) = smol::net::unix::UnixStream::pair()?;
+    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    let client = Session::client(Tap::new(client, file)?, Config::default());
+    let server = Session::server(server, Config::default());
+    let mut asked = client.open().await?;
+    asked.write_all(b"question").await?;
+    asked.close().await?;
+    let mut answering = server.accept().await?;
+    let mut request = Vec::new();
+    answering.read_to_end(&mut request).await?;
+    answering.write_all(b"answer").await?;
+    drop(answering);
+    let mut answer = Vec::new();
+    asked.read_to_end(&mut answer).await?;
+    drop(asked);
+    smol::future::zip(client.close(), server.close()).await;
+    Ok(())
+}
+
+#[test]
+fn it_opens_what_a_tap_has_recorded() {
+    let (tokio, smol) = (capture_file("tokio.pcapng"), capture_file("smol.pcapng"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(tapped_on_tokio(&tokio)).expect("an answer");
+    smol::block_on(tapped_on_smol(&smol)).expect("an answer");
+    for path in [tokio, smol] {
+        let fields = ["tcp.srcport", "muxado.type", "muxado.data", "muxado.flags.fin"];
+        let Some(lines) = tshark(&path, "muxado.type == 1", &fields) else { return };
+        // The payload that each side has sent, and its FIN.
+        for (port, payload) in [("40000", "question"), ("40001", "answer")] {
+            let sent: Vec<_> = lines.iter().filter(|line| line[0] == port).collect();
+            let hex: String = payload.bytes().map(|byte| format!("{byte:02x}")).collect();
+            assert!(sent.iter().any(|line| line[2].contains(&hex)), "{payload}: {lines:?}");
+            assert!(sent.iter().any(|line| line[3].contains('1')), "FIN: {lines:?}");
+        }
+    }
+}

@@ -167,6 +167,64 @@ impl<W: Write> Capture<W> {
     }
 }
 
+/// A [`Capture`] beside a transport that must not suffer from it: when the file fails, recording ends
+/// and the error is kept. What the adapters' `Tap` is made of.
+///
+/// ```
+/// use core::time::Duration;
+/// use muxado_proto::task::{Capture, Direction, Recorder};
+///
+/// let full = std::io::Cursor::new([0; 300]); // a file with little room
+/// let mut recorder = Recorder::new(Capture::new(full, Duration::ZERO)?);
+/// recorder.record(Duration::ZERO, Direction::Sent, &[7; 1000]);
+/// assert!(recorder.error().is_some());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Recorder<W>(Result<Capture<W>, io::Error>);
+
+impl<W: Write> Recorder<W> {
+    /// Records into this capture.
+    pub const fn new(capture: Capture<W>) -> Self {
+        Self(Ok(capture))
+    }
+
+    /// Why recording has ended, if it has.
+    #[must_use]
+    pub const fn error(&self) -> Option<&io::Error> {
+        match &self.0 {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        }
+    }
+
+    /// As [`Capture::record`].
+    pub fn record(&mut self, now: Duration, way: Direction, bytes: &[u8]) {
+        self.run(|capture| capture.record(now, way, bytes));
+    }
+
+    /// Records the first `count` bytes of `buffers`, which a vectored write has sent.
+    pub fn record_vectored(&mut self, now: Duration, buffers: &[io::IoSlice<'_>], count: usize) {
+        let mut left = count;
+        for buffer in buffers {
+            let sent = buffer.get(..left).unwrap_or(buffer);
+            self.record(now, Direction::Sent, sent);
+            left = left.saturating_sub(sent.len());
+        }
+    }
+
+    /// As [`Capture::end`].
+    pub fn end(&mut self, now: Duration, way: Direction) {
+        self.run(|capture| capture.end(now, way));
+    }
+
+    fn run(&mut self, write: impl FnOnce(&mut Capture<W>) -> io::Result<()>) {
+        if let Err(error) = self.0.as_mut().map_or(Ok(()), write) {
+            self.0 = Err(error);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,7 +50,7 @@ mod stream;
 mod sync;
 mod waiters;
 
-pub use capture::{Capture, Direction};
+pub use capture::{Capture, Direction, Recorder};
 pub use driver::Driver;
 pub use endpoint::Endpoint;
 pub use error::{Error, OpenError, PingError, ReadError, WriteError, error_code};

@@ -1,0 +1,127 @@
+//! A transport that writes what goes over it into a file.
+
+use std::io::{self, IoSlice, Write};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use muxado_proto::task::{Capture, Direction, Recorder};
+
+/// A transport that records a session as a pcapng file, for Wireshark with the dissector
+/// `wireshark/muxado.lua` of `muxado-proto`. Wrapped around a TLS stream, it shows what TLS hides.
+///
+/// Recording never disturbs the session: if the file fails, it ends, and [`error`](Self::error) tells
+/// why. The file is written by the task that drives the session, so give it a buffer, and no disk
+/// that may hang.
+///
+/// ```
+/// use muxado_smol::{Config, Session, Tap};
+/// use smol::net::{TcpListener, TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # smol::block_on(async {
+/// # let path = std::env::temp_dir().join(format!("muxado-tap-{}.pcapng", std::process::id()));
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let tcp = TcpStream::connect(listener.local_addr()?).await?;
+/// let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
+/// let session = Session::client(Tap::new(tcp, file)?, Config::default());
+/// # drop(session);
+/// # std::fs::remove_file(path)
+/// # })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Tap<T, W> {
+    transport: T,
+    recorder: Recorder<W>,
+}
+
+impl<T, W: Write> Tap<T, W> {
+    /// Records what goes over `transport` in `file`, between made-up addresses.
+    ///
+    /// # Errors
+    ///
+    /// What `file` returns for the header of the capture.
+    pub fn new(transport: T, file: W) -> io::Result<Self> {
+        let recorder = Recorder::new(Capture::new(file, now())?);
+        Ok(Self { transport, recorder })
+    }
+
+    /// As [`new`](Self::new), with the addresses of this side and the peer, if both are IPv4.
+    ///
+    /// # Errors
+    ///
+    /// What `file` returns for the header of the capture.
+    pub fn between(transport: T, file: W, ours: SocketAddr, peer: SocketAddr) -> io::Result<Self> {
+        let (SocketAddr::V4(ours), SocketAddr::V4(peer)) = (ours, peer) else {
+            return Self::new(transport, file);
+        };
+        let recorder = Recorder::new(Capture::between(file, now(), ours, peer)?);
+        Ok(Self { transport, recorder })
+    }
+
+    /// Why recording has ended, if it has.
+    #[must_use]
+    pub const fn error(&self) -> Option<&io::Error> {
+        self.recorder.error()
+    }
+}
+
+/// The time since the start of 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+impl<T: AsyncRead + Unpin, W: Write + Unpin> AsyncRead for Tap<T, W> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let tap = self.get_mut();
+        let count = ready!(Pin::new(&mut tap.transport).poll_read(cx, buf))?;
+        if count > 0 {
+            tap.recorder.record(now(), Direction::Received, &buf[..count]);
+        } else if !buf.is_empty() {
+            tap.recorder.end(now(), Direction::Received);
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<T: AsyncWrite + Unpin, W: Write + Unpin> AsyncWrite for Tap<T, W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let tap = self.get_mut();
+        let count = ready!(Pin::new(&mut tap.transport).poll_write(cx, buf))?;
+        tap.recorder.record(now(), Direction::Sent, &buf[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tap = self.get_mut();
+        let count = ready!(Pin::new(&mut tap.transport).poll_write_vectored(cx, bufs))?;
+        tap.recorder.record_vectored(now(), bufs, count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tap = self.get_mut();
+        ready!(Pin::new(&mut tap.transport).poll_close(cx))?;
+        tap.recorder.end(now(), Direction::Sent);
+        Poll::Ready(Ok(()))
+    }
+}
