@@ -1,5 +1,5 @@
 //! A second codec, written from PROTOCOL.md §2 and nothing else, to compare the core's with. The
-//! one of ngrok's crate can not be reached from outside that crate.
+//! one of ngrok's crate cannot be reached from outside that crate.
 
 /// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

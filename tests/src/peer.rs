@@ -173,7 +173,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If it has something to say, or asks to be told the time for ever.
+    /// If it has something to say, or asks to be told the time forever.
     #[track_caller]
     pub fn expect_rest(&mut self) {
         for _ in 0..2 {

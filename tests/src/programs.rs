@@ -14,7 +14,7 @@ use serde_json::Value;
 ///
 /// # Errors
 ///
-/// When cargo can not be run, or they can not be built.
+/// When cargo cannot be run, or they cannot be built.
 pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
     build(&["--workspace", "--examples"])
 }
@@ -23,7 +23,7 @@ pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
 ///
 /// # Errors
 ///
-/// When cargo can not be run, or it can not be built.
+/// When cargo cannot be run, or it cannot be built.
 pub fn binary(name: &str) -> io::Result<PathBuf> {
     let mut programs = build(&["--package", env!("CARGO_PKG_NAME"), "--bin", name])?;
     programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
@@ -43,7 +43,7 @@ fn build(what: &[&str]) -> io::Result<HashMap<String, PathBuf>> {
     }
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err(io::Error::other(format!("cargo can not build {}", what.join(" "))));
+        return Err(io::Error::other(format!("cargo cannot build {}", what.join(" "))));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());

@@ -4,7 +4,7 @@
 //! resets and grants what that end wrote, finished, reset and granted. What a session does by
 //! itself (answers to bad frames, echoes, the pad) is left to ours.
 //!
-//! Two things can not be taken from a recording. Heartbeat values are random, so a recorded echo
+//! Two things cannot be taken from a recording. Heartbeat values are random, so a recorded echo
 //! carries the value our session asked for. And ours grants credit in larger steps than the
 //! recorded peers: before a frame goes in that an honest sender could not have sent yet, the
 //! application reads what there is and time passes.
@@ -65,7 +65,7 @@ impl Played {
 ///
 /// # Panics
 ///
-/// If our session refuses what the recording needs: a stream that can not be opened, or credit
+/// If our session refuses what the recording needs: a stream that cannot be opened, or credit
 /// that does not come.
 pub fn play(transcript: &Transcript, recorded: End, chunk: usize) -> Played {
     let mut player = Player::new(transcript, recorded, chunk);

@@ -15,7 +15,7 @@ pub use frame::{Frame, parse_hex};
 ///
 /// # Panics
 ///
-/// If the directory or one of its files can not be read, or does not follow the format: the vectors
+/// If the directory or one of its files cannot be read, or does not follow the format: the vectors
 /// belong to this package, so that is a fault of the package.
 pub fn all() -> Vec<Transcript> {
     files().iter().flat_map(|(name, text)| parse(name, text)).collect()

@@ -41,7 +41,7 @@ fn syn(length: u32) -> [u8; 8] {
 }
 
 /// The rest of a frame whose reader stopped in the middle was never granted again: a peer that
-/// writes a window in one frame was blocked for ever.
+/// writes a window in one frame was blocked forever.
 #[test]
 fn stopping_in_the_middle_of_a_frame_keeps_no_credit_back() {
     let mut session = server();

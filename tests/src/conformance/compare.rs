@@ -87,7 +87,7 @@ impl Contestant {
         }
     }
 
-    /// Whether it can run here; says so if it can not.
+    /// Whether it can run here; says so if it cannot.
     fn is_there(self) -> bool {
         let missing = match self {
             Self::Peer(kind) if kind.needs_go() => go_missing(),
@@ -187,7 +187,7 @@ enum Process {
 ///
 /// # Errors
 ///
-/// When a program can not be built or started.
+/// When a program cannot be built or started.
 pub async fn compare(patience: Duration, jobs: usize) -> io::Result<Vec<Column>> {
     let built = Built::new()?;
     let there = Contestant::ALL.into_iter().filter(|contestant| contestant.is_there());

@@ -19,7 +19,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// When it can not be started, or does not tell where it listens.
+    /// When it cannot be started, or does not tell where it listens.
     pub fn start(program: &Path, role: Role, typed: bool) -> io::Result<Self> {
         let role = match role {
             Role::Client => "client",

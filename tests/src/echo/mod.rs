@@ -46,7 +46,7 @@ impl Endpoint {
         Self { runtime, role, config: Arc::new(config) }
     }
 
-    /// Serves the sessions that come, for ever.
+    /// Serves the sessions that come, forever.
     ///
     /// # Errors
     ///

@@ -114,7 +114,7 @@ pub fn runs(ours: &[Kind], peers: &[Kind], modes: &[Mode]) -> Vec<Run> {
 }
 
 impl Run {
-    /// ngrok's crate can not go away and keep its streams, and reads nothing behind a GOAWAY.
+    /// ngrok's crate cannot go away and keep its streams, and reads nothing behind a GOAWAY.
     fn makes_sense(&self) -> bool {
         let goes_away = matches!(self.mode, Mode::GoAwayByServer | Mode::GoAwayByDriver);
         !(goes_away && self.with_ngrok())

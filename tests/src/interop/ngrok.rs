@@ -279,7 +279,7 @@ impl MuxStream for NgrokStream {
         self.split()
     }
 
-    /// The crate can not reset a stream; it answers what still comes for a dropped one with RST.
+    /// The crate cannot reset a stream; it answers what still comes for a dropped one with RST.
     fn reset(self, _code: u32) {}
 
     /// The crate does not tell.

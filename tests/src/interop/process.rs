@@ -56,7 +56,7 @@ impl Implementation {
     }
 }
 
-/// Whether Go is there: `None` if it is, or why tests that need it can not run.
+/// Whether Go is there: `None` if it is, or why tests that need it cannot run.
 ///
 /// # Panics
 ///
@@ -101,7 +101,7 @@ impl Programs {
     ///
     /// # Panics
     ///
-    /// Where the program can not be built or started.
+    /// Where the program cannot be built or started.
     pub fn start(&self, kind: Kind, arguments: &[String]) -> Peer {
         let mut command = match kind {
             Kind::Go => Command::new(self.go[0].get_or_init(|| self.build("go1"))),

@@ -463,7 +463,7 @@ impl App {
             let waits = !handle.writable && !handle.finished;
             let (room, stats) = (stream.room(), stream.stats());
             // A little room is not worth a wake-up: half a buffer is. Nor is room in a full session
-            // for a stream that can not send what it has.
+            // for a stream that cannot send what it has.
             let little = stats.send_buffered > half
                 || full && stats.send_buffered > 0 && stats.send_credit == 0;
             let told_later = room.is_ok() && little;

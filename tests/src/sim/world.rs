@@ -310,7 +310,7 @@ impl<'a> World<'a> {
         if held > receiver.receive_window
             || (receiver.receive_buffered == 0 && held != receiver.receive_window)
         {
-            return Err(format!("stream {id}: credit is owed for ever: {receiver:?}"));
+            return Err(format!("stream {id}: credit is owed forever: {receiver:?}"));
         }
         Ok(())
     }
@@ -318,7 +318,7 @@ impl<'a> World<'a> {
     /// Everybody has finished everything, so nobody can be waiting.
     fn check_wound_down(&mut self) -> Verdict {
         if self.plan.foreign.is_some() && self.is_broken() {
-            // A peer that was cut off may keep silent for ever, and its streams with it.
+            // A peer that was cut off may keep silent forever, and its streams with it.
             return Ok(());
         }
         for party in &self.parties {

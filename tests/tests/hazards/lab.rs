@@ -171,7 +171,7 @@ impl Ours {
         assert_eq!(self.session.close_reason(), None);
     }
 
-    /// Checks everything ours has sent against what some peer can not stand.
+    /// Checks everything ours has sent against what some peer cannot stand.
     pub(crate) fn audit(&self) {
         let mut opened = std::collections::BTreeSet::new();
         let mut padded = true;

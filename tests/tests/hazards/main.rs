@@ -64,7 +64,7 @@ fn trials(round: usize, hazard: Hazard, lab: &Arc<Lab>) -> Vec<Trial> {
     hazard.peers.iter().map(trial).collect()
 }
 
-/// Why a hazard that is a race can not be shown here, if it can not.
+/// Why a hazard that is a race cannot be shown here, if it cannot.
 fn no_race(hazard: &Hazard) -> Option<&'static str> {
     let races = race::HAZARDS.iter().any(|race| race.name == hazard.name);
     let one = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);

@@ -61,7 +61,7 @@ pub(crate) const HAZARDS: &[Hazard] = &[
         run: drops_in_silence,
     },
     Hazard { name: "ours: the peer's streams may come in any order", peers: ALL, run: any_order },
-    Hazard { name: "ours: nothing is sent that some peer can not stand", peers: ALL, run: audit },
+    Hazard { name: "ours: nothing is sent that some peer cannot stand", peers: ALL, run: audit },
 ];
 
 fn syn_fin_silences(lab: &Lab, kind: Kind) {

@@ -104,7 +104,7 @@ async fn exhausted_window(probe: &mut Probe, in_syn: usize) -> Result<(u32, Vec<
     probe.send(probe.syn(0, id, &payload[..in_syn])).await?;
     while let credit @ 1.. = usize::try_from(probe.credit(id)).unwrap_or(usize::MAX) {
         if sent + credit > ENOUGH {
-            let seen = format!("still credit after {sent} bytes that it can not send back");
+            let seen = format!("still credit after {sent} bytes that it cannot send back");
             return Err(Stop::failed("the window to run out", seen));
         }
         for piece in payload[sent..sent + credit].chunks(16_384) {

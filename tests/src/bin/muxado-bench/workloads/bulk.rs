@@ -29,7 +29,7 @@ pub(crate) async fn sink<S: Stream>(mut stream: S, thoroughness: Thoroughness) -
 }
 
 /// Answers with a number of bytes, as text. It is leaked, once for each stream, because what is
-/// sent lives for ever.
+/// sent lives forever.
 pub(crate) async fn acknowledge<S: SendHalf>(stream: &mut S, bytes: u64) -> io::Result<()> {
     stream.send_last(Box::leak(bytes.to_string().into_boxed_str()).as_bytes()).await
 }

@@ -214,7 +214,7 @@ pub(crate) struct Plan {
     pub(crate) idle: usize,
 }
 
-/// Accepts streams for ever and starts `handler` on each.
+/// Accepts streams forever and starts `handler` on each.
 pub(crate) async fn serve<R, A, H, F>(rt: R, mut acceptor: A, handler: H)
 where
     R: Runtime,
