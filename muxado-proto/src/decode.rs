@@ -108,6 +108,7 @@ impl fmt::Debug for Item<'_> {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 enum State {
     /// Collecting a header.
     Header,
@@ -325,6 +326,16 @@ fn take<'a>(input: &mut &'a [u8], max: usize) -> Option<&'a [u8]> {
     let (head, tail) = input.split_at_checked(max).unwrap_or((input, &[]));
     *input = tail;
     Some(head)
+}
+
+#[cfg(feature = "audit")]
+impl Decoder {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { state, partial, have, text, text_limit: _ } = self;
+        digest.value(state);
+        digest.value(partial.get(..*have).unwrap_or_default());
+        digest.value(&text[..]);
+    }
 }
 
 #[cfg(test)]

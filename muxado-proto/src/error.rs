@@ -97,6 +97,7 @@ impl From<ErrorCode> for u32 {
 
 /// Why a session ended. Everyone who waits on the session or one of its streams gets the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 #[non_exhaustive]
 pub enum CloseReason {
     /// This side closed it, with this code.

@@ -60,6 +60,7 @@ pub(crate) enum Signal {
 
 /// The pending signals.
 #[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) struct Signals(u8);
 
 impl Signals {

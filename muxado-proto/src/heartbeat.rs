@@ -78,6 +78,21 @@ impl Requester {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Requester {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        // The values of beats are arbitrary, so what makes them is left out.
+        let Self { stream, outstanding, rtt, key: _, count: _ } = self;
+        digest.value(stream);
+        digest.value(rtt);
+        digest.flag(outstanding.is_some());
+        if let Some(Beat { value, sent }) = outstanding {
+            digest.value(value);
+            digest.since(*sent);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,8 +89,9 @@
 //! `task` (off by default; needs `std`) adds the `task` module, the layer between a session and
 //! `async` that the adapters share.
 //!
-//! `audit` (off by default) adds `Session::audit` for tests: it works out every figure that a session
-//! keeps from the streams, and compares.
+//! `audit` (off by default) is for tests: `Session::audit` works out every figure that a session keeps
+//! from its streams and compares, sessions can be cloned, and `Session::fingerprint` is a number
+//! that tells states apart.
 
 #![no_std]
 #![warn(unreachable_pub)]
@@ -120,6 +121,8 @@ extern crate std;
 
 mod config;
 pub mod decode;
+#[cfg(feature = "audit")]
+mod digest;
 mod error;
 mod event;
 pub mod frame;

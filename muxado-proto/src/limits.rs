@@ -70,6 +70,27 @@ impl Limits {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Limits {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let config = digest.config;
+        let rates = [
+            config.stray_data_limit,
+            config.stray_data_limit,
+            config.reset_limit,
+            config.empty_data_limit,
+            config.unknown_bytes_limit,
+        ];
+        let none = Default::default();
+        for (bucket, limit) in self.0.as_ref().unwrap_or(&none).iter().zip(rates) {
+            // What was refilled since then makes no difference any more.
+            let Bucket { used, at } = bucket;
+            let elapsed = digest.now.as_nanos().saturating_sub(at.as_nanos());
+            digest.number(used.saturating_sub(elapsed.saturating_mul(limit.per_second.into())));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,6 +80,16 @@ impl Timers {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Timers {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { at, set } = self;
+        for (index, &at) in at.iter().enumerate() {
+            digest.deadline((set & 1 << index != 0).then_some(at));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,3 +13,4 @@ pub mod replay;
 pub mod runtime;
 pub mod sim;
 pub mod vectors;
+pub mod worlds;

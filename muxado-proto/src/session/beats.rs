@@ -67,6 +67,16 @@ impl Beats {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Beats {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { requester, heard, responders } = self;
+        requester.digest(digest);
+        digest.flag(*heard && digest.config.heartbeat.is_some());
+        digest.value(responders);
+    }
+}
+
 impl Session {
     /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) tells when it is back; while one
     /// is under way, that one serves.

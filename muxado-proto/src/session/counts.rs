@@ -133,3 +133,14 @@ impl Counts {
         super::audit::same("streams in, out, unanswered, incomplete", kept, counted)
     }
 }
+
+#[cfg(feature = "audit")]
+impl Counts {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        // Whether the backlog is full is looked up anew with the next input.
+        let Self { inbound, outbound, unanswered, incomplete, opener_waits, backlog_full: _ } =
+            self;
+        digest.value(&[inbound, outbound, unanswered, incomplete]);
+        digest.flag(*opener_waits);
+    }
+}

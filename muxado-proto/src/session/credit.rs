@@ -205,6 +205,18 @@ impl Session {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Credit {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { held, growth, arrivals, unarmed } = self;
+        digest.value(&[held, growth]);
+        digest.flag(*unarmed);
+        if digest.config.auto_tune || digest.config.heartbeat.is_some() {
+            arrivals.digest(digest);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ const MAX_GO_AWAYS: u32 = 16;
 
 /// How far the session has come.
 #[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 enum Phase {
     /// Streams can be opened.
     Open,
@@ -28,7 +28,7 @@ type GoAway = (ErrorCode, Bytes);
 
 /// The texts of the GOAWAYs of both sides.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 struct Texts {
     /// To be sent.
     to_send: Option<GoAway>,
@@ -42,7 +42,7 @@ struct Texts {
 /// Invariant: nothing is said or changed after the reason of the end is fixed, but for the GOAWAY
 /// that tells it.
 #[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Farewell {
     phase: Phase,
     /// Without memory until there is a text.

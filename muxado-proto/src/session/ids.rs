@@ -8,7 +8,7 @@ use crate::stream::ids::SeenIds;
 /// Invariant: every stream of this side has an id below the next one, every stream of the peer has
 /// an id that was seen.
 #[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Ids {
     role: Role,
     /// The next id to open, `None` when all are used.

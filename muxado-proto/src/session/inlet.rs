@@ -9,7 +9,7 @@ const FRAME_PROGRESS: u32 = 4096;
 
 /// Where the payload of the current DATA frame goes.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(feature = "audit", derive(PartialEq, Eq))]
+#[cfg_attr(feature = "audit", derive(PartialEq, Eq, Hash))]
 pub(super) enum Sink {
     /// Nowhere: a frame that was refused, or that came too late.
     Discard,
@@ -99,6 +99,21 @@ impl Inlet {
         match self.sink {
             Sink::Stream { id, .. } if id == stream => self.decoder.payload_left(),
             _ => 0,
+        }
+    }
+}
+
+#[cfg(feature = "audit")]
+impl Inlet {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { decoder, sink, frame, watched: (watched, bytes) } = self;
+        decoder.digest(digest);
+        if decoder.payload_left() > 0 {
+            digest.value(sink);
+        }
+        if decoder.is_mid_frame() {
+            digest.flag(frame == watched);
+            digest.value(bytes);
         }
     }
 }

@@ -24,6 +24,8 @@ mod beats;
 mod counts;
 mod credit;
 mod farewell;
+#[cfg(feature = "audit")]
+mod fingerprint;
 mod ids;
 mod inlet;
 mod input;

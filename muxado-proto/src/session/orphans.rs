@@ -10,6 +10,7 @@ const KEPT: usize = 16;
 
 /// An RST for a stream without a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(super) struct Refusal {
     pub(super) id: StreamId,
     pub(super) code: ErrorCode,
@@ -31,7 +32,7 @@ impl Refusal {
 ///
 /// Invariant: none wait once the session is over.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Orphans {
     waiting: VecDeque<Refusal>,
 }

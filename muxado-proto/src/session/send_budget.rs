@@ -23,7 +23,7 @@ pub(super) enum Room {
 ///
 /// Invariant: it is the sum of the streams' outgoing buffers.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct SendBudget {
     held: u64,
 }

@@ -230,6 +230,15 @@ impl Buffer {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Pool {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { small, large, unused, large_unused } = self;
+        digest.value(&[small.len(), *unused]);
+        digest.value(&[large.is_some(), *large_unused]);
+    }
+}
+
 impl Chunks {
     fn unread_tail(&self) -> &[u8] {
         self.tail.get(self.start..).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::secret::IdKey;
 /// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
 /// which makes its ids count as used.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(crate) struct SeenIds {
     /// The highest id seen, 0 if none.
     highest: u32,

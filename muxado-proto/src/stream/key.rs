@@ -3,6 +3,7 @@
 /// A place in the slab. Valid until its stream is removed; look-ups by a stale key find nothing
 /// or, once the place is reused, another stream, so keys do not leave the session: ids do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) struct Key(u32);
 
 impl Key {

@@ -42,6 +42,7 @@ impl From<u32> for StreamType {
 
 /// Who uses a stream, and so what happens with what it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum Owner {
     /// Nobody yet: the four bytes of its type are being collected.
     Untyped,
@@ -143,6 +144,49 @@ impl Stream {
     /// Whether it counts against the limits on streams: heartbeats do not.
     pub(crate) const fn is_counted(&self) -> bool {
         !matches!(self.owner, Owner::Beats | Owner::Echo)
+    }
+}
+
+#[cfg(feature = "audit")]
+impl Stream {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self {
+            id,
+            owner,
+            send,
+            recv,
+            outgoing,
+            incoming,
+            send_window,
+            recv_window,
+            stream_type,
+            priority,
+            interest,
+            edges,
+            answered,
+            complete,
+            links,
+            waits_since,
+            sent_since_stall,
+        } = self;
+        digest.value(&(id, owner, send, recv, stream_type, priority));
+        digest.value(&[*interest, *edges, u8::from(*answered), u8::from(*complete)]);
+        for buffer in [outgoing, incoming] {
+            let mut bytes = alloc::vec![0; buffer.len()];
+            buffer.peek(&mut bytes);
+            digest.value(&bytes[..]);
+        }
+        if send.is_sending() {
+            digest.number(send_window.credit().into());
+        }
+        if recv.is_open() || matches!(send, SendState::Resetting(_)) {
+            recv_window.digest(digest);
+        }
+        links.digest(digest);
+        digest.number((*sent_since_stall).into());
+        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX {
+            digest.since(*waits_since);
+        }
     }
 }
 

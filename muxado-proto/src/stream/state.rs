@@ -33,6 +33,7 @@ use crate::error::ErrorCode;
 
 /// The half that sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum SendState {
     /// Opened by this side; the first frame will carry SYN.
     Fresh,
@@ -169,6 +170,7 @@ pub(crate) enum SendEvent {
 
 /// The half that receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum RecvState {
     /// DATA may arrive.
     Open,

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "audit")]
 mod audit;
+#[cfg(feature = "audit")]
+mod digest;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -15,6 +17,7 @@ use crate::secret::IdKey;
 
 /// What is known of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum Entry {
     /// A stream.
     Live(Key),
@@ -27,6 +30,7 @@ pub(crate) enum Entry {
 
 /// Who opened a stream that only the peer still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum Opener {
     /// The peer.
     Peer = 0,

@@ -226,6 +226,31 @@ impl ReceiveWindow {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Arrivals {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { last, pause: (from, to) } = *self;
+        for at in [last, from, to] {
+            digest.since(at);
+        }
+    }
+}
+
+#[cfg(feature = "audit")]
+impl ReceiveWindow {
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { size, credit, owed, missing, before_update, stopped, waited, abandoned } = *self;
+        digest.value(&[size, credit, owed]);
+        digest.flag(abandoned);
+        if digest.config.auto_tune {
+            // Nothing else looks at these.
+            digest.value(&[missing, before_update, waited as u32]);
+            digest.flag(stopped != Timestamp::NEVER);
+            digest.since(stopped);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

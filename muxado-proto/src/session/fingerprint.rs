@@ -1,0 +1,65 @@
+//! What a session is, in one number.
+
+use super::Session;
+use crate::digest::Digest;
+
+impl Session {
+    /// A number that two sessions with the same settings share if everything that follows is the
+    /// same for both: what they answer, send and report, whatever is done with them. Times count from
+    /// now; counters, and what is arbitrary, are left out. For tests that explore states; takes time
+    /// in proportion to what the session holds.
+    ///
+    /// ```
+    /// use muxado_proto::{Config, Role, Session, Timestamp};
+    ///
+    /// let (config, key) = (Config::default(), [7; 16].into());
+    /// let mut session = Session::new(Role::Client, config.into(), Timestamp::ZERO, key);
+    /// let before = session.fingerprint();
+    /// assert_eq!(session.clone().fingerprint(), before);
+    /// session.open()?;
+    /// assert_ne!(session.fingerprint(), before);
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        let mut digest = Digest::new(self.now, &self.config);
+        self.digest(&mut digest);
+        digest.end()
+    }
+
+    fn digest(&self, digest: &mut Digest<'_>) {
+        let Self {
+            role,
+            config: _,
+            now: _,
+            farewell,
+            inlet,
+            ids,
+            counts,
+            credit,
+            budget,
+            orphans,
+            beats,
+            store,
+            pool,
+            limits,
+            timers,
+            signals,
+            stats: _,
+        } = self;
+        digest.value(role);
+        digest.value(farewell);
+        inlet.digest(digest);
+        digest.value(ids);
+        counts.digest(digest);
+        credit.digest(digest);
+        digest.value(budget);
+        digest.value(orphans);
+        beats.digest(digest);
+        store.digest(digest);
+        pool.digest(digest);
+        limits.digest(digest);
+        timers.digest(digest);
+        digest.value(signals);
+    }
+}
