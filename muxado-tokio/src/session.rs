@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use muxado_proto::task::{self, Endpoint};
 use muxado_proto::{CloseReason, Config, Role};
@@ -359,8 +359,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Driver<T> {
     type Output = CloseReason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let reason = ready!(Pin::new(&mut self.0).poll(cx));
-        tracing::debug!(%reason, "session ended");
-        Poll::Ready(reason)
+        Pin::new(&mut self.0).poll(cx)
     }
 }

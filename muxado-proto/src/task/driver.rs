@@ -12,9 +12,11 @@ use std::io::{self, IoSlice};
 use bytes::Buf;
 
 use super::loans::BUFFER;
+use super::log::{self, Log};
 use super::scratch::Scratch;
 use super::shared::{Shared, State};
 use super::signal::Signal;
+use super::wake::wake_all;
 use super::{Clock, Transport};
 use crate::{CloseReason, Timestamp, Transmit};
 
@@ -69,6 +71,7 @@ pub struct Driver<T, C> {
     clock: C,
     /// The latest time the clock has shown.
     latest: Timestamp,
+    log: Log,
     signal: Arc<Signal>,
     transport_waker: Waker,
     /// Output the transport has not taken.
@@ -140,13 +143,14 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
 }
 
 impl<T, C> Driver<T, C> {
-    pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C, log: Log) -> Self {
         let signal = Signal::new();
         Self {
             shared,
             transport,
             clock,
             latest: Timestamp::ZERO,
+            log,
             transport_waker: Waker::from(Arc::clone(&signal)),
             signal,
             out: None,
@@ -164,14 +168,19 @@ impl<T, C> Driver<T, C> {
     /// The last words: nobody is left waiting.
     fn finish(&mut self, scratch: &mut Scratch) {
         let mut state = self.shared.state.lock();
-        state.driver_gone = true;
+        let ended_before = core::mem::replace(&mut state.driver_gone, true);
         let stale = (state.driver.take(), core::mem::take(&mut state.requests));
         state.session.abandon();
         state.deliver(&mut scratch.wakes);
         state.wake_everybody(&mut scratch.wakes);
+        let reason = state.close_reason().cloned().unwrap_or(CloseReason::Abandoned);
+        let (error, stats) = (state.transport_error.clone(), state.session.stats());
         drop(state);
         drop(stale);
         wake(scratch);
+        if !ended_before {
+            log::ended(&self.shared, &reason, error.as_ref(), &stats);
+        }
     }
 }
 
@@ -245,6 +254,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// whether so many streams wait to be accepted that those who accept should get their turn
     /// before more come in.
     fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> bool {
+        self.log.read(&self.shared, scratch.filled(count));
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
         if count == 0 {
@@ -259,7 +269,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);
+        let news = self.log.look(now, &state);
         drop(state);
+        if let Some(news) = news {
+            news.tell(&self.shared);
+        }
         if !scratch.wakes.is_empty() {
             self.crowd = scratch.wakes.len().max(backlog) > 1;
             wake(scratch);
@@ -365,6 +379,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(result) => {
                 let count = result?;
+                self.log.written(&self.shared, filled, count);
                 out.advance(count);
                 self.progress = self.progress.saturating_add(count);
                 self.output = Output::Unflushed;
@@ -456,5 +471,5 @@ impl Wait {
 
 /// Wakes everybody who was collected, with no lock held.
 fn wake(scratch: &mut Scratch) {
-    scratch.wakes.drain(..).for_each(Waker::wake);
+    wake_all(scratch.wakes.drain(..));
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::driver::Driver;
+use super::log::Log;
 use super::session::Session;
 use super::shared::Shared;
 use super::{Clock, Transport};
@@ -79,7 +80,8 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
     pub fn start(self, role: Role) -> (Session, Driver<T, C>) {
         let session = crate::Session::new(role, self.config, self.clock.now(), random_key());
         let shared = Shared::new(session, self.local_addr, self.peer_addr, self.peer_name);
-        (Session::attach(&shared), Driver::new(shared, self.transport, self.clock))
+        let log = Log::start(&shared, role);
+        (Session::attach(&shared), Driver::new(shared, self.transport, self.clock, log))
     }
 }
 

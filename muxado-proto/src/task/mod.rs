@@ -9,7 +9,8 @@
 //!
 //! **One lock.** `Shared` holds the session and everybody's wakers. Nobody
 //! polls the transport, reads the clock, copies a large payload or wakes anyone while holding it,
-//! and nobody drops a waker: it may be the last reference on a task that owns handles. (Chunks that
+//! and nobody drops a waker: it may be the last reference on a task that owns handles. (Wakers are
+//! cloned under the lock: their `clone` must not use the session, or it deadlocks. Chunks that
 //! the application has written are dropped under the lock, when they have been sent or are not to be:
 //! their owners must not use the session.)
 //!
@@ -19,7 +20,8 @@
 //!
 //! **One waker for each thing waited for.** The reader and the writer of a stream have separate
 //! places; those who wait to open or accept stand in a queue of which one is woken at a time. One
-//! that was woken and goes away without using its turn passes it on.
+//! that was woken and goes away without using its turn passes it on. A waker that panics when it is
+//! woken is reported by the panic hook, and keeps nobody else from being woken.
 //!
 //! **The driver is woken once.** Its waker is taken when it is woken, so a hundred writes between
 //! two of its turns cost one wake-up; while it waits for the transport to take output, writes do
@@ -40,6 +42,7 @@ mod endpoint;
 mod error;
 mod face;
 mod loans;
+mod log;
 mod observe;
 mod places;
 mod scratch;
@@ -49,6 +52,7 @@ mod signal;
 mod stream;
 mod sync;
 mod waiters;
+mod wake;
 
 pub use capture::{Capture, Direction, Recorder};
 pub use driver::Driver;

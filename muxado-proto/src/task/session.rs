@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
@@ -17,6 +17,7 @@ use super::observe::{GoAway, Heartbeats, WeakSession};
 use super::shared::{Request, Shared, State};
 use super::stream::Stream;
 use super::waiters::{Ticket, Waiters};
+use super::wake::wake_all;
 use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamId, StreamType};
 
 /// A handle on a session: opens and accepts streams. Clones are handles on the same session.
@@ -352,7 +353,7 @@ pub(super) fn leave(shared: &Shared, queue: fn(&mut State) -> &mut Waiters, tick
     let own = queue(&mut state).leave(ticket, &mut wakes);
     drop(state);
     drop(own);
-    wakes.into_iter().for_each(Waker::wake);
+    wake_all(wakes);
 }
 
 fn poll_open(
@@ -403,7 +404,7 @@ fn poll_accept(
     };
     drop(state);
     drop(stale);
-    next.into_iter().for_each(Waker::wake);
+    wake_all(next);
     result
 }
 

@@ -17,6 +17,7 @@ use super::observe::{Beat, GoAway, History};
 use super::places::Places;
 use super::sync::Mutex;
 use super::waiters::Waiters;
+use super::wake::wake_all;
 use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp};
 
 /// Something a handle asks for that needs the time, which only the driver has.
@@ -141,7 +142,7 @@ impl Shared {
             wakes.extend(state.kick());
             result
         };
-        wakes.into_iter().for_each(Waker::wake);
+        wake_all(wakes);
         result
     }
 }

@@ -11,6 +11,7 @@ use super::error::{ReadError, WriteError};
 use super::loans::{BUFFER, Loan};
 use super::session::Session;
 use super::shared::{Shared, State, StreamWakers};
+use super::wake::wake;
 use crate::{ErrorCode, Priority, StreamId, StreamMut, StreamStats, StreamType};
 
 /// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
@@ -45,9 +46,7 @@ impl Target {
         if let Poll::Ready(result) = try_it(&mut stream) {
             let driver = state.kick();
             drop(state);
-            if let Some(driver) = driver {
-                driver.wake();
-            }
+            driver.into_iter().for_each(wake);
             return Poll::Ready(Some(result));
         }
         let mut stale = None;

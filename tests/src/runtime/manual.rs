@@ -87,6 +87,13 @@ impl ManualClock {
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
+    /// Sets it back, as no clock should be.
+    pub fn set_back(&self, by: Duration) {
+        let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = time.now.as_duration().saturating_sub(by);
+        time.now = Timestamp::from_duration(earlier);
+    }
+
     /// Lets time pass with every look at the clock.
     pub fn step(&self, by: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).step = by;

@@ -1,10 +1,12 @@
 //! One suite for both adapters: every test runs on Tokio with one thread, on Tokio with several,
 //! and on smol.
 
+mod apart;
 mod bulk;
 mod cancel;
 mod drops;
 mod ends;
+mod face;
 mod faults;
 mod half_close;
 mod limits;

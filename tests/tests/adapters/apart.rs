@@ -1,0 +1,451 @@
+//! What concerns one adapter or none: transports and muxers by hand, the budget of Tokio's tasks,
+//! the options of TCP, broken wakers and clocks, and the log.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use muxado_proto::task::OpenError;
+use muxado_proto::{CloseReason, Config, ErrorCode, Role};
+use muxado_tests::peer;
+use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
+use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::field::{Field, Visit};
+
+/// A multiplexer as libp2p's `StreamMuxer` wants it: all in poll forms, in one place.
+trait Muxer {
+    type Stream;
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Stream, CloseReason>>;
+    fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Stream, OpenError>>;
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
+}
+
+macro_rules! muxer {
+    ($($adapter:ident: $name:ident;)*) => {$(
+        /// Nothing is boxed, and the transport is borrowed.
+        struct $name<'a> {
+            session: $adapter::Session,
+            driver: $adapter::Driver<&'a mut Io>,
+            ended: Option<CloseReason>,
+        }
+
+        impl<'a> $name<'a> {
+            fn new(io: &'a mut Io, role: Role) -> Self {
+                let builder = $adapter::Builder::new(io);
+                let (session, driver) = match role {
+                    Role::Client => builder.client_with_driver(),
+                    Role::Server => builder.server_with_driver(),
+                };
+                Self { session, driver, ended: None }
+            }
+        }
+
+        impl Muxer for $name<'_> {
+            type Stream = $adapter::Stream;
+
+            fn poll_inbound(
+                &mut self,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<Self::Stream, CloseReason>> {
+                self.session.poll_accept(cx)
+            }
+
+            fn poll_outbound(
+                &mut self,
+                cx: &mut Context<'_>,
+            ) -> Poll<Result<Self::Stream, OpenError>> {
+                self.session.poll_open(cx)
+            }
+
+            fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+                let closing = self.session.poll_close(cx);
+                let _driven = self.poll(cx);
+                if closing.is_ready() { closing } else { self.session.poll_close(cx) }
+            }
+
+            fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+                if self.ended.is_none() {
+                    if let Poll::Ready(reason) = Future::poll(Pin::new(&mut self.driver), cx) {
+                        self.ended = Some(reason);
+                    }
+                }
+                self.ended.clone().map_or(Poll::Pending, Poll::Ready)
+            }
+        }
+    )*};
+}
+
+muxer! {
+    muxado_tokio: OnTokio;
+    muxado_smol: OnSmol;
+}
+
+/// Opens a stream at one end, accepts it at the other and closes, all in one task.
+async fn opens_accepts_and_closes<M: Muxer>(
+    mut client: M,
+    mut server: M,
+    mut write: impl FnMut(&mut M::Stream, &mut Context<'_>) -> Poll<()>,
+) {
+    let mut near = poll_fn(|cx| client.poll_outbound(cx)).await.unwrap();
+    let far = poll_fn(|cx| {
+        let _written = write(&mut near, cx);
+        assert!(client.poll(cx).is_pending() && server.poll(cx).is_pending());
+        server.poll_inbound(cx)
+    })
+    .await
+    .unwrap();
+    drop((near, far));
+    let mut closed = None;
+    let ended = poll_fn(|cx| {
+        if let (None, Poll::Ready(reason)) = (&closed, client.poll_close(cx)) {
+            closed = Some(reason);
+        }
+        match server.poll(cx) {
+            Poll::Ready(reason) if closed.is_some() => Poll::Ready(reason),
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+    assert!(closed.is_some_and(|reason| reason.is_clean()) && ended.is_clean());
+    let end = poll_fn(|cx| server.poll_inbound(cx)).await;
+    assert_eq!(end.err(), Some(ended));
+}
+
+#[test]
+fn w15_a_muxer_in_poll_forms_over_a_borrowed_transport_on_tokio() {
+    let (mut near, mut far) = pipe(64);
+    TokioSingle::run(async move {
+        let client = OnTokio::new(&mut near, Role::Client);
+        let server = OnTokio::new(&mut far, Role::Server);
+        let mut sent = false;
+        opens_accepts_and_closes(client, server, |stream, cx| {
+            let data = if std::mem::replace(&mut sent, true) { "" } else { "hello" };
+            stream.poll_write_chunk(cx, &mut data.into()).map(drop)
+        })
+        .await;
+    });
+}
+
+#[test]
+fn w15_a_muxer_in_poll_forms_over_a_borrowed_transport_on_smol() {
+    let (mut near, mut far) = pipe(64);
+    smol::block_on(async move {
+        let client = OnSmol::new(&mut near, Role::Client);
+        let server = OnSmol::new(&mut far, Role::Server);
+        let mut sent = false;
+        opens_accepts_and_closes(client, server, |stream, cx| {
+            let data = if std::mem::replace(&mut sent, true) { "" } else { "hello" };
+            stream.poll_write_chunk(cx, &mut data.into()).map(drop)
+        })
+        .await;
+    });
+}
+
+/// Does something a thousand times that never has to wait, and asserts that other tasks get a turn.
+async fn others_get_a_turn(what: &str, mut work: impl AsyncFnMut()) {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::task::yield_now().await;
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..1000 {
+        work().await;
+    }
+    let after = turns.load(Ordering::Relaxed);
+    other.abort();
+    assert!(after > before + 2, "{what}: others had {} turns", after - before);
+}
+
+#[test]
+fn w5_a_task_that_never_waits_gives_others_their_turn() {
+    TokioSingle::run(async {
+        let (near, far) = pipe(1 << 20);
+        let client = muxado_tokio::Session::client(near, Config::default());
+        let server = muxado_tokio::Session::server(far, Config::default());
+        let mut stream = client.open().await.unwrap();
+        stream.write_all(&[7; 200_000]).await.unwrap();
+        let mut far = server.accept().await.unwrap();
+        while far.stats().receive_buffered < 200_000 {
+            tokio::task::yield_now().await;
+        }
+        others_get_a_turn("reading", async || {
+            far.read_exact(&mut [0; 16]).await.unwrap();
+        })
+        .await;
+        others_get_a_turn("reading chunks", async || {
+            assert_eq!(far.read_chunk(16).await.unwrap().unwrap().len(), 16);
+        })
+        .await;
+        others_get_a_turn("writing", async || stream.write_all(&[1; 16]).await.unwrap()).await;
+        others_get_a_turn("writing chunks", async || {
+            stream.write_chunk((&[1; 16][..]).into()).await.unwrap();
+        })
+        .await;
+        others_get_a_turn("opening", async || drop(client.open().await.unwrap())).await;
+        server.abort(ErrorCode::NO_ERROR, "");
+        client.closed().await;
+        others_get_a_turn("accepting", async || drop(client.accept().await.unwrap_err())).await;
+        others_get_a_turn("the end", async || drop(client.closed().await)).await;
+    });
+}
+
+/// Both ends of a TCP connection, and a second handle on the near one.
+fn tcp() -> [std::net::TcpStream; 3] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let twin = near.try_clone().unwrap();
+    [near, far, twin]
+}
+
+#[test]
+fn w4_w6_a_session_over_tcp_sets_nodelay_and_keepalive_on_tokio() {
+    TokioSingle::run(async {
+        let [near, _far, twin] = tcp();
+        assert!(!twin.nodelay().unwrap());
+        let near = tokio::net::TcpStream::from_std(near).unwrap();
+        let _session = muxado_tokio::Session::client(near, Config::default());
+        assert!(twin.nodelay().unwrap());
+        assert!(socket2::SockRef::from(&twin).keepalive().unwrap());
+        // The builder leaves the options alone.
+        let [near, _far, twin] = tcp();
+        let near = tokio::net::TcpStream::from_std(near).unwrap();
+        let _session = muxado_tokio::Builder::new(near).client();
+        assert!(!twin.nodelay().unwrap());
+    });
+}
+
+#[test]
+fn w4_w6_a_session_over_tcp_sets_nodelay_and_keepalive_on_smol() {
+    smol::block_on(async {
+        let [near, _far, twin] = tcp();
+        assert!(!twin.nodelay().unwrap());
+        let near = smol::net::TcpStream::try_from(near).unwrap();
+        let _session = muxado_smol::Session::client(near, Config::default());
+        assert!(twin.nodelay().unwrap());
+        assert!(socket2::SockRef::from(&twin).keepalive().unwrap());
+    });
+}
+
+/// A waker of an executor that is broken.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+#[test]
+fn w11_a_waker_that_panics_keeps_nobody_from_being_woken() {
+    let (near, far) = pipe(4096);
+    let mut client = Manual::new(near, Role::Client, Config::default());
+    let mut server = Manual::new(far, Role::Server, Config::default());
+    let mut streams: Vec<_> = (0..3).map(|_| now(client.session.open()).unwrap()).collect();
+    for stream in &mut streams {
+        now(stream.write_some(b"x")).unwrap();
+    }
+    settle(&mut client, &mut server);
+    let broken = Waker::from(Arc::new(Panics));
+    let woken: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
+    for (index, stream) in streams.iter_mut().enumerate() {
+        let good = Waker::from(Arc::clone(&woken[index]));
+        let waker = if index == 1 { &broken } else { &good };
+        assert!(stream.poll_read(&Context::from_waker(waker), &mut [0; 8]).is_pending());
+    }
+    let session = client.session.clone();
+    let mut closed = Polled::new(session.closed());
+    assert!(closed.poll().is_pending());
+    for _ in 0..3 {
+        let mut far = now(server.session.accept()).unwrap();
+        now(far.write_some(b"answer")).unwrap();
+    }
+    settle(&mut client, &mut server);
+    assert_eq!((woken[0].take(), woken[2].take()), (1, 1));
+    // The session goes on, for the owner of the broken waker as well.
+    assert_eq!(now(streams[1].read_some(&mut [0; 8])), Ok(6));
+    client.session.abort(ErrorCode::NO_ERROR, "");
+    settle(&mut client, &mut server);
+    assert_eq!(closed.woken.take(), 1);
+}
+
+#[test]
+fn l14_a_clock_that_goes_back_harms_nobody() {
+    let (near, mut far) = pipe(16);
+    let mut client = Manual::new(near, Role::Client, Config::default());
+    client.clock.advance(Duration::from_secs(3600));
+    let mut stream = now(client.session.open()).unwrap();
+    now(stream.write_some(&[7; 1000])).unwrap();
+    assert_eq!(client.settle(), None);
+    // The batch was cut at one hour. The peer takes it while the clock is wrong.
+    client.clock.set_back(Duration::from_secs(1800));
+    let mut taken = 0;
+    let mut buf = [0; 16];
+    while taken < 1008 {
+        let cx = &mut Context::from_waker(Waker::noop());
+        match Wire::poll_read(&mut far, cx, &mut buf) {
+            Poll::Ready(count) => taken += count.unwrap(),
+            Poll::Pending => assert_eq!(client.settle(), None),
+        }
+    }
+    assert_eq!(client.pass(Duration::from_secs(1900)), None);
+    assert_eq!(client.session.close_reason(), None);
+}
+
+#[test]
+fn l14_a_deadline_beyond_the_clock_never_comes() {
+    let config = Config::builder().stream_stall_timeout(Some(Duration::MAX)).send_window(1);
+    let config = Arc::new(config.build().unwrap());
+    TokioSingle::run(async {
+        let (near, far) = pipe(4096);
+        let client = muxado_tokio::Session::client(near, Arc::clone(&config));
+        let mut peer = RawPeer::new(far);
+        let mut stream = client.open().await.unwrap();
+        stream.write_all(b"more than the window").await.unwrap();
+        assert_eq!(peer.frame().await.unwrap().unwrap().payload, b"m");
+        peer.send(peer::data_fin(3, b"fine")).await;
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 4);
+    });
+    smol::block_on(async {
+        let (near, far) = pipe(4096);
+        let client = muxado_smol::Session::client(near, config);
+        let mut peer = RawPeer::new(far);
+        let mut stream = client.open().await.unwrap();
+        stream.write_chunk("more than the window".into()).await.unwrap();
+        assert_eq!(peer.frame().await.unwrap().unwrap().payload, b"m");
+        peer.send(peer::data_fin(3, b"fine")).await;
+        assert_eq!(stream.read_chunk(8).await.unwrap().unwrap(), "fine");
+    });
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<VecDeque<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        use std::fmt::Write as _;
+        let _infallible = write!(self.0, " {field}={value:?}");
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push_back(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+impl Log {
+    /// The only line that has all of these words, but for those about frames.
+    fn only(&self, words: &[&str]) -> String {
+        let lines = self.0.lock().unwrap();
+        let found: Vec<_> =
+            lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).collect();
+        assert_eq!(found.len(), 1, "{words:?} in {lines:#?}");
+        found[0].clone()
+    }
+}
+
+/// A server whose peer sends this, driven to its end; gives its number as the log does.
+fn serve(inputs: &[Vec<u8>]) -> String {
+    let (near, mut far) = pipe(4096);
+    let config = Config::builder().accept_backlog(1).max_inbound_streams(1).build().unwrap();
+    let mut server = Manual::new(near, Role::Server, config);
+    server.session.set_peer_name("agent 7");
+    for input in inputs {
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(Wire::poll_write(&mut far, cx, input).is_ready());
+        server.settle();
+    }
+    while server.pass(Duration::from_secs(1)).is_none() {}
+    format!("session={} ", server.session.number())
+}
+
+#[test]
+fn the_log_tells_of_a_life_and_of_refusals() {
+    let log = Log::default();
+    let number = tracing::subscriber::with_default(log.clone(), || {
+        let streams = [peer::syn(3, b"hello"), peer::syn(5, b"one too many")].concat();
+        serve(&[streams, peer::go_away(0, 0, b"bye")])
+    });
+    log.only(&["DEBUG", &number, "session started"]);
+    log.only(&["WARN", &number, "agent 7", "streams=1", "refused"]);
+    log.only(&["DEBUG", &number, "agent 7", "going away", "bye"]);
+    log.only(&["DEBUG", &number, "agent 7", "session ended", "bytes_sent"]);
+    log.only(&["TRACE", &number, "received", "DATA", "stream=5", "length=12"]);
+    log.only(&["TRACE", &number, "sent", "RST", "stream=5"]);
+}
+
+#[test]
+fn the_log_warns_of_a_violation() {
+    let log = Log::default();
+    let number = tracing::subscriber::with_default(log.clone(), || {
+        serve(&[peer::frame(0, 0, 3, b"an RST of this length is none")])
+    });
+    log.only(&["WARN", &number, "agent 7", "session ended", "violated"]);
+    log.only(&["TRACE", &number, "received", "malformed", "length=29"]);
+}
+
+#[test]
+fn t8_the_error_of_a_transport_is_in_the_log() {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        let (near, _far) = pipe(4096);
+        let near = Io::new(Broken(near));
+        let mut client = Manual::new(near, Role::Client, Config::default());
+        client.settle();
+        let error = client.session.transport_error().unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    });
+    log.only(&["WARN", "transport failed", "the cable was cut"]);
+}
+
+/// A transport that fails.
+struct Broken(Io);
+
+impl Wire for Broken {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<std::io::Result<usize>> {
+        let kind = std::io::ErrorKind::ConnectionReset;
+        Poll::Ready(Err(std::io::Error::new(kind, "the cable was cut")))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        Wire::poll_write(&mut self.0, cx, data)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Wire::poll_close(&mut self.0, cx)
+    }
+}
