@@ -62,7 +62,9 @@ fn main() -> ExitCode {
         trials.push(trial(name, move || client_vanishes(example)));
     }
     trials.push(trial("mio serves several at once", several_at_once));
-    trials.push(trial("the smallest loop", smallest_loop));
+    trials.push(trial("the smallest loop", || prints("minimal", "the server says HELLO\n")));
+    trials.push(trial("a child process", || prints("child", "the child says HELLO\n")));
+    trials.push(trial("frames between two peers", frames_between));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -90,11 +92,31 @@ fn pair(server: (&str, &str), client: (&str, &str), load: Load) {
     assert_eq!(server_summary["closed"], "closed by the peer: no error (0)");
 }
 
-fn smallest_loop() {
-    let path = EXAMPLES.get("minimal").expect("an example");
+/// Runs an example that ends by itself.
+fn prints(example: &str, expected: &str) {
+    let path = EXAMPLES.get(example).unwrap_or_else(|| panic!("no example {example}"));
     let output = Command::new(path).stdin(Stdio::null()).output().expect("it starts");
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "the server says HELLO\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+/// The example that prints frames stands between two others.
+fn frames_between() {
+    let (mut server, address) = Program::listen("rpc", SMALL);
+    let address = address.to_string();
+    let arguments = ["--listen", "127.0.0.1:0", "--connect", &address, "--connections", "1"];
+    let mut wire = Program::run("wire", &arguments);
+    let line = wire.line().expect("it tells where it listens");
+    let between = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    let client = Program::connect("rpc", between.expect("an address"), SMALL).succeed();
+    check(&client, SMALL, "tokio", "tokio");
+    server.succeed();
+    let lines: Vec<String> = std::iter::from_fn(|| wire.line()).collect();
+    assert!(wire.has_succeeded());
+    for expected in ["> DATA SYN on stream 3, ", "< DATA SYN on stream 2, ", "GOAWAY: no error (0)"]
+    {
+        assert!(lines.iter().any(|line| line.contains(expected)), "no {expected:?}: {lines:#?}");
+    }
 }
 
 fn alone(example: &str, runtime: &str) {
@@ -155,12 +177,16 @@ struct Program {
 
 impl Program {
     fn start(example: &str, arguments: &[&str], load: Load) -> Self {
+        let [requests, concurrency, payload] =
+            [load.requests, load.concurrency.into(), load.payload.into()].map(|n| n.to_string());
+        let load = ["--json", "--requests", &requests, "--concurrency", &concurrency];
+        Self::run(example, &[arguments, &load, &["--payload", &payload]].concat())
+    }
+
+    fn run(example: &str, arguments: &[&str]) -> Self {
         let path = EXAMPLES.get(example).unwrap_or_else(|| panic!("no example {example}"));
         let mut process = Command::new(path)
             .args(arguments)
-            .args(["--json", "--requests", &load.requests.to_string()])
-            .args(["--concurrency", &load.concurrency.to_string()])
-            .args(["--payload", &load.payload.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
