@@ -14,10 +14,6 @@ impl Key {
         Self(number)
     }
 
-    pub(super) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
     pub(crate) const fn number(self) -> u32 {
         self.0
     }

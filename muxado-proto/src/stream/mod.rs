@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 pub(crate) mod ids;
 pub(crate) mod key;
 pub(crate) mod schedule;
+mod slab;
 pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod window;

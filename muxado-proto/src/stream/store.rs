@@ -6,12 +6,12 @@ mod audit;
 mod digest;
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::Stream;
 use super::ids::IdMap;
 use super::key::Key;
 use super::schedule::{Link, List, Queue};
+use super::slab::Slab;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
 
@@ -68,21 +68,11 @@ impl Entry {
     }
 }
 
-#[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone))]
-enum Slot {
-    Used(Stream),
-    /// The next free place.
-    Free(Key),
-}
-
 /// The streams, by key and by id; see the module.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Store {
-    slots: Vec<Slot>,
-    free: Key,
-    live: usize,
+    slab: Slab<Stream>,
     ids: IdMap,
     /// The ids in `ids` that have no stream any more, oldest first.
     tombstones: VecDeque<StreamId>,
@@ -101,9 +91,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(key: IdKey, max_tombstones: usize) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Key::NONE,
-            live: 0,
+            slab: Slab::default(),
             ids: IdMap::new(key),
             tombstones: VecDeque::new(),
             max_tombstones,
@@ -117,18 +105,12 @@ impl Store {
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&Stream> {
-        match self.slots.get(key.index()) {
-            Some(Slot::Used(stream)) => Some(stream),
-            _ => None,
-        }
+        self.slab.get(key.number())
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
-        match self.slots.get_mut(key.index()) {
-            Some(Slot::Used(stream)) => Some(stream),
-            _ => None,
-        }
+        self.slab.get_mut(key.number())
     }
 
     #[inline]
@@ -146,28 +128,22 @@ impl Store {
 
     /// All keys in use, in slab order: the order does not depend on the ids' hashes.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + use<> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(Key::new)
+        (0..self.slab.end()).map(Key::new)
+    }
+
+    /// All keys in use are those of numbers below this one.
+    pub(crate) fn end(&self) -> u32 {
+        self.slab.end()
+    }
+
+    /// The key of a number, whether it is in use or not.
+    pub(crate) const fn key_at(&self, number: u32) -> Key {
+        Key::new(number)
     }
 
     pub(crate) fn insert(&mut self, stream: Stream) -> Key {
         let id = stream.id;
-        let key = match self.slots.get(self.free.index()) {
-            Some(&Slot::Free(next)) => core::mem::replace(&mut self.free, next),
-            _ => {
-                if self.slots.len() == self.slots.capacity() {
-                    // Grow by an eighth: ten thousand idle streams should not pay for twenty.
-                    let more =
-                        if self.slots.is_empty() { 1 } else { (self.slots.len() / 8).max(4) };
-                    self.slots.reserve_exact(more);
-                }
-                self.slots.push(Slot::Free(Key::NONE));
-                Key::new(u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX))
-            }
-        };
-        if let Some(slot) = self.slots.get_mut(key.index()) {
-            *slot = Slot::Used(stream);
-        }
-        self.live = self.live.saturating_add(1);
+        let key = Key::new(self.slab.insert(stream));
         // The peer may have sent DATA on it before it was opened.
         self.unbury(id);
         self.ids.insert(id, key.number());
@@ -181,19 +157,10 @@ impl Store {
                 self.unlink(queue, key);
             }
         }
-        let slot = self.slots.get_mut(key.index())?;
-        let Slot::Used(stream) = core::mem::replace(slot, Slot::Free(self.free)) else {
-            return None;
-        };
-        self.free = key;
-        self.live = self.live.saturating_sub(1);
+        let stream = self.slab.remove(key.number())?;
         match tombstone {
             Some(entry) => self.bury(stream.id, entry),
             None => self.ids.remove(stream.id),
-        }
-        if self.live == 0 && self.slots.len() > 64 {
-            self.slots = Vec::new();
-            self.free = Key::NONE;
         }
         Some(stream)
     }

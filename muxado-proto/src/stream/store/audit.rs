@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Entry, Opener, Slot, Store};
+use super::{Entry, Opener, Store};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::{Edge, Owner, Stream};
@@ -42,18 +42,9 @@ impl Store {
 
     fn audit_slab(&self) -> Finding {
         let used = self.streams().count();
-        check(self.live == used, || format!("{} live streams, {used} in the slab", self.live))?;
-        let (mut free, mut steps) = (self.free, 0usize);
-        while free != Key::NONE {
-            match self.slots.get(free.index()) {
-                Some(&Slot::Free(next)) => free = next,
-                _ => return Err(format!("the free list leads to a used place {free:?}")),
-            }
-            steps = steps.saturating_add(1);
-            check(steps <= self.slots.len(), || "the free list is a circle".into())?;
-        }
-        let spare = self.slots.len().saturating_sub(used);
-        check(steps == spare, || format!("{steps} places on the free list, {spare} are free"))
+        let live = self.slab.len();
+        check(live == used, || format!("{live} live streams, {used} in the slab"))?;
+        check(self.slab.is_sound(), || "a page with room that is not listed once".into())
     }
 
     fn audit_ids(&self) -> Finding {
@@ -83,7 +74,7 @@ impl Store {
         check(self.closed == closed, || {
             format!("{:?} streams that only the peer has, {closed:?} remembered", self.closed)
         })?;
-        let mapped = self.ids.len().saturating_sub(self.live);
+        let mapped = self.ids.len().saturating_sub(self.slab.len());
         check(mapped == dead, || format!("{mapped} ids without a stream, {dead} tombstones"))?;
         let current = self.tombstones.len().checked_sub(self.settled);
         check(current == Some(dead), || {
@@ -106,7 +97,7 @@ impl Store {
             let (prev, next) = stream.links.neighbours(link);
             check(prev == before, || format!("{queue:?} is broken before stream {}", stream.id))?;
             (before, at, count) = (at, next, count.saturating_add(1));
-            check(count <= self.live, || format!("{queue:?} is a circle"))?;
+            check(count <= self.slab.len(), || format!("{queue:?} is a circle"))?;
         }
         check(list.tail == before, || format!("{queue:?} has a wrong tail"))?;
         check(count == inside, || format!("{inside} streams say {queue:?}, it has {count}"))?;

@@ -1,0 +1,225 @@
+//! Places for records, in pages whose memory goes when nobody is on them any more.
+
+use alloc::vec::Vec;
+
+/// Places on a page.
+const PAGE: usize = 32;
+
+/// Some places, and which of them are taken.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+struct Page<T> {
+    /// As many as were needed at once.
+    places: Vec<Option<T>>,
+    /// One bit for each place.
+    taken: u32,
+    /// It stands on the stack of those with room.
+    has_room: bool,
+    /// The page below it there.
+    below: Option<u32>,
+}
+
+impl<T> Page<T> {
+    const EMPTY: Self = Self { places: Vec::new(), taken: 0, has_room: false, below: None };
+
+    /// Puts a value into its first free place.
+    fn insert(&mut self, value: T) -> usize {
+        let at = self.taken.trailing_ones();
+        self.taken |= 1u32.checked_shl(at).unwrap_or_default();
+        let at = at as usize;
+        if self.places.len() <= at {
+            if self.places.capacity() <= at {
+                // One stream needs one place; most sessions have few.
+                self.places.reserve_exact((at / 2).clamp(1, PAGE.saturating_sub(at)));
+            }
+            self.places.resize_with(at.saturating_add(1), || None);
+        }
+        if let Some(place) = self.places.get_mut(at) {
+            *place = Some(value);
+        }
+        at
+    }
+
+    fn remove(&mut self, at: usize) -> Option<T> {
+        let value = self.places.get_mut(at)?.take()?;
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        self.taken &= !1u32.checked_shl(at).unwrap_or_default();
+        Some(value)
+    }
+}
+
+/// Values by number. A number is used again when its value has gone; one that stays keeps the memory
+/// of one page, whatever crowd was there with it.
+///
+/// Invariant: the pages with room, and only those, stand on the stack.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Slab<T> {
+    pages: Vec<Page<T>>,
+    /// The top of the stack of pages with room; it is used first.
+    roomy: Option<u32>,
+    len: u32,
+    /// A page that nobody is on and that has kept its memory for the next one.
+    spare: Option<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new(), roomy: None, len: 0, spare: None }
+    }
+}
+
+impl<T> Slab<T> {
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
+        let (page, at) = split(number);
+        self.pages.get(page)?.places.get(at)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        let (page, at) = split(number);
+        self.pages.get_mut(page)?.places.get_mut(at)?.as_mut()
+    }
+
+    /// How many values there are.
+    #[cfg(any(feature = "audit", test))]
+    pub(super) const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether the pages with room, and only those, stand on the stack.
+    #[cfg(any(feature = "audit", test))]
+    pub(super) fn is_sound(&self) -> bool {
+        let has_room = |page: &Page<T>| page.taken != u32::MAX;
+        let (mut next, mut listed) = (self.roomy, 0usize);
+        while let Some(page) = next.and_then(|index| self.pages.get(index as usize)) {
+            if !has_room(page) || listed > self.pages.len() {
+                return false;
+            }
+            listed = listed.saturating_add(1);
+            next = page.below;
+        }
+        let marked = self.pages.iter().all(|page| page.has_room == has_room(page));
+        marked && self.pages.iter().filter(|page| has_room(page)).count() == listed
+    }
+
+    /// The numbers that may be taken: those below this one.
+    pub(super) fn end(&self) -> u32 {
+        u32::try_from(self.pages.len().saturating_mul(PAGE)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn insert(&mut self, value: T) -> u32 {
+        let index = self.roomy.unwrap_or_else(|| self.add_page());
+        let mut at = 0;
+        if let Some(page) = self.pages.get_mut(index as usize) {
+            at = page.insert(value);
+            if page.taken == u32::MAX {
+                page.has_room = false;
+                self.roomy = page.below.take();
+            }
+        }
+        if self.spare == Some(index) {
+            self.spare = None;
+        }
+        self.len = self.len.saturating_add(1);
+        let first = index.saturating_mul(u32::try_from(PAGE).unwrap_or(u32::MAX));
+        first.saturating_add(u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    fn add_page(&mut self) -> u32 {
+        let index = u32::try_from(self.pages.len()).unwrap_or(u32::MAX);
+        self.pages.reserve_exact((self.pages.len() / 8).max(1));
+        self.pages.push(Page { has_room: true, below: self.roomy, ..Page::EMPTY });
+        self.roomy = Some(index);
+        index
+    }
+
+    pub(super) fn remove(&mut self, number: u32) -> Option<T> {
+        let (index, at) = split(number);
+        let page = self.pages.get_mut(index)?;
+        let value = page.remove(at)?;
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        if !page.has_room {
+            page.has_room = true;
+            page.below = self.roomy.replace(number);
+        }
+        self.len = self.len.saturating_sub(1);
+        if page.taken > 0 {
+            return Some(value);
+        }
+        if self.spare.is_some() {
+            page.places = Vec::new();
+        } else {
+            self.spare = Some(number);
+        }
+        if self.len == 0 && self.pages.len() > 1 {
+            *self = Self::default();
+        }
+        Some(value)
+    }
+}
+
+/// The page of a place, and where it is there.
+#[inline]
+const fn split(number: u32) -> (usize, usize) {
+    let number = number as usize;
+    (number / PAGE, number % PAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    impl<T> Slab<T> {
+        /// Places that have memory.
+        fn capacity(&self) -> usize {
+            self.pages.iter().map(|page| page.places.capacity()).sum()
+        }
+    }
+
+    #[test]
+    fn w10_one_that_stays_keeps_one_page_of_a_crowd() {
+        for stays in [0, 1000, 1999] {
+            let mut slab = Slab::default();
+            let numbers: Vec<u32> = (0..2000).map(|value| slab.insert(value)).collect();
+            for (index, number) in numbers.into_iter().enumerate() {
+                if index != stays {
+                    assert_eq!(slab.remove(number), Some(index));
+                }
+            }
+            assert!(slab.capacity() <= 2 * PAGE, "{}", slab.capacity());
+            assert!((0..slab.end()).any(|number| slab.get(number) == Some(&stays)));
+        }
+    }
+
+    #[test]
+    fn few_need_little() {
+        let mut slab = Slab::default();
+        let first = slab.insert(1);
+        assert_eq!(slab.capacity(), 1);
+        assert_eq!((slab.remove(first), slab.insert(2)), (Some(1), first));
+        assert_eq!(slab.capacity(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn is_a_map(ops in proptest::collection::vec((any::<bool>(), 0usize..200), 0..600)) {
+            let (mut slab, mut model) = (Slab::default(), BTreeMap::new());
+            for (value, (insert, pick)) in ops.into_iter().enumerate() {
+                if insert {
+                    prop_assert_eq!(model.insert(slab.insert(value), value), None);
+                } else if let Some(&number) = model.keys().nth(pick) {
+                    prop_assert_eq!(slab.remove(number), model.remove(&number));
+                }
+                for number in 0..slab.end() + 40 {
+                    prop_assert_eq!(slab.get(number), model.get(&number));
+                }
+                prop_assert!(slab.is_sound());
+                prop_assert_eq!(slab.len(), model.len());
+            }
+        }
+    }
+}
