@@ -1,5 +1,7 @@
 //! Settings of a session: validated once, then trusted.
 
+mod memory;
+
 use core::fmt;
 use core::time::Duration;
 
@@ -16,6 +18,9 @@ pub(crate) const BLOCK: usize = 64 << 10;
 
 /// The longest [`Config::update_delay`].
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(1);
+
+/// The first windows of all streams that may be open by default, and what windows may grow by.
+const DEFAULT_RECEIVE_BUFFER: u64 = (1024 + 1024 + 4 + 1) * DEFAULT_WINDOW as u64 + (32 << 20);
 
 /// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +152,11 @@ settings! {
     auto_tune: bool = true;
     /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
     max_receive_window: u32 = 16 << 20;
-    /// Bytes by which the windows of one session may grow together: never more than half of
-    /// `session_receive_buffer`, nor than the first windows of all open streams leave of it. When
-    /// more streams are opened, windows that have grown shrink again, as far as their readers have
-    /// fallen behind. Default 32 MiB.
+    /// Bytes by which the windows of one session may grow together, as far as
+    /// `session_receive_buffer` has room beyond the first windows of all streams that may be open.
+    /// With `overcommit` it is what the streams that are open leave of it, at most half; then
+    /// windows that have grown shrink again when more streams are opened, as far as their readers
+    /// have fallen behind. Default 32 MiB.
     window_budget: u32 = 32 << 20;
     /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms, at
     /// most 1 s: so long may stand a peer that has a smaller window than this side believes.
@@ -164,9 +170,17 @@ settings! {
     /// Bytes written and not yet sent, per session. When the streams hold so many, each may still
     /// hold 4 KiB, so that those without credit do not stop the others. Default 16 MiB.
     session_send_buffer: u32 = 16 << 20;
-    /// Bytes received and not yet read, per session. Beyond it the stream that holds most is reset
-    /// with `ENHANCE_YOUR_CALM`. Default 64 MiB.
-    session_receive_buffer: u32 = 64 << 20;
+    /// What the peer may have been promised to send before any of it is read, in bytes, per
+    /// session: the first window of every stream that may be open, heartbeats included, and beyond
+    /// that what windows may grow by. [`build`](ConfigBuilder::build) refuses less than the first
+    /// windows, unless `overcommit` is set: memory is bounded when a stream is let in, so nothing
+    /// that was promised is refused later. Default 571736064: 2053 windows, and 32 MiB.
+    session_receive_buffer: u64 = DEFAULT_RECEIVE_BUFFER;
+    /// Whether the limits on streams may promise more than `session_receive_buffer` holds. Then a
+    /// session that has received more than that resets the stream that holds most with
+    /// `ENHANCE_YOUR_CALM`, though its peer did nothing wrong. For sessions with very many streams
+    /// of which few are busy: a million of them are promised 256 GiB. Default `false`.
+    overcommit: bool = false;
 
     /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
     /// Default 1024.
@@ -254,33 +268,7 @@ impl Config {
             .max_outbound_streams(255)
             .max_inbound_streams(256)
             .auto_tune(false)
-    }
-
-    /// The most payload and bookkeeping a session with these settings can hold, in bytes, whatever
-    /// the peer sends and however little it reads. The formula stands in SECURITY.md.
-    #[must_use]
-    pub fn max_memory(&self) -> u64 {
-        /// A stream record, its buffers' heads and its share of the tables; and in each direction a
-        /// block of memory that is kept alive by the last byte in it.
-        const PER_STREAM: u64 = 1024 + 2 * BLOCK as u64;
-        /// The session record, one partial frame, and the spare buffers of a session that is busy.
-        const FIXED: u64 = 192 << 10;
-        /// Chunks are kept when they are at least an eighth of the memory behind them.
-        const PINNED: u64 = 8;
-        let streams = u64::from(self.max_inbound_streams)
-            .saturating_add(u64::from(self.max_outbound_streams))
-            .saturating_add(u64::from(self.max_heartbeat_responders));
-        let received = u64::from(self.session_receive_buffer).saturating_mul(PINNED);
-        let tables = u64::from(self.tombstones)
-            .saturating_mul(64)
-            .saturating_add(u64::from(self.pending_resets).saturating_mul(16))
-            .saturating_add(u64::from(self.id_gaps).saturating_mul(16));
-        received
-            .saturating_add(u64::from(self.session_send_buffer).saturating_mul(2))
-            .saturating_add(streams.saturating_mul(PER_STREAM))
-            .saturating_add(tables)
-            .saturating_add(u64::from(self.goaway_text).saturating_mul(2))
-            .saturating_add(FIXED)
+            .session_receive_buffer((256 + 255 + 4 + 1) * u64::from(DEFAULT_WINDOW))
     }
 }
 
@@ -310,10 +298,13 @@ impl ConfigBuilder {
         )?;
         check(u31.contains(&c.send_buffer), "send_buffer", "must be 1 to 2^31-1")?;
         check(u31.contains(&c.session_send_buffer), "session_send_buffer", "must be 1 to 2^31-1")?;
+        let first = if c.overcommit { u64::from(c.receive_window) } else { c.first_windows() };
         check(
-            c.session_receive_buffer >= c.receive_window,
+            c.session_receive_buffer >= first,
             "session_receive_buffer",
-            "must be at least receive_window",
+            "must hold one `receive_window` for each stream of `max_inbound_streams` and \
+             `max_outbound_streams`, for each heartbeat of `max_heartbeat_responders` and for one \
+             more, or `overcommit` must be set and it must hold one",
         )?;
         check(
             c.accept_backlog >= 1 || c.max_inbound_streams == 0,
@@ -416,7 +407,7 @@ mod tests {
 
     #[test]
     fn settings_that_follow_the_limit_on_streams_do_so_until_they_are_set() {
-        let config = Config::builder().max_inbound_streams(5000).build().unwrap();
+        let config = Config::builder().max_inbound_streams(5000).overcommit(true).build().unwrap();
         assert_eq!((config.accept_backlog(), config.id_gaps()), (5000, 5000));
         let fewer = config.into_builder().max_inbound_streams(10).build().unwrap();
         assert_eq!((fewer.accept_backlog(), fewer.id_gaps()), (10, 10));
@@ -435,14 +426,40 @@ mod tests {
 
     #[test]
     fn the_most_memory_is_what_the_formula_says() {
-        let formula = 8 * (64 << 20)
+        let received = 2053 * 262_144 + (32 << 20);
+        let formula = received
+            + received / 64
             + 2 * (16 << 20)
-            + (129 << 10) * (1024 + 1024 + 4)
+            + (2 << 20)
+            + (64 << 10)
+            + (17 << 10) * 2053
             + 64 * 1024
             + 16 * 1024
             + 16 * 1024
             + 2 * 4096
-            + (192 << 10);
+            + (512 << 10);
         assert_eq!(Config::default().max_memory(), formula);
+    }
+
+    #[test]
+    fn l4_settings_that_promise_more_than_they_hold_are_refused() {
+        let many = Config::builder().max_inbound_streams(2000);
+        let error = many.clone().build().unwrap_err();
+        assert_eq!(error.setting(), "session_receive_buffer");
+        assert!(error.to_string().contains("`max_inbound_streams`"), "{error}");
+        assert!(many.clone().overcommit(true).build().is_ok());
+        assert!(many.session_receive_buffer(1 << 30).build().is_ok());
+        let small = Config::builder().session_receive_buffer(1 << 20);
+        assert!(small.clone().build().is_err());
+        let few = small.max_inbound_streams(1).max_outbound_streams(1).max_heartbeat_responders(1);
+        assert_eq!(few.build().map(|config| config.growth()), Ok(0));
+    }
+
+    #[test]
+    fn a_session_with_fewer_streams_holds_less() {
+        let few = Config::builder().max_inbound_streams(1).max_outbound_streams(1).build().unwrap();
+        assert!(few.max_memory() < 70 << 20, "{}", few.max_memory());
+        let ngrok = Config::for_ngrok().build().unwrap();
+        assert_eq!((ngrok.growth(), ngrok.promises()), (0, 516 * 262_144));
     }
 }

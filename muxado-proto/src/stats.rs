@@ -2,52 +2,79 @@
 
 use core::time::Duration;
 
-/// What a session has done so far, and what it holds now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionStats {
-    /// Frames cut for the transport.
-    pub frames_sent: u64,
-    /// Frames received, wrong ones included.
-    pub frames_received: u64,
-    /// Bytes cut for the transport, headers included.
-    pub bytes_sent: u64,
-    /// Bytes received from the transport.
-    pub bytes_received: u64,
-    /// Payload bytes sent.
-    pub payload_sent: u64,
-    /// Payload bytes received on streams that took them.
-    pub payload_received: u64,
-    /// Streams this side has opened.
-    pub streams_opened: u64,
-    /// Streams of the peer that were let in.
-    pub streams_accepted: u64,
-    /// Streams of the peer that were refused: backlog, limit, reuse or going away.
-    pub streams_refused: u64,
-    /// RSTs sent on streams.
-    pub resets_sent: u64,
-    /// RSTs received for streams.
-    pub resets_received: u64,
-    /// DATA frames for streams that are not there.
-    pub stray_frames: u64,
-    /// Frames of unknown type.
-    pub unknown_frames: u64,
-    /// Faults of the peer that were answered or overlooked, resets by rule included.
-    pub oddities: u64,
-    /// RSTs that were not generated because too many were waiting.
-    pub resets_dropped: u64,
-    /// Streams open now, both ways.
-    pub open_streams: u32,
-    /// Streams waiting to be accepted now.
-    pub backlog: u32,
-    /// Bytes written and not sent now.
-    pub send_buffered: u64,
-    /// Bytes received and not read now.
-    pub receive_buffered: u64,
-    /// Bytes by which receive windows have grown, now.
-    pub window_growth: u64,
-    /// The round-trip time of the latest heartbeat.
-    pub rtt: Option<Duration>,
+macro_rules! stats {
+    ({ $($(#[$doc:meta])* $counter:ident;)* } { $($(#[$note:meta])* $now:ident: $kind:ty,)* }) => {
+        /// What a session has done so far, and what it holds now.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct SessionStats {
+            $($(#[$doc])* pub $counter: u64,)*
+            $($(#[$note])* pub $now: $kind,)*
+        }
+
+        /// What a session has done so far. What it holds now its parts know.
+        #[derive(Debug, Default)]
+        #[cfg_attr(feature = "audit", derive(Clone))]
+        pub(crate) struct Counters {
+            $(pub(crate) $counter: u64,)*
+        }
+
+        impl Counters {
+            /// The counters; what the session holds now is to be filled in.
+            pub(crate) fn stats(&self) -> SessionStats {
+                SessionStats { $($counter: self.$counter,)* ..SessionStats::default() }
+            }
+        }
+    };
+}
+
+stats! {
+    {
+        /// Frames cut for the transport.
+        frames_sent;
+        /// Frames received, wrong ones included.
+        frames_received;
+        /// Bytes cut for the transport, headers included.
+        bytes_sent;
+        /// Bytes received from the transport.
+        bytes_received;
+        /// Payload bytes sent.
+        payload_sent;
+        /// Payload bytes received on streams that took them.
+        payload_received;
+        /// Streams this side has opened.
+        streams_opened;
+        /// Streams of the peer that were let in.
+        streams_accepted;
+        /// Streams of the peer that were refused: backlog, limit, reuse or going away.
+        streams_refused;
+        /// RSTs sent on streams.
+        resets_sent;
+        /// RSTs received for streams.
+        resets_received;
+        /// DATA frames for streams that are not there.
+        stray_frames;
+        /// Frames of unknown type.
+        unknown_frames;
+        /// Faults of the peer that were answered or overlooked, resets by rule included.
+        oddities;
+        /// RSTs that were not generated because too many were waiting.
+        resets_dropped;
+    }
+    {
+        /// Streams open now, both ways.
+        open_streams: u32,
+        /// Streams waiting to be accepted now.
+        backlog: u32,
+        /// Bytes written and not sent now.
+        send_buffered: u64,
+        /// Bytes received and not read now.
+        receive_buffered: u64,
+        /// Bytes by which receive windows have grown, now.
+        window_growth: u64,
+        /// The round-trip time of the latest heartbeat.
+        rtt: Option<Duration>,
+    }
 }
 
 /// What a stream holds now.

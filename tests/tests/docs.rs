@@ -110,7 +110,7 @@ fn every_decision_is_in_the_index() {
     }
 }
 
-/// The value of a sum of products such as `2 x (a + b) + 16 KiB`.
+/// The value of a sum of products such as `2 x (a + b) / 3 + 16 KiB`.
 fn evaluate(formula: &str, value: &impl Fn(&str) -> u64) -> u64 {
     let mut depth = 0;
     let terms = formula.split(|c| {
@@ -124,7 +124,12 @@ fn evaluate(formula: &str, value: &impl Fn(&str) -> u64) -> u64 {
         }
         name => name.parse().unwrap_or_else(|_| value(name)),
     };
-    terms.map(|term| term.split(" x ").map(factor).product::<u64>()).sum()
+    let product = |term: &str| term.split(" x ").map(factor).product::<u64>();
+    let quotient = |term: &str| match term.split_once(" / ") {
+        Some((term, divisor)) => product(term) / product(divisor),
+        None => product(term),
+    };
+    terms.map(quotient).sum()
 }
 
 #[test]
@@ -136,6 +141,7 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
     // Behind two spaces stands what a term is for.
     let formula: String = lines.map(|line| line.trim().split("  ").next().unwrap_or("")).collect();
     let config = Config::builder()
+        .receive_window(1 << 10)
         .session_receive_buffer(1 << 20)
         .session_send_buffer(3 << 20)
         .max_inbound_streams(11)
@@ -148,7 +154,7 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
         .build()
         .expect("valid settings");
     let value = |name: &str| match name {
-        "session_receive_buffer" => u64::from(config.session_receive_buffer()),
+        "session_receive_buffer" => config.session_receive_buffer(),
         "session_send_buffer" => u64::from(config.session_send_buffer()),
         "max_inbound_streams" => u64::from(config.max_inbound_streams()),
         "max_outbound_streams" => u64::from(config.max_outbound_streams()),

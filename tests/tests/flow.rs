@@ -165,7 +165,10 @@ fn a_stream_that_was_read_to_its_end_gives_its_growth_back() {
 
 #[test]
 fn windows_that_grew_on_a_short_link_cost_no_stream_its_life() {
-    let config = Config::builder().session_receive_buffer(4 * WINDOW).max_inbound_streams(4);
+    let config = Config::builder()
+        .session_receive_buffer(4 * u64::from(WINDOW))
+        .overcommit(true)
+        .max_inbound_streams(4);
     let mut peer = with_stream(config);
     for _ in 0..100 {
         use_up_credit(&mut peer, 3);
@@ -221,7 +224,9 @@ fn windows_grow_within_the_budget_of_the_session_and_give_it_back() {
 #[test]
 fn windows_that_grow_leave_room_for_the_others() {
     // Nothing is read any more once they have grown: the peer fills what it was granted.
-    let mut peer = with_stream(Config::builder().session_receive_buffer(4 * WINDOW));
+    let mut peer = with_stream(
+        Config::builder().session_receive_buffer(4 * u64::from(WINDOW)).overcommit(true),
+    );
     for _ in 0..10 {
         run_out_of_credit(&mut peer, 3);
     }
@@ -240,7 +245,9 @@ fn windows_that_grow_leave_room_for_the_others() {
 
 #[test]
 fn windows_shrink_when_more_streams_rely_on_theirs() {
-    let mut peer = with_stream(Config::builder().session_receive_buffer(4 * WINDOW));
+    let mut peer = with_stream(
+        Config::builder().session_receive_buffer(4 * u64::from(WINDOW)).overcommit(true),
+    );
     for _ in 0..10 {
         run_out_of_credit(&mut peer, 3);
     }

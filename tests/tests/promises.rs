@@ -17,7 +17,11 @@ const TICK: Duration = Duration::from_millis(10);
 /// A window that shrank withheld all the credit that a peer has which discards what exceeds its first.
 #[test]
 fn a_peer_that_clamps_its_credit_is_not_starved_by_a_window_that_shrinks() {
-    let config = Config::builder().session_receive_buffer(4 * WINDOW).build().expect("valid");
+    let config = Config::builder()
+        .session_receive_buffer(4 * u64::from(WINDOW))
+        .overcommit(true)
+        .build()
+        .expect("valid");
     let mut peer = Peer::of_server(config);
     peer.send(peer::syn(3, b""));
     assert_eq!(peer.accept(), 3);

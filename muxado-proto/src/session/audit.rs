@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::Session;
+use crate::stream::buffer::Size;
 use crate::stream::schedule::Queue;
 use crate::stream::state::RecvState;
 use crate::stream::{Owner, Stream};
@@ -44,8 +45,8 @@ struct Census {
     unanswered: u32,
     incomplete: u32,
     responders: u32,
-    send_buffered: u64,
-    receive_buffered: u64,
+    unsent: Size,
+    unread: Size,
     window_growth: u64,
 }
 
@@ -83,8 +84,10 @@ impl Session {
         let Census { inbound, outbound, unanswered, incomplete, .. } = census;
         self.counts.audit([inbound, outbound, unanswered, incomplete])?;
         self.beats.audit(census.responders)?;
-        same("bytes written and not sent", self.budget.held(), census.send_buffered)?;
-        same("bytes not read", self.credit.held(), census.receive_buffered)?;
+        let unsent = Size { bytes: self.budget.unsent(), held: self.budget.held() };
+        same("written and not sent", unsent, census.unsent)?;
+        let unread = Size { bytes: self.credit.unread(), held: self.credit.held() };
+        same("received and not read", unread, census.unread)?;
         same("window growth", self.credit.growth(), census.window_growth)?;
         if !self.farewell.is_over() {
             self.audit_timers()?;
@@ -103,9 +106,12 @@ impl Session {
         let incomplete = counted && !stream.complete;
         census.incomplete = census.incomplete.saturating_add(one(incomplete));
         census.responders = census.responders.saturating_add(one(stream.owner == Owner::Echo));
-        let add = |sum: &mut u64, bytes: usize| *sum = sum.saturating_add(bytes as u64);
-        add(&mut census.send_buffered, stream.outgoing.len());
-        add(&mut census.receive_buffered, stream.incoming.len());
+        let add = |sum: &mut Size, size: Size| {
+            sum.bytes = sum.bytes.saturating_add(size.bytes);
+            sum.held = sum.held.saturating_add(size.held);
+        };
+        add(&mut census.unsent, stream.outgoing.size());
+        add(&mut census.unread, stream.incoming.size());
         let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
         census.window_growth = census.window_growth.saturating_add(u64::from(growth));
     }

@@ -194,8 +194,9 @@ impl Session {
             return None;
         }
         let mut value = [0; BEAT_LEN];
+        let before = stream.incoming.size();
         stream.incoming.read(&mut value, &mut self.pool);
-        self.credit.release(BEAT_LEN);
+        self.credit.resize(before, stream.incoming.size());
         self.consumed(key, BEAT_LEN);
         Some(value)
     }

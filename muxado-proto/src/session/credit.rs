@@ -5,9 +5,10 @@
 //! in common.
 
 use super::Session;
-use super::tally::{add, take_off};
-use crate::config::Config;
+use super::tally::{add, change, take_off};
+use crate::config::{BLOCK, Config};
 use crate::stream::Stream;
+use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::RecvState;
@@ -32,13 +33,18 @@ enum Grant {
 
 /// What the receive windows of a session share.
 ///
-/// Invariants: `held` is the sum of the streams' incoming buffers, `growth` the sum of what their
-/// windows have above the first one; for each stream that the peer may still send on, credit, held
+/// Invariants: `unread` and `held` are the sums of the sizes of the streams' incoming buffers,
+/// `growth` that of what their windows have above the first one; for each stream that the peer may still send on, credit, held
 /// and owed bytes add up to the window.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Credit {
+    /// Bytes received and not read.
+    unread: u64,
+    /// The memory that they keep alive.
     held: u64,
+    /// The number of the record that is looked at next when memory is short.
+    hand: u32,
     growth: u64,
     arrivals: Arrivals,
     /// Credit has become owed since the timer was last looked at.
@@ -47,8 +53,31 @@ pub(super) struct Credit {
 
 impl Credit {
     /// Bytes received and not read.
+    pub(super) const fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// The memory that they keep alive.
+    #[cfg(feature = "audit")]
     pub(super) const fn held(&self) -> u64 {
         self.held
+    }
+
+    /// Whether more memory is held than was promised, and a block more, so that buffers have to be compacted and
+    /// what arrives is copied.
+    pub(super) fn is_short(&self, config: &Config) -> bool {
+        self.held > config.promises().saturating_add(BLOCK as u64)
+    }
+
+    /// Which record is looked at next.
+    pub(super) const fn hand(&self) -> u32 {
+        self.hand
+    }
+
+    /// The next one, of `end`, in a circle.
+    pub(super) const fn move_hand(&mut self, end: u32) {
+        let next = self.hand.saturating_add(1);
+        self.hand = if next < end { next } else { 0 };
     }
 
     /// Bytes by which windows have grown.
@@ -72,14 +101,10 @@ impl Credit {
         stream.recv_window.receive(length, &self.arrivals)
     }
 
-    /// Bytes went into a stream's buffer.
-    pub(super) const fn keep(&mut self, bytes: usize) {
-        add(&mut self.held, bytes as u64);
-    }
-
-    /// Bytes have left a stream's buffer.
-    pub(super) const fn release(&mut self, bytes: usize) {
-        take_off(&mut self.held, bytes as u64);
+    /// The size of a stream's incoming buffer has changed.
+    pub(super) const fn resize(&mut self, before: Size, after: Size) {
+        change(&mut self.unread, before.bytes, after.bytes);
+        change(&mut self.held, before.held, after.held);
     }
 
     /// `bytes` of a stream that the peer may still send on were read or discarded. `streams` rely
@@ -157,13 +182,16 @@ impl Credit {
 /// part of the receive buffer, as streams that are opened later rely on that, too.
 fn easy_budget(config: &Config) -> u64 {
     let first = u64::from(config.receive_window);
-    first.saturating_mul(3).min(u64::from(config.session_receive_buffer / 64))
+    first.saturating_mul(3).min(config.session_receive_buffer / 64)
 }
 
-/// By how much the windows may grow together: what the first windows of all streams leave of the
-/// receive buffer, as the peer can rely on those, and never more than half of it.
+/// By how much the windows may grow together. Nothing that is promised to `streams` by their first
+/// windows is touched.
 fn growth_budget(streams: u32, config: &Config) -> u64 {
-    let buffer = u64::from(config.session_receive_buffer);
+    if !config.overcommit {
+        return config.growth();
+    }
+    let buffer = config.session_receive_buffer;
     let relied_on = u64::from(streams).saturating_mul(u64::from(config.receive_window));
     buffer.saturating_sub(relied_on).min(buffer / 2).min(u64::from(config.window_budget))
 }
@@ -199,8 +227,9 @@ impl Session {
     /// Drops what has arrived on a stream and was not read; returns how much that was.
     pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
         let Some(stream) = self.store.get_mut(key) else { return 0 };
+        let before = stream.incoming.size();
         let dropped = stream.incoming.clear(&mut self.pool);
-        self.credit.release(dropped);
+        self.credit.resize(before, Size::default());
         dropped
     }
 }
@@ -208,8 +237,11 @@ impl Session {
 #[cfg(feature = "audit")]
 impl Credit {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { held, growth, arrivals, unarmed } = self;
-        digest.value(&[held, growth]);
+        let Self { unread, held, hand, growth, arrivals, unarmed } = self;
+        digest.value(&[unread, growth]);
+        if self.is_short(digest.config) {
+            digest.value(&(held, hand));
+        }
         digest.flag(*unarmed);
         if digest.config.auto_tune || digest.config.heartbeat.is_some() {
             arrivals.digest(digest);
@@ -245,11 +277,13 @@ mod tests {
     #[test]
     fn the_first_windows_of_all_streams_come_before_growth() {
         let config = Config::default();
-        let all = config.session_receive_buffer / config.receive_window;
-        assert_eq!(growth_budget(all, &config), 0);
+        assert_eq!(growth_budget(u32::MAX, &config), u64::from(config.window_budget));
         let window = u64::from(config.receive_window);
-        assert_eq!(growth_budget(all - 2, &config), 2 * window);
-        assert_eq!(growth_budget(0, &config), u64::from(config.window_budget));
         assert!(easy_budget(&config) <= 3 * window);
+        let config = Config::builder().overcommit(true).session_receive_buffer(64 << 20);
+        let config = config.build().unwrap();
+        assert_eq!(growth_budget(256, &config), 0);
+        assert_eq!(growth_budget(254, &config), 2 * window);
+        assert_eq!(growth_budget(0, &config), u64::from(config.window_budget));
     }
 }

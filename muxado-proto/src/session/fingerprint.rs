@@ -53,7 +53,7 @@ impl Session {
         digest.value(ids);
         counts.digest(digest);
         credit.digest(digest);
-        digest.value(budget);
+        budget.digest(digest);
         digest.value(orphans);
         beats.digest(digest);
         store.digest(digest);

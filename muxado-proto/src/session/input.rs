@@ -10,7 +10,6 @@ use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::{Flags, HEADER_LEN, StreamId};
 use crate::limits::Excess;
-use crate::stream::buffer::CHUNK_MIN;
 use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
@@ -19,8 +18,9 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
-/// Payload is kept as a slice only if it is at least this fraction of the input buffer: with an
-/// input that fills half of its memory, a live byte never pins more than eight.
+/// Payload is kept as a slice only if it is at least this fraction of the input: the bookkeeping of a
+/// smaller part, which counts as the whole input until it is copied after all, is worth more than
+/// the copy.
 const SLICE_FRACTION: usize = 4;
 
 impl Session {
@@ -29,8 +29,9 @@ impl Session {
     /// Never fails: a fault of one stream resets that stream, a fault of the session queues a
     /// GOAWAY and ends in [`Event::Closed`](crate::Event::Closed).
     ///
-    /// Large payloads are kept as slices of `data`, without a copy. So that this does not pin
-    /// memory, `data` should fill at least half of the allocation behind it; hand in small reads by
+    /// Large payloads are kept as slices of `data`, without a copy. A session that holds one counts
+    /// twice the length of `data` for it ([`Config::max_memory`](crate::Config::max_memory)), so
+    /// `data` should fill at least half of the allocation behind it; hand in small reads by
     /// [`handle_slice`](Self::handle_slice).
     pub fn handle_input(&mut self, now: Timestamp, data: Bytes) {
         self.receive(now, &data, Some(&data));
@@ -247,13 +248,15 @@ impl Session {
             self.consumed(key, bytes.len());
         } else if stream.recv == RecvState::Open {
             let whole = owner.filter(|data| {
-                bytes.len() >= CHUNK_MIN && bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
+                bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
+                    && !self.credit.is_short(&self.config)
             });
+            let before = stream.incoming.size();
             match whole {
-                Some(data) => stream.incoming.push_chunk(data.slice_ref(bytes), &mut self.pool),
+                Some(data) => stream.incoming.push_slice(bytes, data, &mut self.pool),
                 None => stream.incoming.push_copy(bytes, &mut self.pool),
             }
-            self.credit.keep(bytes.len());
+            self.credit.resize(before, stream.incoming.size());
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.saturating_add(count);
             match stream.owner {
@@ -263,8 +266,8 @@ impl Session {
                 Owner::Echo => self.echo(key),
                 Owner::Released => {}
             }
-            if self.credit.held() > u64::from(self.config.session_receive_buffer) {
-                self.reset_largest();
+            if self.credit.is_short(&self.config) {
+                self.save_memory(key, bytes.len());
             }
         }
         if end && fin {
@@ -390,8 +393,9 @@ impl Session {
         if stream.incoming.len() < bytes.len() {
             return;
         }
+        let before = stream.incoming.size();
         stream.incoming.read(&mut bytes, &mut self.pool);
-        self.credit.release(bytes.len());
+        self.credit.resize(before, stream.incoming.size());
         let stream_type = StreamType(u32::from_be_bytes(bytes));
         stream.stream_type = Some(stream_type);
         self.store.unlink(Queue::Untyped, key);
@@ -409,19 +413,6 @@ impl Session {
             }
         }
         self.consumed(key, bytes.len());
-    }
-
-    /// The session holds more than it may: the stream that holds most pays.
-    fn reset_largest(&mut self) {
-        let largest = self
-            .store
-            .keys()
-            .filter_map(|key| self.store.get(key).map(|stream| (stream.incoming.len(), key)))
-            .max_by_key(|&(held, _)| held);
-        if let Some((_, key)) = largest {
-            self.stats.oddities = self.stats.oddities.saturating_add(1);
-            self.reset_stream(key, ErrorCode::ENHANCE_YOUR_CALM, Unread::Drop);
-        }
     }
 
     /// Keeps the time limit on a frame that has begun.

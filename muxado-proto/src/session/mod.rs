@@ -30,6 +30,7 @@ mod ids;
 mod inlet;
 mod input;
 mod lifecycle;
+mod memory;
 mod orphans;
 mod output;
 mod send_budget;
@@ -49,7 +50,7 @@ use crate::event::{Event, Signal, Signals};
 use crate::frame::{Role, StreamId};
 use crate::limits::Limits;
 use crate::secret::SessionKey;
-use crate::stats::SessionStats;
+use crate::stats::{Counters, SessionStats};
 use crate::stream::buffer::Pool;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
@@ -104,7 +105,7 @@ pub struct Session {
     timers: Timers,
     signals: Signals,
     /// Counters for people: nothing is decided by them.
-    stats: SessionStats,
+    stats: Counters,
 }
 
 impl Session {
@@ -131,7 +132,7 @@ impl Session {
             limits: Limits::default(),
             timers: Timers::default(),
             signals: Signals::default(),
-            stats: SessionStats::default(),
+            stats: Counters::default(),
             config,
         };
         if session.config.heartbeat.is_some() {
@@ -330,11 +331,11 @@ impl Session {
         SessionStats {
             open_streams: self.counts.open(),
             backlog: self.store.len(Queue::Accept),
-            send_buffered: self.budget.held(),
-            receive_buffered: self.credit.held(),
+            send_buffered: self.budget.unsent(),
+            receive_buffered: self.credit.unread(),
             window_growth: self.credit.growth(),
             rtt: self.beats.rtt(),
-            ..self.stats
+            ..self.stats.stats()
         }
     }
 

@@ -1,6 +1,7 @@
 //! Frames for the peer, cut from state when the transport can take them.
 
 use super::{Refusal, Session};
+use crate::config::BLOCK;
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
@@ -155,7 +156,7 @@ impl Session {
             return self.stall(key);
         }
         let id = stream.id;
-        let buffered = stream.outgoing.len();
+        let (buffered, before) = (stream.outgoing.len(), stream.outgoing.size());
         let syn = stream.send.owes_syn();
         // A type has its frame to itself, as every known peer sends it.
         let max = if syn && stream.stream_type.is_some() { TYPE_LEN } else { max };
@@ -170,6 +171,11 @@ impl Session {
         out.join(&Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
         stream.send_window.spend(length);
+        if stream.is_stalled() {
+            // The rest may wait for as long as the peer likes.
+            stream.outgoing.compact(BLOCK);
+        }
+        self.budget.resize(before, stream.outgoing.size());
         stream.sent_since_stall = if count == buffered {
             u32::MAX
         } else {
@@ -202,6 +208,6 @@ impl Session {
                 self.notify(key, Edge::Writable);
             }
         }
-        self.left(count);
+        self.wake_writers();
     }
 }

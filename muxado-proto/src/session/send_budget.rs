@@ -1,8 +1,9 @@
 //! Bytes that were written and not sent: who may write more, and when those who wait are woken.
 
-use super::tally::{add, take_off};
-use crate::config::Config;
+use super::tally::change;
+use crate::config::{BLOCK, Config};
 use crate::stream::Stream;
+use crate::stream::buffer::Size;
 
 /// What each stream may hold of what was written to it even if the streams together hold all they
 /// may.
@@ -19,35 +20,52 @@ pub(super) enum Room {
     SessionFull,
 }
 
-/// The bytes that all streams hold for the peer.
+/// What all streams hold for the peer.
 ///
-/// Invariant: it is the sum of the streams' outgoing buffers.
+/// Invariant: it is the sum of the sizes of the streams' outgoing buffers.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone, Hash))]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct SendBudget {
+    /// Bytes written and not sent.
+    unsent: u64,
+    /// The memory that they keep alive: the last byte of a block counts as all of it.
     held: u64,
 }
 
 impl SendBudget {
     /// Bytes written and not sent.
+    pub(super) const fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    /// The memory that they keep alive.
+    #[cfg(feature = "audit")]
     pub(super) const fn held(&self) -> u64 {
         self.held
     }
 
-    /// Bytes were written to a stream.
-    pub(super) const fn wrote(&mut self, bytes: usize) {
-        add(&mut self.held, bytes as u64);
+    /// The size of a stream's outgoing buffer has changed.
+    pub(super) const fn resize(&mut self, before: Size, after: Size) {
+        change(&mut self.unsent, before.bytes, after.bytes);
+        change(&mut self.held, before.held, after.held);
     }
 
-    /// Bytes have left a stream's buffer.
-    pub(super) const fn left(&mut self, bytes: usize) {
-        take_off(&mut self.held, bytes as u64);
+    #[cfg(feature = "audit")]
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        // The memory counts as far as it takes room away.
+        digest.value(&[self.unsent, self.left(digest.config)]);
+    }
+
+    /// What the streams may still take together.
+    fn left(&self, config: &Config) -> u64 {
+        let most = u64::from(config.session_send_buffer);
+        let memory = most.saturating_mul(2).saturating_add(BLOCK as u64);
+        most.saturating_sub(self.unsent).min(memory.saturating_sub(self.held))
     }
 
     /// How much a stream takes now.
     pub(super) fn room(&self, stream: &Stream, config: &Config) -> Room {
-        let shared = u64::from(config.session_send_buffer).saturating_sub(self.held);
-        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
+        let shared = usize::try_from(self.left(config)).unwrap_or(usize::MAX);
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
         let buffered = stream.outgoing.len();
         let own = limit.saturating_sub(buffered);
@@ -64,9 +82,9 @@ impl SendBudget {
     /// latest with the last one that can leave (`nothing_ready`), as streams without credit may
     /// hold the rest for as long as the peer likes.
     pub(super) fn wakes_writers(&self, nothing_ready: bool, config: &Config) -> bool {
-        let limit = u64::from(config.session_send_buffer);
-        let room = limit.saturating_sub(self.held);
-        let enough = u64::from(config.send_buffer).min(limit / 2);
+        let room = self.left(config);
+        let half = u64::from(config.session_send_buffer / 2);
+        let enough = u64::from(config.send_buffer).min(half);
         room > 0 && (room >= enough || nothing_ready)
     }
 }
@@ -86,7 +104,7 @@ mod tests {
         let mut budget = SendBudget::default();
         let limit = config.send_buffer as usize;
         assert_eq!(budget.room(&stream, &config), Room::Bytes(limit));
-        budget.wrote(config.session_send_buffer as usize);
+        budget.unsent = u64::from(config.session_send_buffer);
         assert_eq!(budget.room(&stream, &config), Room::Bytes(RESERVED_ROOM));
         let mut pool = crate::stream::buffer::Pool::default();
         stream.outgoing.push_copy(&[0; RESERVED_ROOM], &mut pool);
@@ -99,12 +117,16 @@ mod tests {
     fn writers_are_woken_for_a_fair_amount_or_with_the_last_frame() {
         let config = Config::default();
         let mut budget = SendBudget::default();
-        budget.wrote(config.session_send_buffer as usize);
+        let all = u64::from(config.session_send_buffer);
+        budget.unsent = all;
         assert!(!budget.wakes_writers(true, &config));
-        budget.left(1);
+        budget.unsent = all - 1;
         assert!(!budget.wakes_writers(false, &config));
         assert!(budget.wakes_writers(true, &config));
-        budget.left(config.send_buffer as usize - 1);
+        budget.unsent = all - u64::from(config.send_buffer);
         assert!(budget.wakes_writers(false, &config));
+        // The last bytes of many blocks count as the blocks.
+        (budget.unsent, budget.held) = (1000, 2 * all + BLOCK as u64);
+        assert!(!budget.wakes_writers(true, &config));
     }
 }

@@ -6,6 +6,7 @@ use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::StreamId;
 use crate::limits::Excess;
+use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::SendState;
@@ -56,8 +57,9 @@ impl Session {
     /// Puts bytes of the session's own, a type or a beat, behind what a stream has to send.
     pub(super) fn write_own(&mut self, key: Key, bytes: &[u8]) {
         let Some(stream) = self.store.get_mut(key) else { return };
+        let before = stream.outgoing.size();
         stream.outgoing.push_copy(bytes, &mut self.pool);
-        self.budget.wrote(bytes.len());
+        self.budget.resize(before, stream.outgoing.size());
     }
 
     /// Reports an edge if the application waits for it.
@@ -77,21 +79,17 @@ impl Session {
     /// Drops what was written to a stream and not sent.
     pub(super) fn drop_outgoing(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
-        let dropped = stream.outgoing.clear(&mut self.pool);
+        let before = stream.outgoing.size();
+        stream.outgoing.clear(&mut self.pool);
         if let Some(queue) = stream.links.queue(Link::Data) {
             self.store.unlink(queue, key);
         }
-        self.left(dropped);
-    }
-
-    /// `bytes` have left the send buffers: writers that waited for room in them may go on.
-    pub(super) fn left(&mut self, bytes: usize) {
-        self.budget.left(bytes);
+        self.budget.resize(before, Size::default());
         self.wake_writers();
     }
 
     /// Wakes those who wait for room in the session's send buffer, if there is enough of it.
-    fn wake_writers(&mut self) {
+    pub(super) fn wake_writers(&mut self) {
         if self.store.list(Queue::Budget).is_empty() {
             return;
         }

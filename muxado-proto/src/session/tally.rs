@@ -22,3 +22,9 @@ pub(super) const fn take_off(figure: &mut u64, bytes: u64) {
     debug_assert!(*figure >= bytes, "a sum includes what leaves it");
     *figure = figure.saturating_sub(bytes);
 }
+
+/// One part of a sum has changed.
+pub(super) const fn change(figure: &mut u64, before: u64, after: u64) {
+    add(figure, after);
+    take_off(figure, before);
+}

@@ -7,6 +7,7 @@ use super::{Session, Unread};
 use crate::error::{ErrorCode, ReadError, WriteError};
 use crate::frame::StreamId;
 use crate::stats::StreamStats;
+use crate::stream::buffer::{Buffer, Pool};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Priority, Queue};
 use crate::stream::state::{RecvState, SendState};
@@ -88,14 +89,43 @@ impl<'a> StreamMut<'a> {
     /// [`ReadError`], when everything that had arrived has been read. After `Blocked`,
     /// [`Event::Readable`](crate::Event::Readable) tells when to try again.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let (max, mut rest) = (buf.len(), buf);
+        self.read_to(max, |piece| {
+            let room = core::mem::take(&mut rest);
+            if let Some((here, more)) = room.split_at_mut_checked(piece.len()) {
+                here.copy_from_slice(piece);
+                rest = more;
+            }
+        })
+    }
+
+    /// Hands what has arrived to `put`, piece by piece, at most `max` bytes; returns how many. For
+    /// memory that is not initialised: [`read`](Self::read) needs a slice that is.
+    ///
+    /// ```
+    /// # use muxado_proto::{Config, Role, Session, StreamId, Timestamp};
+    /// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, 1);
+    /// server.handle_slice(Timestamp::ZERO, b"\0\0\x02\x12\0\0\0\x03hi");
+    /// # let id = server.accept().unwrap();
+    /// let mut text = Vec::new();
+    /// let count = server.stream(id).unwrap().read_to(10, |piece| text.extend_from_slice(piece));
+    /// assert_eq!((count, &text[..]), (Ok(2), &b"hi"[..]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read). With `max` 0 the answer is 0.
+    pub fn read_to(&mut self, max: usize, put: impl FnMut(&[u8])) -> Result<usize, ReadError> {
         let session = &mut *self.session;
         let Some(stream) = session.store.get_mut(self.key) else { return Ok(0) };
-        if buf.is_empty() {
+        if max == 0 {
             return Ok(0);
         }
-        let count = stream.incoming.read(buf, &mut session.pool);
+        let before = stream.incoming.size();
+        let count = stream.incoming.read_to(max, put, &mut session.pool);
         if count > 0 {
-            self.took(count);
+            session.credit.resize(before, stream.incoming.size());
+            session.consumed(self.key, count);
             return Ok(count);
         }
         self.nothing_to_read().map(|()| 0)
@@ -113,8 +143,10 @@ impl<'a> StreamMut<'a> {
         if max == 0 {
             return Ok(Some(Bytes::new()));
         }
+        let before = stream.incoming.size();
         if let Some(chunk) = stream.incoming.pop(max, &mut session.pool) {
-            self.took(chunk.len());
+            session.credit.resize(before, stream.incoming.size());
+            session.consumed(self.key, chunk.len());
             return Ok(Some(chunk));
         }
         self.nothing_to_read().map(|()| None)
@@ -124,11 +156,6 @@ impl<'a> StreamMut<'a> {
     /// nothing now.
     pub fn peek(&self, buf: &mut [u8]) -> usize {
         self.record().map_or(0, |stream| stream.incoming.peek(buf))
-    }
-
-    fn took(&mut self, count: usize) {
-        self.session.credit.release(count);
-        self.session.consumed(self.key, count);
     }
 
     /// Why nothing can be read; `Ok` at the end of the stream.
@@ -195,11 +222,7 @@ impl<'a> StreamMut<'a> {
     pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
         let room = self.room()?;
         let data = data.get(..room).unwrap_or(data);
-        let session = &mut *self.session;
-        if let Some(stream) = session.store.get_mut(self.key) {
-            stream.outgoing.push_copy(data, &mut session.pool);
-        }
-        self.wrote(data.len());
+        self.put(|outgoing, pool| outgoing.push_copy(data, pool));
         Ok(data.len())
     }
 
@@ -213,20 +236,18 @@ impl<'a> StreamMut<'a> {
         buffers: impl IntoIterator<Item = &'b [u8]>,
     ) -> Result<usize, WriteError> {
         let mut room = self.room()?;
-        let session = &mut *self.session;
         let mut taken = 0usize;
-        for data in buffers {
-            let data = data.get(..room).unwrap_or(data);
-            if let Some(stream) = session.store.get_mut(self.key) {
-                stream.outgoing.push_copy(data, &mut session.pool);
+        self.put(|outgoing, pool| {
+            for data in buffers {
+                let data = data.get(..room).unwrap_or(data);
+                outgoing.push_copy(data, pool);
+                taken = taken.saturating_add(data.len());
+                room = room.saturating_sub(data.len());
+                if room == 0 {
+                    break;
+                }
             }
-            taken = taken.saturating_add(data.len());
-            room = room.saturating_sub(data.len());
-            if room == 0 {
-                break;
-            }
-        }
-        self.wrote(taken);
+        });
         Ok(taken)
     }
 
@@ -240,19 +261,18 @@ impl<'a> StreamMut<'a> {
         let room = self.room()?;
         let taken = chunk.split_to(room.min(chunk.len()));
         let count = taken.len();
-        let session = &mut *self.session;
-        if let Some(stream) = session.store.get_mut(self.key) {
-            stream.outgoing.push_chunk(taken, &mut session.pool);
-        }
-        self.wrote(count);
+        self.put(|outgoing, pool| outgoing.push_chunk(taken, pool));
         Ok(count)
     }
 
-    fn wrote(&mut self, count: usize) {
-        if count > 0 {
-            self.session.budget.wrote(count);
-            self.session.schedule(self.key);
-        }
+    /// Puts something into the send buffer.
+    fn put(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool)) {
+        let session = &mut *self.session;
+        let Some(stream) = session.store.get_mut(self.key) else { return };
+        let before = stream.outgoing.size();
+        push(&mut stream.outgoing, &mut session.pool);
+        session.budget.resize(before, stream.outgoing.size());
+        session.schedule(self.key);
     }
 
     /// Half-closes: what was written is sent, then FIN. Reading goes on. On a stream that was

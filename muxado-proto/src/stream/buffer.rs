@@ -1,48 +1,26 @@
 //! The bytes of one direction of a stream: a queue of chunks with a tail that small writes join.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use bytes::{Buf, Bytes, BytesMut};
-use core::fmt;
+mod chunks;
+mod pool;
 
-use crate::config::BLOCK;
+use alloc::boxed::Box;
+use bytes::Bytes;
+
 use crate::transmit::{JOIN_LIMIT, Transmit};
+use chunks::Chunks;
+pub(crate) use chunks::{HEADS, REMNANT, SLACK};
+pub(crate) use pool::Pool;
 
 /// Smaller chunks are joined as if they had been copied in.
 pub(crate) const CHUNK_MIN: usize = 512;
 
-/// The first memory of a tail.
-const TAIL_MIN: usize = 64;
-
-/// A tail with more memory than this is kept for bulk only.
-const SMALL_TAIL: usize = 1024;
-
-/// Queues with small tails that the pool keeps.
-const POOLED: usize = 64;
-
-/// The most places for chunks that a queue in the pool keeps.
-const POOLED_CHUNKS: usize = 16;
-
-/// A byte queue.
-#[derive(Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
-struct Chunks {
-    chunks: VecDeque<Bytes>,
-    /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
-    /// cheaper than to advance the tail, and gives its memory back as soon as it is empty.
-    tail: BytesMut,
-    start: usize,
-    len: usize,
-    /// The tail has, or is the rest of, more than [`SMALL_TAIL`].
-    large: bool,
-}
-
-impl fmt::Debug for Chunks {
-    /// Shows how much it holds, and none of it: it is payload, and so is what it held before.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.len)
-    }
+/// How much is in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Size {
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    /// The memory it keeps alive. What the application has taken is not counted.
+    pub(crate) held: u64,
 }
 
 /// A byte queue that owns no memory while it is empty: an idle stream costs one pointer.
@@ -50,89 +28,27 @@ impl fmt::Debug for Chunks {
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Buffer(Option<Box<Chunks>>);
 
-/// Spare queues of a session, so that a stream in steady state allocates nothing.
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone))]
-pub(crate) struct Pool {
-    #[allow(clippy::vec_box, reason = "the boxes move to buffers")]
-    small: Vec<Box<Chunks>>,
-    /// One with a large tail. Parts of it may be under way: then it is taken and not used again.
-    large: Option<Box<Chunks>>,
-    /// The fewest of `small` that were left at any time since [`Self::shrink_to_use`]: so many have
-    /// not been needed.
-    unused: usize,
-    /// Whether `large` has not been needed since then.
-    large_unused: bool,
-}
-
-impl Pool {
-    /// A queue that will be given `count` bytes.
-    fn take(&mut self, count: usize) -> Box<Chunks> {
-        if count > SMALL_TAIL {
-            if let Some(large) = self.large.take() {
-                return large;
-            }
-        }
-        let spare = self.small.pop().unwrap_or_default();
-        self.unused = self.unused.min(self.small.len());
-        spare
-    }
-
-    fn give(&mut self, mut chunks: Box<Chunks>) {
-        chunks.tail.clear();
-        chunks.start = 0;
-        chunks.len = 0;
-        if chunks.large || chunks.chunks.capacity() > 0 {
-            chunks = match self.shrink(chunks) {
-                Some(chunks) => chunks,
-                None => return,
-            };
-        }
-        if self.small.len() < POOLED {
-            self.small.push(chunks);
-        }
-    }
-
-    /// Keeps a queue that was used for bulk, or makes a small one of it.
-    fn shrink(&mut self, mut chunks: Box<Chunks>) -> Option<Box<Chunks>> {
-        chunks.chunks.clear();
-        if chunks.chunks.capacity() > POOLED_CHUNKS {
-            chunks.chunks = VecDeque::new();
-        }
-        if chunks.large {
-            if self.large.is_none() {
-                self.large = Some(chunks);
-                self.large_unused = false;
-                return None;
-            }
-            chunks.tail = BytesMut::new();
-            chunks.large = false;
-        }
-        Some(chunks)
-    }
-
-    /// Whether it keeps anything: a session at rest should not.
-    pub(crate) fn keeps_any(&self) -> bool {
-        self.large.is_some() || !self.small.is_empty()
-    }
-
-    /// Gives back what nobody has needed since the last time.
-    pub(crate) fn shrink_to_use(&mut self) {
-        let kept = self.small.len().saturating_sub(self.unused);
-        self.small.truncate(kept);
-        if core::mem::replace(&mut self.large_unused, true) {
-            self.large = None;
-        }
-        self.unused = self.small.len();
-        if self.small.is_empty() {
-            self.small.shrink_to_fit();
-        }
-    }
-}
-
 impl Buffer {
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |chunks| chunks.len)
+        self.0.as_ref().map_or(0, |chunks| chunks.len())
+    }
+
+    /// Its bytes, and the memory it keeps alive.
+    pub(crate) fn size(&self) -> Size {
+        self.0.as_ref().map_or(Size::default(), |chunks| Size {
+            bytes: chunks.len() as u64,
+            held: chunks.held() as u64,
+        })
+    }
+
+    /// Copies what keeps more alive than it is, about `most` bytes of it, if that gains something.
+    /// Done to the end, a buffer holds at most [`SLACK`] and a [`HEADS`]th more than its bytes.
+    /// Returns how many bytes were copied.
+    pub(crate) fn compact(&mut self, most: usize) -> usize {
+        match self.0.as_mut().filter(|chunks| chunks.is_loose()) {
+            Some(chunks) => chunks.compact(most),
+            None => 0,
+        }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -143,7 +59,7 @@ impl Buffer {
     pub(crate) fn clear(&mut self, pool: &mut Pool) -> usize {
         match self.0.take() {
             Some(chunks) => {
-                let len = chunks.len;
+                let len = chunks.len();
                 pool.give(chunks);
                 len
             }
@@ -164,18 +80,23 @@ impl Buffer {
         if chunk.len() < CHUNK_MIN {
             return self.push_copy(&chunk, pool);
         }
-        let inner = self.0.get_or_insert_with(|| pool.take(0));
-        inner.seal();
-        inner.len = inner.len.saturating_add(chunk.len());
-        inner.chunks.push_back(chunk);
+        self.0.get_or_insert_with(|| pool.take(0)).push_chunk(chunk);
+    }
+
+    /// Appends a part of an input without a copy; the same for small ones.
+    pub(crate) fn push_slice(&mut self, part: &[u8], input: &Bytes, pool: &mut Pool) {
+        if part.len() < CHUNK_MIN {
+            return self.push_copy(part, pool);
+        }
+        self.0.get_or_insert_with(|| pool.take(0)).push_slice(part, input);
     }
 
     /// Copies from the front without consuming; returns the count.
     pub(crate) fn peek(&self, out: &mut [u8]) -> usize {
         let Some(inner) = &self.0 else { return 0 };
         let mut done = 0usize;
-        for piece in inner.chunks.iter().map(|c| &c[..]).chain([inner.unread_tail()]) {
-            let Some(room) = out.get_mut(done..) else { break };
+        for piece in inner.pieces() {
+            let Some(room) = out.get_mut(done..).filter(|room| !room.is_empty()) else { break };
             done = done.saturating_add(copy(piece, room));
         }
         done
@@ -183,15 +104,30 @@ impl Buffer {
 
     /// Copies from the front and consumes; returns the count.
     pub(crate) fn read(&mut self, out: &mut [u8], pool: &mut Pool) -> usize {
+        let (max, mut done) = (out.len(), 0usize);
+        let put = |piece: &[u8]| {
+            done = done.saturating_add(copy(piece, out.get_mut(done..).unwrap_or_default()));
+        };
+        self.read_to(max, put, pool)
+    }
+
+    /// Hands at most `max` bytes off the front to `put`, piece by piece, and consumes them; returns
+    /// the count.
+    pub(crate) fn read_to(
+        &mut self,
+        max: usize,
+        mut put: impl FnMut(&[u8]),
+        pool: &mut Pool,
+    ) -> usize {
         let Some(inner) = self.0.as_mut() else { return 0 };
         let mut done = 0usize;
-        while let Some(room) = out.get_mut(done..).filter(|room| !room.is_empty()) {
-            let count = copy(inner.front(), room);
+        while done < max && inner.len() > 0 {
+            let front = inner.front();
+            let piece = front.get(..max.saturating_sub(done)).unwrap_or(front);
+            put(piece);
+            let count = piece.len();
             inner.consume(count);
             done = done.saturating_add(count);
-            if inner.len == 0 {
-                break;
-            }
         }
         self.give_back_if_empty(pool);
         done
@@ -209,10 +145,10 @@ impl Buffer {
     pub(crate) fn transmit(&mut self, count: usize, out: &mut Transmit, pool: &mut Pool) {
         let Some(inner) = self.0.as_mut() else { return };
         let mut left = count;
-        while left > 0 && inner.len > 0 {
+        while left > 0 && inner.len() > 0 {
             let front = inner.front();
             let here = front.len().min(left);
-            if here <= JOIN_LIMIT {
+            if here <= JOIN_LIMIT || inner.is_remnant(here) {
                 out.join(front.get(..here).unwrap_or_default());
                 inner.consume(here);
             } else {
@@ -224,131 +160,9 @@ impl Buffer {
     }
 
     fn give_back_if_empty(&mut self, pool: &mut Pool) {
-        if self.0.as_ref().is_some_and(|inner| inner.len == 0) {
+        if self.0.as_ref().is_some_and(|inner| inner.len() == 0) {
             self.clear(pool);
         }
-    }
-}
-
-#[cfg(feature = "audit")]
-impl Pool {
-    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { small, large, unused, large_unused } = self;
-        digest.value(&[small.len(), *unused]);
-        digest.value(&[large.is_some(), *large_unused]);
-    }
-}
-
-impl Chunks {
-    fn unread_tail(&self) -> &[u8] {
-        self.tail.get(self.start..).unwrap_or_default()
-    }
-
-    /// The bytes at the front that lie together; empty if the queue is.
-    fn front(&self) -> &[u8] {
-        match self.chunks.front() {
-            Some(chunk) => chunk,
-            None => self.unread_tail(),
-        }
-    }
-
-    #[inline]
-    fn push_copy(&mut self, bytes: &[u8]) {
-        self.len = self.len.saturating_add(bytes.len());
-        if bytes.len() <= self.room() {
-            self.tail.extend_from_slice(bytes);
-        } else {
-            self.push_copy_growing(bytes);
-        }
-    }
-
-    fn push_copy_growing(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if rest.len() > self.room() {
-                self.make_room(rest.len());
-            }
-            let (head, tail) = rest.split_at_checked(self.room()).unwrap_or((rest, &[]));
-            self.tail.extend_from_slice(head);
-            rest = tail;
-        }
-    }
-
-    /// The bytes that can be put into the tail as it is.
-    fn room(&self) -> usize {
-        self.tail.capacity().saturating_sub(self.tail.len())
-    }
-
-    /// Makes some room in the tail, if possible for `wanted` bytes. A tail takes at most a block
-    /// of memory; then it becomes a chunk, and another begins.
-    fn make_room(&mut self, wanted: usize) {
-        let (used, unread) = (self.tail.len(), self.unread_tail().len());
-        if self.start > 0 && unread <= self.start {
-            self.tail.copy_within(self.start.., 0);
-            self.tail.truncate(unread);
-            self.start = 0;
-        } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
-            let most = BLOCK.saturating_sub(used);
-            self.tail.reserve(wanted.max(used).min(most));
-        } else if used > 0 && self.room() == 0 {
-            self.seal();
-        }
-        if self.tail.is_empty() && self.room() < wanted {
-            // What is behind so much more is not the end of it.
-            let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, Bytes::len));
-            self.tail.reserve(likely.min(BLOCK));
-        }
-        self.large |= self.tail.capacity() > SMALL_TAIL;
-    }
-
-    /// Makes the tail a chunk, so that order is kept when something is put behind it.
-    fn seal(&mut self) {
-        let unread = self.unread_tail().len();
-        if unread > 0 {
-            let chunk = self.split_tail(unread);
-            self.chunks.push_back(chunk);
-        }
-    }
-
-    /// Takes `count` bytes off the front of the tail, at most those that are there.
-    fn split_tail(&mut self, count: usize) -> Bytes {
-        let start = core::mem::take(&mut self.start);
-        let end = start.saturating_add(count).min(self.tail.len());
-        let mut piece = self.tail.split_to(end).freeze();
-        piece.advance(start.min(end));
-        piece
-    }
-
-    /// Takes at most `max` bytes that lie together off the front.
-    fn pop(&mut self, max: usize) -> Bytes {
-        let piece = match self.chunks.front_mut() {
-            Some(front) if front.len() > max => front.split_to(max),
-            Some(_) => self.chunks.pop_front().unwrap_or_default(),
-            None => self.split_tail(max),
-        };
-        self.len = self.len.saturating_sub(piece.len());
-        piece
-    }
-
-    /// Consumes `count` bytes, at most those of [`front`](Self::front).
-    fn consume(&mut self, count: usize) {
-        let count = match self.chunks.front_mut() {
-            Some(front) => {
-                let count = count.min(front.len());
-                front.advance(count);
-                if front.is_empty() {
-                    self.chunks.pop_front();
-                }
-                count
-            }
-            None => {
-                let end = self.start.saturating_add(count).min(self.tail.len());
-                let count = end.saturating_sub(self.start);
-                self.start = end;
-                count
-            }
-        };
-        self.len = self.len.saturating_sub(count);
     }
 }
 
@@ -364,13 +178,19 @@ fn copy(from: &[u8], to: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::VecDeque;
     use alloc::vec;
+    use alloc::vec::Vec;
+    use bytes::Buf;
     use proptest::prelude::*;
 
     #[derive(Debug, Clone)]
     enum Op {
         Copy(usize),
         Chunk(usize),
+        /// Parts of one input: the length of each, and what lies between them.
+        Slices(Vec<usize>, usize),
+        Compact(usize),
         Read(usize),
         Pop(usize),
         Transmit(usize),
@@ -380,10 +200,22 @@ mod tests {
         prop_oneof![
             (0usize..40_000).prop_map(Op::Copy),
             (0usize..5000).prop_map(Op::Chunk),
+            (proptest::collection::vec(0usize..20_000, 1..5), 0usize..20_000)
+                .prop_map(|(parts, gap)| Op::Slices(parts, gap)),
+            prop_oneof![Just(usize::MAX), 0usize..40_000].prop_map(Op::Compact),
             (0usize..9000).prop_map(Op::Read),
             (0usize..9000).prop_map(Op::Pop),
             (0usize..9000).prop_map(Op::Transmit),
         ]
+    }
+
+    fn held(buffer: &Buffer) -> usize {
+        usize::try_from(buffer.size().held).unwrap()
+    }
+
+    /// What a compacted buffer of `len` bytes may hold.
+    fn compact(len: usize) -> usize {
+        len + len / HEADS + SLACK
     }
 
     proptest! {
@@ -406,6 +238,28 @@ mod tests {
                         let bytes = fresh(n);
                         model.extend(&bytes);
                         buffer.push_chunk(bytes.into(), &mut pool);
+                    }
+                    Op::Slices(parts, gap) => {
+                        let lengths = parts.iter().map(|part| part + gap).sum();
+                        let input = Bytes::from(fresh(lengths));
+                        let mut at = 0;
+                        for part in parts {
+                            let slice = &input[at..at + part];
+                            model.extend(slice);
+                            buffer.push_slice(slice, &input, &mut pool);
+                            at += part + gap;
+                        }
+                    }
+                    Op::Compact(most) => {
+                        let before = held(&buffer);
+                        buffer.compact(most);
+                        if most == usize::MAX {
+                            prop_assert!(held(&buffer) <= compact(buffer.len()));
+                        }
+                        // What is copied of an input comes before what lets go of it.
+                        let most = most.min(64 << 10) + (32 << 10);
+                        let allowed = before.max(compact(buffer.len())) + most;
+                        prop_assert!(held(&buffer) <= allowed + 1024);
                     }
                     Op::Read(n) => {
                         let (mut seen, mut got) = (vec![0; n], vec![0; n]);
@@ -437,6 +291,7 @@ mod tests {
                 }
                 prop_assert_eq!(buffer.len(), model.len());
                 prop_assert_eq!(buffer.is_empty(), model.is_empty());
+                prop_assert!(held(&buffer) >= buffer.len());
             }
         }
     }
@@ -456,6 +311,63 @@ mod tests {
         let place = second.as_ptr();
         drop((first, second));
         assert_eq!(through(3).as_ptr(), place);
+    }
+
+    #[test]
+    fn an_input_counts_once_until_its_last_slice_has_gone() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        let input = Bytes::from(vec![1; 64 << 10]);
+        for part in input.chunks(16 << 10) {
+            buffer.push_slice(part, &input, &mut pool);
+        }
+        let all = held(&buffer);
+        assert!((128 << 10..129 << 10).contains(&all), "{all}");
+        drop(buffer.pop(48 << 10, &mut pool));
+        drop(buffer.pop(48 << 10, &mut pool));
+        assert_eq!(held(&buffer), all);
+    }
+
+    #[test]
+    fn the_last_byte_of_a_block_keeps_little() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        for chunk in [false, true] {
+            let block = vec![7; 64 << 10];
+            if chunk {
+                buffer.push_chunk(block.into(), &mut pool);
+            } else {
+                buffer.push_copy(&block, &mut pool);
+            }
+            while buffer.len() > 1 {
+                drop(buffer.pop(buffer.len() - 1, &mut pool));
+            }
+            assert!(held(&buffer) >= 64 << 10);
+            buffer.compact(usize::MAX);
+            assert!(held(&buffer) < 1024, "{}", held(&buffer));
+            assert_eq!(buffer.pop(9, &mut pool).unwrap(), [7][..]);
+        }
+    }
+
+    #[test]
+    fn a_queue_that_was_long_gives_its_memory_back() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        let small = Bytes::from(vec![1; CHUNK_MIN]);
+        (0..10_000).for_each(|_| buffer.push_chunk(small.clone(), &mut pool));
+        while buffer.len() > CHUNK_MIN {
+            drop(buffer.pop(usize::MAX, &mut pool));
+        }
+        assert!(held(&buffer) < 4096, "{}", held(&buffer));
+        drop(buffer.pop(usize::MAX, &mut pool));
+        assert_eq!(held(&buffer), 0);
+    }
+
+    #[test]
+    fn many_small_chunks_become_few_large_ones() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        let small = Bytes::from(vec![1; CHUNK_MIN]);
+        (0..1000).for_each(|_| buffer.push_chunk(small.clone(), &mut pool));
+        buffer.compact(usize::MAX);
+        assert!(held(&buffer) <= compact(buffer.len()));
+        assert_eq!(buffer.pop(usize::MAX, &mut pool).unwrap().len(), SLACK);
     }
 
     #[test]
@@ -484,7 +396,6 @@ mod tests {
     #[test]
     fn spare_memory_that_is_not_used_goes() {
         let mut pool = Pool::default();
-        let spare = |pool: &Pool| (pool.small.len(), pool.large.is_some());
         let use_at_once = |count: usize, bytes: &[u8], pool: &mut Pool| {
             let mut buffers: Vec<Buffer> = (0..count).map(|_| Buffer::default()).collect();
             buffers.iter_mut().for_each(|buffer| buffer.push_copy(bytes, pool));
@@ -493,13 +404,13 @@ mod tests {
         use_at_once(10, &[0; 100], &mut pool);
         use_at_once(1, &[0; 5000], &mut pool);
         pool.shrink_to_use();
-        assert_eq!(spare(&pool), (9, true));
+        assert_eq!(pool.spare(), (9, true));
         use_at_once(4, &[0; 100], &mut pool);
         pool.shrink_to_use();
-        assert_eq!(spare(&pool), (4, false));
+        assert_eq!(pool.spare(), (4, false));
         assert!(pool.keeps_any());
         pool.shrink_to_use();
-        assert_eq!(spare(&pool), (0, false));
+        assert_eq!(pool.spare(), (0, false));
         assert!(!pool.keeps_any());
     }
 

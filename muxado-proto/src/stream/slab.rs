@@ -88,20 +88,21 @@ impl<T> Slab<T> {
         self.len as usize
     }
 
+    /// The pages with room, in the order in which they are used.
+    #[cfg(any(feature = "audit", test))]
+    pub(super) fn pages_with_room(&self) -> impl Iterator<Item = u32> {
+        let below = |&index: &u32| self.pages.get(index as usize)?.below;
+        core::iter::successors(self.roomy, below).take(self.pages.len())
+    }
+
     /// Whether the pages with room, and only those, stand on the stack.
     #[cfg(any(feature = "audit", test))]
     pub(super) fn is_sound(&self) -> bool {
         let has_room = |page: &Page<T>| page.taken != u32::MAX;
-        let (mut next, mut listed) = (self.roomy, 0usize);
-        while let Some(page) = next.and_then(|index| self.pages.get(index as usize)) {
-            if !has_room(page) || listed > self.pages.len() {
-                return false;
-            }
-            listed = listed.saturating_add(1);
-            next = page.below;
-        }
-        let marked = self.pages.iter().all(|page| page.has_room == has_room(page));
-        marked && self.pages.iter().filter(|page| has_room(page)).count() == listed
+        let listed = |index: u32| self.pages.get(index as usize).is_some_and(has_room);
+        self.pages.iter().all(|page| page.has_room == has_room(page))
+            && self.pages_with_room().all(listed)
+            && self.pages_with_room().count() == self.pages.iter().filter(|p| has_room(p)).count()
     }
 
     /// The numbers that may be taken: those below this one.

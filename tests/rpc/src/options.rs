@@ -97,6 +97,7 @@ pub fn config() -> Config {
         .max_outbound_streams(1024)
         .max_inbound_streams(1024 + 256)
         .accept_backlog(1024 + 256)
+        .session_receive_buffer(640 << 20)
         .build()
         .expect("every setting is in its range")
 }

@@ -110,6 +110,7 @@ impl Plan {
                 .session_send_buffer(source.pick(&[16 << 20, 1000, 40_000]))
                 .accept_backlog(if hasty { 128 } else { 1 << 20 })
                 .max_inbound_streams(if hasty && !crowd { 40 } else { 1 << 20 })
+                .overcommit(true)
                 .max_outbound_streams(source.pick(&[1024, 3, 50]))
                 .max_unanswered_streams(source.one_in(8).then_some(20))
                 .tombstones(source.pick(&[1024, 1 << 16]))

@@ -80,7 +80,7 @@ fn overrun_resets(lab: &Lab, kind: Kind) {
 }
 
 fn does_not_starve(lab: &Lab, kind: Kind) {
-    let config = Config::builder().receive_window(8 << 20).auto_tune(false);
+    let config = Config::builder().receive_window(8 << 20).auto_tune(false).overcommit(true);
     let mut ours = lab.ours(kind, &["--app", "control"], config);
     ours.peer.must("open", "s", plain());
     let write = ours.peer.call("write", "s", count(4 << 20));

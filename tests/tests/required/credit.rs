@@ -30,7 +30,7 @@ fn rule_06_update_due_at_128_kib_whatever_the_window() {
     for window in [262_144, 1 << 20, 16 << 20, 0x7fff_ffff] {
         let config = Config::builder()
             .receive_window(window)
-            .session_receive_buffer(u32::MAX)
+            .session_receive_buffer(u64::MAX)
             .auto_tune(false);
         let mut peer = with_stream(config);
         peer.send(peer::data(3, &vec![0; 200 * KIB]));
@@ -123,7 +123,7 @@ fn rule_06_credit_outstanding_never_above_31_bits() {
     let config = Config::builder()
         .receive_window(0x7fff_ffff)
         .max_receive_window(0x7fff_ffff)
-        .session_receive_buffer(u32::MAX);
+        .session_receive_buffer(u64::MAX);
     let mut peer = with_stream(config);
     let mut credit: u64 = 0x7fff_ffff;
     for _ in 0..200 {

@@ -12,7 +12,7 @@ fn length_lies_reserve_nothing() {
     let meter = Meter::start();
     let config = Config::builder()
         .receive_window(0x7fff_ffff)
-        .session_receive_buffer(u32::MAX)
+        .session_receive_buffer(u64::MAX)
         .build()
         .expect("valid");
     for kind in 0..16 {

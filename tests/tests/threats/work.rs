@@ -75,6 +75,7 @@ fn no_call_goes_on_for_ever() {
             .typed(typed)
             .session_send_buffer(100_000)
             .session_receive_buffer(300_000)
+            .overcommit(true)
             .tombstones(8)
             .stream_stall_timeout(Some(Duration::from_secs(2)));
         let mut peer = Peer::of_server(config.build().expect("valid"));

@@ -1,6 +1,6 @@
 //! What the store consists of, in one number.
 
-use super::{Slot, Store};
+use super::Store;
 use crate::digest::Digest;
 
 impl Store {
@@ -8,9 +8,7 @@ impl Store {
         // The lists follow from the links, the counts from the slab and the tombstones, and the map
         // of ids from both.
         let Self {
-            slots,
-            free,
-            live: _,
+            slab,
             ids: _,
             tombstones,
             max_tombstones: _,
@@ -20,14 +18,14 @@ impl Store {
             lens: _,
             ready: _,
         } = self;
-        digest.count(slots.len());
-        digest.value(free);
-        for slot in slots {
-            match slot {
-                Slot::Used(stream) => stream.digest(digest),
-                Slot::Free(next) => digest.value(next),
+        digest.count(slab.len());
+        for number in 0..slab.end() {
+            if let Some(stream) = slab.get(number) {
+                digest.number(number.into());
+                stream.digest(digest);
             }
         }
+        slab.pages_with_room().for_each(|page| digest.number(page.into()));
         digest.count(tombstones.len());
         for &id in tombstones {
             digest.value(&(id, self.entry(id)));

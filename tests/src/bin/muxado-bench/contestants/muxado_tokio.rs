@@ -25,15 +25,15 @@ pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
     Arc::clone(SHARED.get_or_init(|| {
         let default = Config::default();
         let streams = u32::try_from(tuning.streams).unwrap_or(u32::MAX);
-        let mut builder = Config::builder()
-            .max_inbound_streams(streams.max(default.max_inbound_streams()))
-            .max_outbound_streams(streams.max(default.max_outbound_streams()));
-        if let Some(window) = tuning.window {
-            // All of them may be full at once.
-            let buffer = window.saturating_mul(streams).max(default.session_receive_buffer());
-            builder =
-                builder.receive_window(window).send_window(window).session_receive_buffer(buffer);
-        }
+        let streams = streams.max(default.max_inbound_streams());
+        let mut builder =
+            Config::builder().max_inbound_streams(streams).max_outbound_streams(streams);
+        let window = tuning.window.unwrap_or(default.receive_window());
+        builder = builder.receive_window(window).send_window(window);
+        // All of them may be full at once, both ways, and the heartbeats.
+        let windows = u64::from(window) * (2 * u64::from(streams) + 5);
+        let buffer = windows + u64::from(default.window_budget());
+        builder = builder.session_receive_buffer(buffer.max(default.session_receive_buffer()));
         Arc::new(builder.build().expect("all settings are in their ranges"))
     }))
 }

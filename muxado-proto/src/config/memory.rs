@@ -1,0 +1,83 @@
+//! What a session with some settings can come to hold.
+
+use super::{BLOCK, Config};
+use crate::stream::buffer::{HEADS, REMNANT, SLACK};
+
+/// The record of a stream, the heads of its buffers and its share of the tables.
+const RECORD: u64 = 1 << 10;
+
+/// The memory of what a stream may hold to send although the session is full.
+const RESERVED: u64 = 8 << 10;
+
+/// What is held for a stream beside what it has received.
+const OF_A_STREAM: u64 = RECORD + RESERVED + SLACK as u64;
+
+/// The part that the heads of chunks take.
+const HEADS_OF: u64 = HEADS as u64;
+
+/// What a batch of output of 256 KiB keeps alive, and the block of memory with which the send
+/// buffers exceed their limit.
+const OF_A_BATCH: u64 = (256 << 10) * REMNANT as u64 + BLOCK as u64;
+
+/// The session itself, one partial frame, spare buffers while it is busy, what is copied and what
+/// arrives while buffers are compacted.
+const FIXED: u64 = 512 << 10;
+
+impl Config {
+    /// Streams that may be open at once: those of both sides, and the heartbeats.
+    fn streams(&self) -> u64 {
+        // One heartbeat is this side's own.
+        u64::from(self.max_inbound_streams)
+            .saturating_add(u64::from(self.max_outbound_streams))
+            .saturating_add(u64::from(self.max_heartbeat_responders))
+            .saturating_add(1)
+    }
+
+    /// What a peer may send at once on all streams that may be open.
+    pub(super) fn first_windows(&self) -> u64 {
+        self.streams().saturating_mul(u64::from(self.receive_window))
+    }
+
+    /// By how much windows may grow together, if all first windows are honoured.
+    pub(crate) fn growth(&self) -> u64 {
+        let left = self.session_receive_buffer.saturating_sub(self.first_windows());
+        left.min(u64::from(self.window_budget))
+    }
+
+    /// The most that a peer may have been promised, or, with `overcommit`, that is kept of it.
+    pub(crate) fn promises(&self) -> u64 {
+        let growth = if self.auto_tune { u64::from(self.window_budget) } else { 0 };
+        let promises = self.first_windows().saturating_add(growth);
+        promises.min(self.session_receive_buffer)
+    }
+
+    /// What is held for received bytes, compacted.
+    pub(crate) fn held_for(received: u64) -> u64 {
+        received.saturating_add(received / HEADS_OF)
+    }
+
+    /// What is held whatever the streams do.
+    fn of_a_session(&self) -> u64 {
+        let tables = u64::from(self.tombstones)
+            .saturating_mul(64)
+            .saturating_add(u64::from(self.pending_resets).saturating_mul(16))
+            .saturating_add(u64::from(self.id_gaps).saturating_mul(16));
+        tables.saturating_add(u64::from(self.goaway_text).saturating_mul(2)).saturating_add(FIXED)
+    }
+
+    /// The most memory that a session with these settings holds, in bytes, whatever the peer sends
+    /// and however little it reads. The formula stands in SECURITY.md.
+    ///
+    /// Chunks that the application has taken are the application's. Inputs have to fill at least
+    /// half of their memory, as [`handle_input`](crate::Session::handle_input) says, and a batch of
+    /// output is taken to be of 256 KiB.
+    #[must_use]
+    pub fn max_memory(&self) -> u64 {
+        let sent = u64::from(self.session_send_buffer).saturating_mul(2);
+        Self::held_for(self.promises())
+            .saturating_add(sent)
+            .saturating_add(OF_A_BATCH)
+            .saturating_add(self.streams().saturating_mul(OF_A_STREAM))
+            .saturating_add(self.of_a_session())
+    }
+}

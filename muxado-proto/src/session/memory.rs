@@ -1,0 +1,63 @@
+//! What a session does when it holds more than it has promised to hold.
+
+use super::{Session, Unread};
+use crate::error::ErrorCode;
+use crate::stream::key::Key;
+
+/// Bytes copied for each byte that arrives, and at least for each input. The copies are made under
+/// the lock of whoever shares the session.
+const COPIES: usize = 4;
+const COPIED: usize = 64 << 10;
+
+/// Records looked at for each input, and for so many bytes of it one more.
+const LOOKS: usize = 8;
+const BYTES_A_LOOK: usize = 64;
+
+/// Records among which the one that holds most is looked for.
+const CANDIDATES: usize = 64;
+
+impl Session {
+    /// More memory is held than was promised: looks at the next streams in turn, and compacts those
+    /// that hold more than their bytes. `bytes` have just arrived on the stream `last`.
+    ///
+    /// The streams are compacted in circles, so that a call costs no more with more of them.
+    /// Meanwhile what arrives is copied, so that not much is added during one circle. If all is
+    /// compact and still too much, the settings promise more than the session may hold
+    /// ([`overcommit`](crate::Config::overcommit)), and a stream pays.
+    pub(super) fn save_memory(&mut self, last: Key, bytes: usize) {
+        let mut left = bytes.saturating_mul(COPIES).max(COPIED);
+        for _ in 0..LOOKS.saturating_add(bytes / BYTES_A_LOOK) {
+            let key = self.store.key_at(self.credit.hand());
+            if let Some(stream) = self.store.get_mut(key) {
+                let before = stream.incoming.size();
+                left = left.saturating_sub(stream.incoming.compact(left));
+                self.credit.resize(before, stream.incoming.size());
+                if left == 0 {
+                    return;
+                }
+            }
+            self.credit.move_hand(self.store.end());
+            if !self.credit.is_short(&self.config) {
+                return;
+            }
+        }
+        if self.config.overcommit && self.credit.unread() > self.config.session_receive_buffer {
+            self.reset_large(last);
+        }
+    }
+
+    /// Resets the stream that holds most unread bytes, of the next ones in turn and `last`.
+    pub(super) fn reset_large(&mut self, last: Key) {
+        let unread = |key: Key| self.store.get(key).map_or(0, |stream| stream.incoming.len());
+        let (mut largest, mut most) = (last, unread(last));
+        for _ in 0..CANDIDATES.min(self.store.end() as usize) {
+            let key = self.store.key_at(self.credit.hand());
+            if unread(key) > most {
+                (largest, most) = (key, unread(key));
+            }
+            self.credit.move_hand(self.store.end());
+        }
+        self.stats.oddities = self.stats.oddities.saturating_add(1);
+        self.reset_stream(largest, ErrorCode::ENHANCE_YOUR_CALM, Unread::Drop);
+    }
+}

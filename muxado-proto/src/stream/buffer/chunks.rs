@@ -1,0 +1,362 @@
+//! A byte queue, and what memory it keeps alive.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes, BytesMut};
+use core::fmt;
+
+use crate::config::BLOCK;
+
+/// The first memory of a tail.
+const TAIL_MIN: usize = 64;
+
+/// A tail with more memory than this is kept for bulk only.
+pub(super) const SMALL_TAIL: usize = 1024;
+
+/// Places for chunks that a queue keeps although it does not need them.
+pub(super) const SPARE_CHUNKS: usize = 16;
+
+/// What a queue may hold above its unread bytes and [`HEADS`] when it has been compacted. So large
+/// are the pieces into which it is copied, of which the first one may have been read in part.
+pub(crate) const SLACK: usize = 8 << 10;
+
+/// What the heads of the chunks of a compacted queue may take: this part of the unread bytes.
+pub(crate) const HEADS: usize = 64;
+
+/// What leaves is copied if it is the rest of more than so many times its size.
+pub(crate) const REMNANT: usize = 8;
+
+/// What may lie behind an input: twice its length (see [`Session::handle_input`]).
+///
+/// [`Session::handle_input`]: crate::Session::handle_input
+const INPUT_SHARE: usize = 2;
+
+/// Bytes that lie together, and how much memory is counted for them.
+#[cfg_attr(feature = "audit", derive(Clone))]
+struct Chunk {
+    bytes: Bytes,
+    /// The memory that goes when the chunk does, as far as this queue keeps it. Of several slices of
+    /// one input the last one carries all of it.
+    charge: usize,
+}
+
+impl Chunk {
+    /// Whether a copy of it would gain little. Only the first chunk of a queue may have been
+    /// consumed in part.
+    fn is_compact(&self, first: bool) -> bool {
+        let len = self.bytes.len();
+        let most = if first { SLACK } else { len / (2 * HEADS) };
+        len >= SLACK && self.charge.checked_sub(len).is_some_and(|waste| waste <= most)
+    }
+}
+
+/// A byte queue.
+#[derive(Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Chunks {
+    chunks: VecDeque<Chunk>,
+    /// The sum of what is counted for the chunks.
+    charges: usize,
+    /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
+    /// cheaper than to advance the tail, and gives its memory back as soon as it is empty.
+    tail: BytesMut,
+    start: usize,
+    /// The memory behind the tail: its capacity, and what was split off its front.
+    block: usize,
+    len: usize,
+    /// The tail has, or is the rest of, more than [`SMALL_TAIL`].
+    large: bool,
+}
+
+impl fmt::Debug for Chunks {
+    /// Shows how much it holds, and none of it: it is payload, and so is what it held before.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len)
+    }
+}
+
+impl Chunks {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The memory it keeps alive, in bytes. What the application has taken is not counted.
+    pub(super) fn held(&self) -> usize {
+        let heads = self.chunks.capacity().saturating_mul(size_of::<Chunk>());
+        let queue = heads.saturating_add(size_of::<Self>());
+        self.charges.saturating_add(self.block).saturating_add(queue)
+    }
+
+    /// Whether it holds so much more than its unread bytes that compacting it gains something.
+    pub(super) fn is_loose(&self) -> bool {
+        let compact = self.len.saturating_add(self.len / HEADS).saturating_add(SLACK);
+        self.held() > compact
+    }
+
+    /// Whether its tail is one that is kept for bulk.
+    pub(super) const fn is_large(&self) -> bool {
+        self.large
+    }
+
+    /// Drops the contents, and keeps the memory of the tail and of some chunks.
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.shrink_places();
+        self.charges = 0;
+        self.tail.clear();
+        self.start = 0;
+        self.len = 0;
+    }
+
+    /// Gives the memory of the tail back.
+    pub(super) fn drop_tail(&mut self) {
+        self.tail = BytesMut::new();
+        self.start = 0;
+        self.block = 0;
+        self.large = false;
+    }
+
+    fn unread_tail(&self) -> &[u8] {
+        self.tail.get(self.start..).unwrap_or_default()
+    }
+
+    /// The pieces in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(|chunk| &chunk.bytes[..]).chain([self.unread_tail()])
+    }
+
+    /// The bytes at the front that lie together; empty if the queue is.
+    pub(super) fn front(&self) -> &[u8] {
+        match self.chunks.front() {
+            Some(chunk) => &chunk.bytes,
+            None => self.unread_tail(),
+        }
+    }
+
+    /// Whether the next `count` bytes are the small rest of much memory, which would live on with
+    /// them.
+    pub(super) fn is_remnant(&self, count: usize) -> bool {
+        let (rest, memory) = match self.chunks.front() {
+            Some(chunk) => (chunk.bytes.len(), chunk.charge),
+            None => (self.unread_tail().len(), self.block),
+        };
+        rest == count && count.saturating_mul(REMNANT) < memory
+    }
+
+    #[inline]
+    pub(super) fn push_copy(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len());
+        if bytes.len() <= self.room() {
+            self.tail.extend_from_slice(bytes);
+        } else {
+            self.push_copy_growing(bytes);
+        }
+    }
+
+    fn push_copy_growing(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if rest.len() > self.room() {
+                self.make_room(rest.len());
+            }
+            let (head, tail) = rest.split_at_checked(self.room()).unwrap_or((rest, &[]));
+            self.tail.extend_from_slice(head);
+            rest = tail;
+        }
+    }
+
+    /// Appends a chunk that has its memory for itself.
+    pub(super) fn push_chunk(&mut self, bytes: Bytes) {
+        self.seal();
+        self.len = self.len.saturating_add(bytes.len());
+        let charge = bytes.len();
+        self.push_back(bytes, charge);
+    }
+
+    /// Appends a part of an input. The input is counted once, however many parts of it stand behind
+    /// one another.
+    pub(super) fn push_slice(&mut self, part: &[u8], input: &Bytes) {
+        self.seal();
+        self.len = self.len.saturating_add(part.len());
+        let all = input.as_ptr_range();
+        if let Some(last) = self.chunks.back_mut().filter(|last| all.contains(&last.bytes.as_ptr()))
+        {
+            self.charges = self.charges.saturating_sub(last.charge);
+            last.charge = 0;
+        }
+        self.push_back(input.slice_ref(part), input.len().saturating_mul(INPUT_SHARE));
+    }
+
+    fn push_back(&mut self, bytes: Bytes, charge: usize) {
+        if self.chunks.len() == self.chunks.capacity() {
+            self.chunks.reserve_exact((self.chunks.len() / 4).max(4));
+        }
+        self.charges = self.charges.saturating_add(charge);
+        self.chunks.push_back(Chunk { bytes, charge });
+    }
+
+    fn pop_front(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.pop_front()?;
+        self.charges = self.charges.saturating_sub(chunk.charge);
+        if self.chunks.len() < self.chunks.capacity() / 4 {
+            self.shrink_places();
+        }
+        Some(chunk.bytes)
+    }
+
+    /// Gives memory for chunks back that was needed once.
+    fn shrink_places(&mut self) {
+        let wanted = self.chunks.len().saturating_mul(2).max(SPARE_CHUNKS);
+        if self.chunks.is_empty() && self.chunks.capacity() > wanted {
+            self.chunks = VecDeque::new();
+        } else {
+            self.chunks.shrink_to(wanted);
+        }
+    }
+
+    /// The bytes that can be put into the tail as it is.
+    fn room(&self) -> usize {
+        self.tail.capacity().saturating_sub(self.tail.len())
+    }
+
+    /// Makes some room in the tail, if possible for `wanted` bytes. A tail takes at most a block
+    /// of memory; then it becomes a chunk, and another begins.
+    fn make_room(&mut self, wanted: usize) {
+        let (used, unread) = (self.tail.len(), self.unread_tail().len());
+        if self.start > 0 && unread <= self.start {
+            self.tail.copy_within(self.start.., 0);
+            self.tail.truncate(unread);
+            self.start = 0;
+        } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
+            let most = BLOCK.saturating_sub(used);
+            self.tail.reserve(wanted.max(used).min(most));
+        } else if used > 0 && self.room() == 0 {
+            self.seal();
+        }
+        if self.tail.is_empty() && self.room() < wanted {
+            // What is behind so much more is not the end of it.
+            let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len()));
+            self.tail.reserve(likely.min(BLOCK));
+        }
+        self.block = self.block.max(self.tail.capacity());
+        self.large |= self.tail.capacity() > SMALL_TAIL;
+    }
+
+    /// Makes the tail a chunk, so that order is kept when something is put behind it.
+    fn seal(&mut self) {
+        let unread = self.unread_tail().len();
+        if unread == 0 {
+            return;
+        }
+        if unread < self.block / 2 {
+            // The chunk would keep more than it is: the tail goes on being used.
+            let copied = Bytes::copy_from_slice(self.unread_tail());
+            self.push_back(copied, unread);
+            self.tail.clear();
+            self.start = 0;
+        } else {
+            let mut bytes = core::mem::take(&mut self.tail).freeze();
+            bytes.advance(self.start.min(bytes.len()));
+            self.push_back(bytes, self.block);
+            self.drop_tail();
+        }
+    }
+
+    /// Takes `count` bytes off the front of the tail, at most those that are there.
+    fn split_tail(&mut self, count: usize) -> Bytes {
+        let start = core::mem::take(&mut self.start);
+        let end = start.saturating_add(count).min(self.tail.len());
+        let mut piece = self.tail.split_to(end).freeze();
+        piece.advance(start.min(end));
+        piece
+    }
+
+    /// Takes at most `max` bytes that lie together off the front.
+    pub(super) fn pop(&mut self, max: usize) -> Bytes {
+        let piece = match self.chunks.front_mut() {
+            Some(front) if front.bytes.len() > max => front.bytes.split_to(max),
+            Some(_) => self.pop_front().unwrap_or_default(),
+            None => self.split_tail(max),
+        };
+        self.len = self.len.saturating_sub(piece.len());
+        piece
+    }
+
+    /// Consumes `count` bytes, at most those of [`front`](Self::front).
+    pub(super) fn consume(&mut self, count: usize) {
+        let count = match self.chunks.front_mut() {
+            Some(front) => {
+                let count = count.min(front.bytes.len());
+                front.bytes.advance(count);
+                if front.bytes.is_empty() {
+                    self.pop_front();
+                }
+                count
+            }
+            None => {
+                let end = self.start.saturating_add(count).min(self.tail.len());
+                let count = end.saturating_sub(self.start);
+                self.start = end;
+                count
+            }
+        };
+        self.len = self.len.saturating_sub(count);
+    }
+
+    /// Copies what keeps more alive than it is into memory of its own size, at most about `most`
+    /// bytes of it, from the front on. Returns how many were copied.
+    pub(super) fn compact(&mut self, most: usize) -> usize {
+        let old = core::mem::take(&mut self.chunks);
+        self.chunks.reserve_exact(old.len().min(self.len / SLACK).saturating_add(4));
+        self.charges = 0;
+        let mut copied = Pieces::default();
+        for (index, chunk) in old.into_iter().enumerate() {
+            if chunk.is_compact(index == 0) || copied.count >= most {
+                copied.end(self);
+                self.push_back(chunk.bytes, chunk.charge);
+            } else {
+                copied.add(&chunk.bytes, self);
+            }
+        }
+        if copied.count < most {
+            let tail = core::mem::take(&mut self.tail);
+            copied.add(tail.get(self.start..).unwrap_or_default(), self);
+            self.drop_tail();
+        }
+        copied.end(self);
+        self.shrink_places();
+        copied.count
+    }
+}
+
+/// Copies that are cut into pieces of [`SLACK`], with no memory but what they need.
+#[derive(Default)]
+struct Pieces {
+    current: Vec<u8>,
+    count: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, mut bytes: &[u8], to: &mut Chunks) {
+        self.count = self.count.saturating_add(bytes.len());
+        while !bytes.is_empty() {
+            if self.current.capacity() == 0 {
+                self.current.reserve_exact(SLACK);
+            }
+            let room = SLACK.saturating_sub(self.current.len());
+            let (head, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            self.current.extend_from_slice(head);
+            bytes = rest;
+            if self.current.len() >= SLACK {
+                to.push_back(core::mem::take(&mut self.current).into(), SLACK);
+            }
+        }
+    }
+
+    fn end(&mut self, to: &mut Chunks) {
+        if !self.current.is_empty() {
+            to.push_back(Bytes::copy_from_slice(&self.current), self.current.len());
+            self.current.clear();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Spare queues of a session.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::chunks::{Chunks, SMALL_TAIL};
+
+/// Queues with small tails that the pool keeps.
+const POOLED: usize = 64;
+
+/// Spare queues of a session, so that a stream in steady state allocates nothing.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(crate) struct Pool {
+    #[allow(clippy::vec_box, reason = "the boxes move to buffers")]
+    small: Vec<Box<Chunks>>,
+    /// One with a large tail. Parts of it may be under way: then it is taken and not used again.
+    large: Option<Box<Chunks>>,
+    /// The fewest of `small` that were left at any time since [`Self::shrink_to_use`]: so many have
+    /// not been needed.
+    unused: usize,
+    /// Whether `large` has not been needed since then.
+    large_unused: bool,
+}
+
+impl Pool {
+    /// A queue that will be given `count` bytes.
+    pub(super) fn take(&mut self, count: usize) -> Box<Chunks> {
+        if count > SMALL_TAIL {
+            if let Some(large) = self.large.take() {
+                return large;
+            }
+        }
+        let spare = self.small.pop().unwrap_or_default();
+        self.unused = self.unused.min(self.small.len());
+        spare
+    }
+
+    pub(super) fn give(&mut self, mut chunks: Box<Chunks>) {
+        chunks.clear();
+        if chunks.is_large() {
+            if self.large.is_none() {
+                self.large = Some(chunks);
+                self.large_unused = false;
+                return;
+            }
+            chunks.drop_tail();
+        }
+        if self.small.len() < POOLED {
+            self.small.push(chunks);
+        }
+    }
+
+    /// Whether it keeps anything: a session at rest should not.
+    pub(crate) fn keeps_any(&self) -> bool {
+        self.large.is_some() || !self.small.is_empty()
+    }
+
+    /// Gives back what nobody has needed since the last time.
+    pub(crate) fn shrink_to_use(&mut self) {
+        let kept = self.small.len().saturating_sub(self.unused);
+        self.small.truncate(kept);
+        if core::mem::replace(&mut self.large_unused, true) {
+            self.large = None;
+        }
+        self.unused = self.small.len();
+        if self.small.is_empty() {
+            self.small.shrink_to_fit();
+        }
+    }
+
+    #[cfg(feature = "audit")]
+    pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { small, large, unused, large_unused } = self;
+        digest.value(&[small.len(), *unused]);
+        digest.value(&[large.is_some(), *large_unused]);
+    }
+
+    /// How many small queues it keeps, and whether a large one.
+    #[cfg(test)]
+    pub(super) fn spare(&self) -> (usize, bool) {
+        (self.small.len(), self.large.is_some())
+    }
+}
