@@ -126,8 +126,10 @@ macro_rules! read {
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
                 budgeted(cx, |cx| {
-                    let result = self.0.poll_read(cx, buf.initialize_unfilled());
-                    result.map_ok(|count| buf.advance(count)).map_err(io::Error::from)
+                    // What is not read into is not initialised either.
+                    let max = buf.remaining();
+                    let result = self.0.poll_read_to(cx, max, |piece| buf.put_slice(piece));
+                    result.map_ok(|_| ()).map_err(io::Error::from)
                 })
             }
         }

@@ -51,6 +51,7 @@ mod shared;
 mod signal;
 mod stream;
 mod sync;
+mod taken;
 mod waiters;
 mod wake;
 

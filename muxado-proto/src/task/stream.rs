@@ -11,6 +11,7 @@ use super::error::{ReadError, WriteError};
 use super::loans::{BUFFER, Loan};
 use super::session::Session;
 use super::shared::{Shared, State, StreamWakers};
+use super::taken::{LARGE_READ, Taken};
 use super::wake::wake;
 use crate::{ErrorCode, Priority, StreamId, StreamMut, StreamStats, StreamType};
 
@@ -62,7 +63,46 @@ impl Target {
     }
 
     fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, ReadError>> {
-        self.poll_recv(cx, |stream| stream.read(buf))
+        let (max, mut rest) = (buf.len(), buf);
+        self.poll_read_to(cx, max, |piece| {
+            let room = core::mem::take(&mut rest);
+            if let Some((here, more)) = room.split_at_mut_checked(piece.len()) {
+                here.copy_from_slice(piece);
+                rest = more;
+            }
+        })
+    }
+
+    fn poll_read_to(
+        &self,
+        cx: &Context<'_>,
+        max: usize,
+        mut put: impl FnMut(&[u8]),
+    ) -> Poll<Result<usize, ReadError>> {
+        if max <= LARGE_READ {
+            return self.poll_recv(cx, |stream| stream.read_to(max, put));
+        }
+        let mut taken = Taken::default();
+        let few = u32::try_from(LARGE_READ).unwrap_or(u32::MAX);
+        let first = self.poll_recv(cx, |stream| {
+            if stream.stats().receive_buffered <= few {
+                return stream.read_to(max, &mut put);
+            }
+            taken.fill(stream, max);
+            Ok(0)
+        });
+        let mut count = match first {
+            Poll::Ready(Ok(count)) => count,
+            other => return other,
+        };
+        loop {
+            let more = taken.put(&mut put);
+            count = count.saturating_add(more);
+            if more == 0 || count >= max {
+                return Poll::Ready(Ok(count));
+            }
+            self.with(|stream| taken.fill(stream, max.saturating_sub(count)));
+        }
     }
 
     fn poll_recv<R>(
@@ -95,8 +135,8 @@ impl Target {
         };
         while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
             let piece = rest.get(..room).unwrap_or(rest);
-            // A piece keeps at most twice its size alive (`Config::max_memory`).
-            let small = piece.len() < BUFFER / 2;
+            // A piece keeps little more than itself alive (`Config::max_memory`).
+            let small = piece.len() < BUFFER - BUFFER / 8;
             let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
             let sent = self.with(|stream| {
                 let taken = stream.write_chunk(&mut chunk)?;
@@ -252,6 +292,26 @@ macro_rules! receiving {
         /// Cancel-safe: nothing has been taken if the future is dropped.
         pub async fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
             poll_fn(|cx| self.target.poll_read(cx, buf)).await
+        }
+
+        /// Hands what has arrived to `put`, piece by piece, at most `max` bytes; returns how many,
+        /// 0 at the end of the stream. For memory that is not initialised. Large pieces are handed
+        /// on without the lock of the session.
+        ///
+        /// # Errors
+        ///
+        /// [`ReadError`], after everything that had arrived.
+        ///
+        /// # Deadlocks
+        ///
+        /// Small pieces are handed on under the lock: `put` must not use handles on the session.
+        pub fn poll_read_to(
+            &mut self,
+            cx: &Context<'_>,
+            max: usize,
+            put: impl FnMut(&[u8]),
+        ) -> Poll<Result<usize, ReadError>> {
+            self.target.poll_read_to(cx, max, put)
         }
 
         /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` at
