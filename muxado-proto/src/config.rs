@@ -36,10 +36,13 @@ pub struct RateLimit {
 pub struct Heartbeat {
     /// From one beat to the next. Default 10 s.
     pub interval: Duration,
-    /// How long an echo may take. Default 15 s.
+    /// How long the peer may give no sign of life once the transport has taken a beat. Default
+    /// 15 s. Whatever it sends is a sign, and so is output that had to wait and that the transport
+    /// takes. Where output may still stand before the beat, that has the time it needs at the lowest
+    /// rate seen, though no more than four tolerances. A beat that has not come back after five
+    /// tolerances is missed, even if the peer lives.
     pub tolerance: Duration,
-    /// Whether the session closes when the tolerance is exceeded and nothing has arrived on any
-    /// stream since the heartbeat was sent. Default `true`; otherwise only
+    /// Whether the session closes when the tolerance is exceeded. Default `true`; otherwise only
     /// [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed) tells.
     pub close_on_timeout: bool,
 }
@@ -221,6 +224,12 @@ settings! {
     /// How long the peer may take over a header, a control frame, or 4 KiB of payload. Default
     /// 30 s.
     frame_stall_timeout: Duration = Duration::from_secs(30);
+    /// How long nothing may arrive from the peer before the session is closed, whatever it waits for:
+    /// a peer whose machine has vanished says nothing. Default none. A peer that has nothing to say
+    /// is silent, too, so this is for sessions whose peer says something now and then; typed ones
+    /// have `heartbeat`. A frame that arrives in drops counts as long as `frame_stall_timeout` lets
+    /// it.
+    idle_timeout: Option<Duration> = None;
     /// How long a stream may have data to send and no credit before it is reset with
     /// `WRITE_TIMEOUT`. Default none: as long as the peer likes.
     stream_stall_timeout: Option<Duration> = None;
@@ -331,6 +340,7 @@ impl ConfigBuilder {
             (Some(c.write_stall_timeout), "write_stall_timeout"),
             (Some(c.frame_stall_timeout), "frame_stall_timeout"),
             (c.stream_stall_timeout, "stream_stall_timeout"),
+            (c.idle_timeout, "idle_timeout"),
             (Some(c.typed_timeout), "typed_timeout"),
         ] {
             check(limit != Some(Duration::ZERO), name, "must be above zero")?;

@@ -125,6 +125,8 @@ pub enum CloseReason {
     TransportError,
     /// No heartbeat came back within the tolerance.
     HeartbeatTimeout,
+    /// Nothing arrived for the configured time.
+    IdleTimeout,
     /// The transport took no output for the configured time.
     WriteStalled,
     /// A frame was begun and not completed within the configured time.
@@ -142,9 +144,10 @@ impl CloseReason {
                 *code
             }
             Self::TransportEof | Self::TransportError => ErrorCode::PEER_EOF,
-            Self::HeartbeatTimeout | Self::WriteStalled | Self::FrameStalled => {
-                ErrorCode::WRITE_TIMEOUT
-            }
+            Self::HeartbeatTimeout
+            | Self::IdleTimeout
+            | Self::WriteStalled
+            | Self::FrameStalled => ErrorCode::WRITE_TIMEOUT,
             Self::Abandoned => ErrorCode::SESSION_CLOSED,
         }
     }
@@ -172,6 +175,7 @@ impl fmt::Display for CloseReason {
             Self::TransportEof => f.write_str("transport ended without a GOAWAY"),
             Self::TransportError => f.write_str("transport failed"),
             Self::HeartbeatTimeout => f.write_str("no heartbeat within the tolerance"),
+            Self::IdleTimeout => f.write_str("nothing arrived for too long"),
             Self::WriteStalled => f.write_str("transport took no output for too long"),
             Self::FrameStalled => f.write_str("frame not completed in time"),
             Self::Abandoned => f.write_str("session driver was dropped"),

@@ -60,6 +60,14 @@ stats! {
         oddities;
         /// RSTs that were not generated because too many were waiting.
         resets_dropped;
+        /// Heartbeats sent.
+        beats_sent;
+        /// Heartbeats that came back.
+        beats_returned;
+        /// Heartbeats that did not.
+        beats_missed;
+        /// Heartbeats of the peer that were answered.
+        beats_answered;
     }
     {
         /// Streams open now, both ways.

@@ -32,6 +32,9 @@ impl Timestamp {
     /// The end of time, in 584 years: what is due then does not come.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
+    /// The latest time that a session believes it is.
+    pub(crate) const LATEST: Self = Self(u64::MAX - 1);
+
     /// A point `nanos` nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Frame,
     /// The streams of a session that goes away.
     Drain,
+    /// The next look at when anything last arrived.
+    Idle,
     /// The end of the transport.
     Linger,
 }

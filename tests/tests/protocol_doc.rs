@@ -217,6 +217,7 @@ fn the_defaults_of_the_limits_are_those_of_config() {
         ("drain_timeout", seconds(config.drain_timeout())),
         ("linger_timeout", seconds(config.linger_timeout())),
         ("stream_stall_timeout", or_none(config.stream_stall_timeout().map(seconds))),
+        ("idle_timeout", or_none(config.idle_timeout().map(seconds))),
         ("heartbeat", or_none(config.heartbeat().map(|heartbeat| seconds(heartbeat.interval)))),
     ]);
     let limits = DOCUMENT.split_once("## 11. Limits").expect("§11").1;

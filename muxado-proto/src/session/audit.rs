@@ -166,6 +166,7 @@ impl Session {
         same("timer of the drain", set(Timer::Drain), self.farewell.is_draining())?;
         same("timer of the frame", set(Timer::Frame), self.inlet.is_mid_frame())?;
         same("timer of the beat", set(Timer::Tolerance), self.beats.is_waiting())?;
+        same("timer of silence", set(Timer::Idle), self.config.idle_timeout.is_some())?;
         let beats = self.config.heartbeat.is_some() && self.farewell.is_open();
         same("timer of the next beat", set(Timer::Beat), beats)
     }

@@ -4,34 +4,39 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
+
+use super::inlet::Newcomer;
 use super::tally::{fewer, more};
 use super::{Session, Unread};
-use crate::error::{ErrorCode, OpenError, PingError};
+use crate::error::{CloseReason, ErrorCode, OpenError, PingError};
 use crate::event::Signal;
-use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester};
+use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester, Signs, Verdict};
 use crate::secret::BeatKey;
 use crate::stream::key::Key;
-use crate::stream::state::RecvState;
-use crate::stream::{Owner, StreamType};
+use crate::stream::state::{RecvState, SendState};
+use crate::stream::{Owner, Stream, StreamType, TYPE_LEN};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
 /// The heartbeats of both sides.
 ///
 /// Invariants: the stream of the requester is live and belongs to it; `responders` is the number of
-/// streams that answer.
+/// streams that answer; while a beat is under way there is a time at which it is judged.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Beats {
     requester: Requester,
-    /// DATA other than heartbeats has arrived since the last beat was due.
-    heard: bool,
+    /// When DATA other than heartbeats last arrived.
+    data: Timestamp,
+    /// When anything last arrived that keeps the time limit on frames.
+    sign: Timestamp,
     responders: u32,
 }
 
 impl Beats {
-    pub(super) const fn new(key: BeatKey) -> Self {
-        Self { requester: Requester::new(key), heard: false, responders: 0 }
+    pub(super) const fn new(key: BeatKey, now: Timestamp) -> Self {
+        Self { requester: Requester::new(key), data: now, sign: now, responders: 0 }
     }
 
     /// The round-trip time of the latest beat that came back.
@@ -40,13 +45,28 @@ impl Beats {
     }
 
     /// DATA other than heartbeats has arrived.
-    pub(super) const fn heard(&mut self) {
-        self.heard = true;
+    pub(super) const fn on_data(&mut self, now: Timestamp) {
+        self.data = now;
     }
 
-    /// The beat under way will not come back: when it was sent.
-    pub(super) fn give_up(&mut self) -> Option<Timestamp> {
-        self.requester.give_up()
+    /// The peer gives a sign of life.
+    pub(super) const fn on_sign(&mut self, now: Timestamp) {
+        self.sign = now;
+    }
+
+    /// When the peer last gave a sign of life.
+    pub(super) const fn last_sign(&self) -> Timestamp {
+        self.sign
+    }
+
+    /// The beat was cut behind the payload before this place.
+    pub(super) const fn cut(&mut self, place: u64) {
+        self.requester.cut(place);
+    }
+
+    /// The transport has taken all that was cut.
+    pub(super) fn taken(&mut self, now: Timestamp) {
+        self.requester.taken(now);
     }
 
     /// A stream that answered has lost its record.
@@ -60,6 +80,12 @@ impl Beats {
         self.requester.is_waiting()
     }
 
+    /// The place of the beat under way.
+    #[cfg(feature = "audit")]
+    pub(super) fn place(&self) -> u64 {
+        self.requester.place()
+    }
+
     /// Compares with the number of streams that answer.
     #[cfg(feature = "audit")]
     pub(super) fn audit(&self, responders: u32) -> super::audit::Finding {
@@ -70,10 +96,15 @@ impl Beats {
 #[cfg(feature = "audit")]
 impl Beats {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { requester, heard, responders } = self;
+        let Self { requester, data, sign, responders } = self;
         requester.digest(digest);
-        digest.flag(*heard && digest.config.heartbeat.is_some());
         digest.value(responders);
+        if digest.config.heartbeat.is_some() {
+            digest.since(*data);
+        }
+        if digest.config.typed || digest.config.idle_timeout.is_some() {
+            digest.since(*sign);
+        }
     }
 }
 
@@ -112,30 +143,78 @@ impl Session {
         let value = self.beats.requester.beat(self.now);
         self.write_own(key, &value);
         self.schedule(key);
+        self.stats.beats_sent = self.stats.beats_sent.saturating_add(1);
         let settings = self.config.heartbeat.unwrap_or_default();
         self.timers.set(Timer::Tolerance, Some(self.now + settings.tolerance));
         Ok(())
     }
 
-    /// The interval has passed: beats, unless what the peer has sent meanwhile says that it lives.
+    /// The interval has passed: beats, unless DATA that has come meanwhile says that the peer
+    /// lives. Then it is due an interval after that.
     pub(super) fn on_beat_due(&mut self) {
         let Some(settings) = self.config.heartbeat else { return };
         if !self.farewell.is_open() {
             return;
         }
-        let alive = core::mem::take(&mut self.beats.heard);
-        if !alive || self.beats.requester.rtt().is_none() {
+        let mut next = self.beats.data + settings.interval;
+        if next <= self.now || self.beats.requester.rtt().is_none() {
             // Without ids there is no heartbeat; the session is about to be replaced anyway.
             let _exhausted = self.beat();
+            next = self.now + settings.interval;
         }
-        self.timers.set(Timer::Beat, Some(self.now + settings.interval));
+        self.timers.set(Timer::Beat, Some(next));
+    }
+
+    /// The beat under way has had its time: it is judged by what else is known of the peer
+    /// (PROTOCOL.md §9.4).
+    pub(super) fn on_tolerance(&mut self) {
+        let settings = self.config.heartbeat.unwrap_or_default();
+        let signs = Signs {
+            last: self.beats.sign.max(self.outlet.moved()),
+            queue: self.outlet.time_to(self.beats.requester.place()),
+            blocked: self.outlet.is_waiting(),
+        };
+        let verdict = self.beats.requester.judge(settings.tolerance, signs, self.now);
+        if let Verdict::Wait(until) = verdict {
+            return self.timers.set(Timer::Tolerance, Some(until));
+        }
+        let stuck = self.beats.requester.is_uncut();
+        self.give_up_beat();
+        if stuck {
+            self.abandon_beats();
+        }
+        let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
+        if closes && verdict == Verdict::Silent && self.farewell.is_open() {
+            self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
+        }
+    }
+
+    /// The beat under way, if there is one, will not come back.
+    fn give_up_beat(&mut self) {
+        if self.beats.requester.give_up() {
+            self.timers.set(Timer::Tolerance, None);
+            self.stats.beats_missed = self.stats.beats_missed.saturating_add(1);
+            self.signals.raise(Signal::HeartbeatMissed);
+        }
+    }
+
+    /// The stream of the requester has no credit left: the next beat goes out on a new one.
+    fn abandon_beats(&mut self) {
+        let stream = self.beats.requester.stream.take().and_then(|id| self.store.key(id));
+        if let Some(key) = stream {
+            self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
+        }
     }
 
     /// Beats have come back on the stream of the requester.
     pub(super) fn on_echo(&mut self, key: Key) {
         while let Some(value) = self.take_beat(key) {
-            if self.beats.requester.echo(value, self.now).is_some() {
+            if let Some(echo) = self.beats.requester.echo(value, self.now) {
+                if let Some(place) = echo.place {
+                    self.outlet.arrived_to(place);
+                }
                 self.timers.set(Timer::Tolerance, None);
+                self.stats.beats_returned = self.stats.beats_returned.saturating_add(1);
                 self.signals.raise(Signal::Pong);
             } else {
                 // Not what was sent: the tolerance decides.
@@ -148,11 +227,7 @@ impl Session {
     /// out on a new stream.
     pub(super) fn on_beats_ended(&mut self, key: Key) {
         self.beats.requester.stream = None;
-        if self.beats.requester.is_waiting() {
-            let _unanswered = self.beats.requester.give_up();
-            self.timers.set(Timer::Tolerance, None);
-            self.signals.raise(Signal::HeartbeatMissed);
-        }
+        self.give_up_beat();
         // Not by a FIN: ngrok's responder answers that with a flood of zero beats.
         self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
     }
@@ -172,6 +247,59 @@ impl Session {
         self.finish_draining();
     }
 
+    /// Whether a SYN that is to be refused may be that of a heartbeat. Those are answered whatever the
+    /// limits on streams say (PROTOCOL.md §9.3), if all of the type comes with the SYN.
+    pub(super) fn may_be_heartbeat(&self, length: u32) -> bool {
+        self.config.typed
+            && (TYPE_LEN..=self.config.receive_window).contains(&length)
+            && self.beats.responders < self.config.max_heartbeat_responders
+    }
+
+    /// Payload of a stream that is refused unless it is a heartbeat.
+    pub(super) fn on_newcomer(
+        &mut self,
+        mut newcomer: Newcomer,
+        mut bytes: &[u8],
+        end: bool,
+        owner: Option<&Bytes>,
+    ) {
+        match newcomer.take_type(&mut bytes) {
+            None => self.inlet.hold(newcomer),
+            Some(StreamType::HEARTBEAT) => self.let_in_heartbeat(newcomer, bytes, end, owner),
+            Some(_) => {
+                self.inlet.discard();
+                self.refuse_newcomer(newcomer);
+            }
+        }
+    }
+
+    fn let_in_heartbeat(
+        &mut self,
+        newcomer: Newcomer,
+        bytes: &[u8],
+        end: bool,
+        owner: Option<&Bytes>,
+    ) {
+        let Newcomer { id, fin, length, .. } = newcomer;
+        let mut stream = Stream::new(id, Owner::Echo, SendState::Open, &self.config);
+        stream.stream_type = Some(StreamType::HEARTBEAT);
+        self.credit.on_data(self.now);
+        // Longer frames were refused by their header.
+        let _within_window = self.credit.receive(&mut stream, length);
+        let key = self.store.insert(stream);
+        more(&mut self.beats.responders);
+        self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
+        let taken = u64::from(TYPE_LEN);
+        self.stats.payload_received = self.stats.payload_received.saturating_add(taken);
+        self.inlet.deliver_to(key, id, fin);
+        self.consumed(key, BEAT_LEN);
+        if !bytes.is_empty() {
+            self.on_payload(bytes, end, owner);
+        } else if end && fin {
+            self.on_fin(key);
+        }
+    }
+
     /// Sends back the whole beats that have arrived, as long as few echoes are waiting: a peer
     /// that does not read them runs out of credit. After the last one of a peer that has ended its
     /// heartbeat comes FIN.
@@ -179,6 +307,7 @@ impl Session {
         while self.store.get(key).is_some_and(|stream| stream.outgoing.len() < ECHO_LIMIT) {
             let Some(value) = self.take_beat(key) else { break };
             self.write_own(key, &value);
+            self.stats.beats_answered = self.stats.beats_answered.saturating_add(1);
         }
         if let Some(stream) = self.store.get_mut(key) {
             if stream.recv == RecvState::Finished && stream.incoming.len() < BEAT_LEN {

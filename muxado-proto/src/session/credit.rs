@@ -90,11 +90,6 @@ impl Credit {
         self.arrivals.on_data(now);
     }
 
-    /// When DATA arrived last.
-    pub(super) const fn last_arrival(&self) -> Timestamp {
-        self.arrivals.last()
-    }
-
     /// Accounts for a frame of `length` bytes; `false` if it exceeds the stream's credit.
     #[must_use]
     pub(super) fn receive(&self, stream: &mut Stream, length: u32) -> bool {

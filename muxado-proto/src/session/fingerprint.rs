@@ -39,6 +39,7 @@ impl Session {
             credit,
             budget,
             orphans,
+            outlet,
             beats,
             store,
             pool,
@@ -56,6 +57,9 @@ impl Session {
         budget.digest(digest);
         digest.value(orphans);
         beats.digest(digest);
+        if self.config.typed {
+            outlet.digest(beats.place(), digest);
+        }
         store.digest(digest);
         pool.digest(digest);
         limits.digest(digest);

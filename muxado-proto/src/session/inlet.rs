@@ -1,8 +1,10 @@
 //! Input on its way into the session: the frame that is arriving, and where its payload goes.
 
 use crate::decode::{Decoder, Item};
+use crate::error::ErrorCode;
 use crate::frame::StreamId;
 use crate::stream::key::Key;
+use crate::stream::{StreamType, TYPE_LEN};
 
 /// Bytes of a frame that have to arrive for its time limit to start anew.
 const FRAME_PROGRESS: u32 = 4096;
@@ -16,6 +18,43 @@ pub(super) enum Sink {
     /// To a stream. Its place may belong to another one by the time payload arrives, so both are
     /// compared.
     Stream { key: Key, id: StreamId, fin: bool },
+    /// To a stream that has no record, until its type tells whether it gets one.
+    Newcomer(Newcomer),
+}
+
+/// A stream of the peer that is refused unless its type, which its first frame has in it, is that of
+/// heartbeats.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "audit", derive(PartialEq, Eq, Hash))]
+pub(super) struct Newcomer {
+    pub(super) id: StreamId,
+    /// Of its first frame.
+    pub(super) length: u32,
+    /// Whether it ends with its first frame.
+    pub(super) fin: bool,
+    /// Why it is refused.
+    pub(super) code: ErrorCode,
+    stream_type: [u8; TYPE_LEN as usize],
+    /// Bytes of the type that have arrived.
+    have: u8,
+}
+
+impl Newcomer {
+    pub(super) const fn new(id: StreamId, length: u32, fin: bool, code: ErrorCode) -> Self {
+        Self { id, length, fin, code, stream_type: [0; TYPE_LEN as usize], have: 0 }
+    }
+
+    /// Takes bytes of the type off the front of `input`; the type once it is complete.
+    pub(super) fn take_type(&mut self, input: &mut &[u8]) -> Option<StreamType> {
+        let missing = self.stream_type.iter_mut().skip(usize::from(self.have));
+        for byte in missing {
+            let (first, rest) = input.split_first()?;
+            *byte = *first;
+            *input = rest;
+            self.have = self.have.saturating_add(1);
+        }
+        Some(StreamType(u32::from_be_bytes(self.stream_type)))
+    }
 }
 
 /// What has to happen with the time limit on the frame that is arriving.
@@ -63,6 +102,16 @@ impl Inlet {
     /// The payload of the frame that has just begun goes to this stream.
     pub(super) const fn deliver_to(&mut self, key: Key, id: StreamId, fin: bool) {
         self.sink = Sink::Stream { key, id, fin };
+    }
+
+    /// The payload of the frame that has just begun tells what to do with this stream.
+    pub(super) const fn hold(&mut self, newcomer: Newcomer) {
+        self.sink = Sink::Newcomer(newcomer);
+    }
+
+    /// Nobody wants the rest of the payload of the current frame.
+    pub(super) const fn discard(&mut self) {
+        self.sink = Sink::Discard;
     }
 
     /// Where the payload of the current frame goes.
@@ -155,5 +204,19 @@ mod tests {
         assert!(matches!(inlet.sink(), Sink::Stream { .. }));
         assert!(matches!(inlet.next(&mut input), Some(Item::Data { .. })));
         assert!(matches!(inlet.sink(), Sink::Discard));
+    }
+
+    #[test]
+    fn a_type_is_taken_in_any_pieces_and_nothing_behind_it() {
+        let id = StreamId::new(3);
+        for cut in 0..=4 {
+            let mut newcomer = Newcomer::new(id, 6, false, ErrorCode::STREAM_REFUSED);
+            let (mut first, mut second) = [0, 0, 0, 7, 8, 9].split_at(cut);
+            assert_eq!(newcomer.take_type(&mut first), (cut == 4).then_some(StreamType(7)));
+            if cut < 4 {
+                assert_eq!(newcomer.take_type(&mut second), Some(StreamType(7)));
+            }
+            assert_eq!((first, second), (&[][..], &[8, 9][..]), "{cut}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::inlet::{FrameLimit, Sink};
+use super::inlet::{FrameLimit, Newcomer, Sink};
 use super::{Refusal, Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
@@ -154,10 +154,11 @@ impl Session {
             return self.on_reused(id);
         }
         if let Some(code) = self.why_refused(length) {
-            self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
-            // One that sends all that it may with the SYN has no credit left.
-            let spent = length == self.config.receive_window && !flags.is_fin();
-            return self.answer_by_rst(Refusal::new(id, code).waking_if(spent));
+            let newcomer = Newcomer::new(id, length, flags.is_fin(), code);
+            if self.may_be_heartbeat(length) {
+                return self.inlet.hold(newcomer);
+            }
+            return self.refuse_newcomer(newcomer);
         }
         let owner = if self.config.typed { Owner::Untyped } else { Owner::Backlog };
         let mut stream = Stream::new(id, owner, SendState::Open, &self.config);
@@ -173,6 +174,13 @@ impl Session {
             self.signals.raise(Signal::Acceptable);
         }
         self.on_live_data(key, id, flags.with(Flags::SYN), length);
+    }
+
+    pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer) {
+        self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
+        // One that sends all that it may with the SYN has no credit left.
+        let spent = newcomer.length == self.config.receive_window && !newcomer.fin;
+        self.answer_by_rst(Refusal::new(newcomer.id, newcomer.code).waking_if(spent));
     }
 
     /// Streams the application has not accepted.
@@ -199,7 +207,8 @@ impl Session {
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         if stream.is_counted() {
-            self.beats.heard();
+            self.beats.on_data(self.now);
+            self.outlet.answered();
         }
         let empty = length == 0;
         if !empty {
@@ -234,8 +243,12 @@ impl Session {
         }
     }
 
-    fn on_payload(&mut self, bytes: &[u8], end: bool, owner: Option<&Bytes>) {
-        let Sink::Stream { key, id, fin } = self.inlet.sink() else { return };
+    pub(super) fn on_payload(&mut self, bytes: &[u8], end: bool, owner: Option<&Bytes>) {
+        let (key, id, fin) = match self.inlet.sink() {
+            Sink::Discard => return,
+            Sink::Stream { key, id, fin } => (key, id, fin),
+            Sink::Newcomer(newcomer) => return self.on_newcomer(newcomer, bytes, end, owner),
+        };
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
             if matches!(self.store.entry(id), Some(Entry::Closed(_))) {
@@ -275,7 +288,7 @@ impl Session {
         }
     }
 
-    fn on_fin(&mut self, key: Key) {
+    pub(super) fn on_fin(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.recv.is_open() {
             return;
@@ -357,6 +370,7 @@ impl Session {
         if id.get() == 0 {
             return self.end_for_violation(ErrorCode::PROTOCOL, "WNDINC on stream 0");
         }
+        self.outlet.arrived(increment);
         let key = match self.store.entry(id) {
             Some(Entry::Live(key)) => key,
             Some(Entry::Closed(Opener::Unanswered)) => {
@@ -421,7 +435,11 @@ impl Session {
             return;
         }
         let running = self.timers.get(Timer::Frame).is_some();
-        match self.inlet.watch(received, running) {
+        let limit = self.inlet.watch(received, running);
+        if received > 0 && limit != FrameLimit::Keep {
+            self.beats.on_sign(self.now);
+        }
+        match limit {
             FrameLimit::Off => self.timers.set(Timer::Frame, None),
             FrameLimit::Restart => {
                 self.timers.set(Timer::Frame, Some(self.now + self.config.frame_stall_timeout));

@@ -9,6 +9,7 @@
 //! | `Counts` | streams by who opened them, unanswered, incomplete | may a stream be opened or let in; is a drain done |
 //! | `Credit` | window growth, bytes held, what is owed | when is a WNDINC due; may a window grow |
 //! | `SendBudget` | bytes written and not sent | who may write |
+//! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does it move; how long may its queue take |
 //! | `Orphans` | RSTs without a record | what is still to be answered |
 //! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
 //! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
@@ -32,6 +33,7 @@ mod input;
 mod lifecycle;
 mod memory;
 mod orphans;
+mod outlet;
 mod output;
 mod send_budget;
 mod streams;
@@ -68,6 +70,7 @@ use farewell::Farewell;
 use ids::Ids;
 use inlet::Inlet;
 use orphans::{Orphans, Refusal};
+use outlet::Outlet;
 use send_budget::SendBudget;
 pub use view::StreamMut;
 
@@ -98,6 +101,7 @@ pub struct Session {
     credit: Credit,
     budget: SendBudget,
     orphans: Orphans,
+    outlet: Outlet,
     beats: Beats,
     store: Store,
     pool: Pool,
@@ -126,8 +130,9 @@ impl Session {
             credit: Credit::default(),
             budget: SendBudget::default(),
             orphans: Orphans::default(),
+            outlet: Outlet::default(),
             store: Store::new(key.id_map(), tombstones),
-            beats: Beats::new(key.beats()),
+            beats: Beats::new(key.beats(), now),
             pool: Pool::default(),
             limits: Limits::default(),
             timers: Timers::default(),
@@ -137,6 +142,9 @@ impl Session {
         };
         if session.config.heartbeat.is_some() {
             session.timers.set(Timer::Beat, Some(now));
+        }
+        if let Some(limit) = session.config.idle_timeout {
+            session.timers.set(Timer::Idle, Some(now + limit));
         }
         session
     }
@@ -346,7 +354,7 @@ impl Session {
     }
 
     fn advance_clock(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        self.now = self.now.max(now).min(Timestamp::LATEST);
     }
 }
 
@@ -359,7 +367,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 1024, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 1200, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.

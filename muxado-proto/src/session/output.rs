@@ -7,13 +7,10 @@ use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::SendState;
-use crate::stream::{Edge, Owner};
+use crate::stream::{Edge, Owner, TYPE_LEN};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::transmit::Transmit;
-
-/// Bytes of a stream's type.
-const TYPE_LEN: u32 = 4;
 
 impl Session {
     /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
@@ -25,6 +22,9 @@ impl Session {
     /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
+        let now = self.now;
+        self.outlet.all_taken(now);
+        self.beats.taken(now);
         let unarmed = self.credit.take_unarmed() || self.pool_unarmed();
         if unarmed && !self.farewell.is_over() {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
@@ -41,6 +41,11 @@ impl Session {
         }
         let grown = out.len().saturating_sub(before);
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
+        if grown > 0 {
+            self.outlet.hand_out(now)
+        } else {
+            self.outlet.rest()
+        }
         let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
         self.timers.set(Timer::Write, stall);
         if grown == 0 && self.farewell.is_over() && !self.farewell.is_due() {
@@ -53,8 +58,9 @@ impl Session {
     /// limit on it starts anew.
     pub fn transmitted(&mut self, now: Timestamp) {
         self.advance_clock(now);
+        self.outlet.some_taken(self.now);
         if self.timers.get(Timer::Write).is_some() {
-            self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
+            self.timers.set(Timer::Write, Some(self.now + self.config.write_stall_timeout));
         }
     }
 
@@ -170,6 +176,11 @@ impl Session {
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
         out.join(&Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
+        if stream.is_counted() {
+            self.outlet.cut(length);
+        } else if count == buffered && stream.owner == Owner::Beats {
+            self.beats.cut(self.outlet.position());
+        }
         stream.send_window.spend(length);
         if stream.is_stalled() {
             // The rest may wait for as long as the peer likes.

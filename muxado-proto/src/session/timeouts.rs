@@ -2,7 +2,6 @@
 
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
-use crate::event::Signal;
 use crate::stream::schedule::{Link, Queue};
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -32,10 +31,13 @@ impl Session {
             self.end_draining();
         }
         if self.timers.expire(Timer::Tolerance, now) {
-            self.on_beat_missed();
+            self.on_tolerance();
         }
         if self.timers.expire(Timer::Beat, now) {
             self.on_beat_due();
+        }
+        if self.timers.expire(Timer::Idle, now) {
+            self.on_idle();
         }
         if self.timers.expire(Timer::Untyped, now) {
             self.end_untyped();
@@ -49,6 +51,19 @@ impl Session {
             }
             self.pool.shrink_to_use();
         }
+    }
+
+    /// The idle limit has passed since something last arrived, or since the timer was set.
+    fn on_idle(&mut self) {
+        let Some(limit) = self.config.idle_timeout else { return };
+        let due = self.beats.last_sign() + limit;
+        if due > self.now {
+            return self.timers.set(Timer::Idle, Some(due));
+        }
+        // A peer that still hears it has lost nothing if nothing was open.
+        let complete = self.counts.all_complete();
+        let code = if complete { ErrorCode::NO_ERROR } else { ErrorCode::WRITE_TIMEOUT };
+        self.end(CloseReason::IdleTimeout, Some(code));
     }
 
     /// Sets the timer for the stream that has waited longest for its type.
@@ -90,17 +105,6 @@ impl Session {
         }
         if !self.farewell.is_over() {
             self.timers.set(Timer::Stalled, next);
-        }
-    }
-
-    fn on_beat_missed(&mut self) {
-        let sent = self.beats.give_up();
-        self.signals.raise(Signal::HeartbeatMissed);
-        // A peer that goes on sending is alive: its answer may stand behind much else.
-        let silent = sent.is_none_or(|sent| self.credit.last_arrival() <= sent);
-        let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
-        if closes && silent && self.farewell.is_open() {
-            self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
         }
     }
 }

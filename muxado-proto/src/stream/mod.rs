@@ -19,6 +19,9 @@ use schedule::{Links, Priority, Queue};
 use state::{RecvState, SendState};
 use window::{ReceiveWindow, SendWindow};
 
+/// Bytes of a stream's type.
+pub(crate) const TYPE_LEN: u32 = 4;
+
 /// The 32-bit type of a stream in a typed session: what protocol it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamType(pub u32);

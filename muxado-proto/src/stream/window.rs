@@ -31,11 +31,6 @@ impl Arrivals {
         self.last = now;
     }
 
-    /// When the latest arrived.
-    pub(crate) const fn last(&self) -> Timestamp {
-        self.last
-    }
-
     /// Whether the latest pause was long for one who could have gone on since then.
     fn had_paused(&self, since: Timestamp) -> bool {
         self.pause.1 - self.pause.0.max(since) >= PAUSE

@@ -96,9 +96,10 @@ impl From<Error> for io::Error {
 const fn closed_kind(reason: &CloseReason) -> io::ErrorKind {
     match reason {
         CloseReason::Local { .. } => io::ErrorKind::BrokenPipe,
-        CloseReason::HeartbeatTimeout | CloseReason::WriteStalled | CloseReason::FrameStalled => {
-            io::ErrorKind::TimedOut
-        }
+        CloseReason::HeartbeatTimeout
+        | CloseReason::IdleTimeout
+        | CloseReason::WriteStalled
+        | CloseReason::FrameStalled => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::ConnectionAborted,
     }
 }

@@ -1,0 +1,219 @@
+//! Output on its way out of the session: what the transport has taken, how fast it takes, and what
+//! the peer is known to have.
+
+use core::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Output that was taken sooner went into free room, which tells nothing of the peer.
+const WAITED: Duration = Duration::from_millis(10);
+
+/// The least that a rate is measured by, in bytes.
+const SPAN: u64 = 16 << 10;
+
+/// What a transport is believed to carry before it has kept any output waiting, in bytes a second.
+const SLOWEST: u64 = 4 << 10;
+
+/// Payload on its way out, heartbeats left out: what a beat may have to wait for.
+///
+/// Bytes are counted from the start of the session. Invariant: `arrived <= taken <= cut`.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Outlet {
+    /// So many have been cut into frames.
+    cut: u64,
+    /// The transport has taken so many.
+    taken: u64,
+    /// The peer has so many, as far as is known.
+    arrived: u64,
+    /// When the batch was handed out that the transport has not taken.
+    waits_since: Option<Timestamp>,
+    /// When output that had waited was last taken: somebody at the other end reads.
+    moved: Timestamp,
+    /// Since when, and since which byte, the transport has been full all the time.
+    span: Option<(Timestamp, u64)>,
+    /// The lowest rate seen, in bytes a second.
+    slowest: Option<u64>,
+}
+
+impl Outlet {
+    /// The transport has taken all that was handed out.
+    pub(super) fn all_taken(&mut self, now: Timestamp) {
+        self.some_taken(now);
+        self.taken = self.cut;
+        self.measure(now);
+        if self.has_waited(now) {
+            // It was full. What it takes from here on goes through at its own rate; of what it took
+            // before, a part went into free room.
+            self.span = self.span.or(Some((now, self.taken)));
+        }
+        self.waits_since = None;
+    }
+
+    /// The transport has taken some of what was handed out.
+    pub(super) fn some_taken(&mut self, now: Timestamp) {
+        if self.has_waited(now) {
+            self.moved = now;
+        }
+    }
+
+    fn has_waited(&self, now: Timestamp) -> bool {
+        self.waits_since.is_some_and(|since| now - since >= WAITED)
+    }
+
+    /// A frame with so much payload was cut.
+    pub(super) const fn cut(&mut self, payload: u32) {
+        self.cut = self.cut.saturating_add(payload as u64);
+    }
+
+    /// The transport gets the next batch, right after it has taken the last one.
+    pub(super) const fn hand_out(&mut self, now: Timestamp) {
+        self.waits_since = Some(now);
+    }
+
+    /// There is no next batch.
+    pub(super) const fn rest(&mut self) {
+        self.span = None;
+    }
+
+    fn measure(&mut self, now: Timestamp) {
+        let Some((since, from)) = self.span else { return };
+        let (elapsed, bytes) = (now - since, self.taken.saturating_sub(from));
+        if elapsed < WAITED || bytes < SPAN {
+            return;
+        }
+        let second = u128::from(bytes).saturating_mul(1_000_000_000);
+        let rate = second.checked_div(elapsed.as_nanos()).unwrap_or(u128::MAX);
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX).max(1);
+        self.slowest = Some(self.slowest.map_or(rate, |slowest| slowest.min(rate)));
+        self.span = Some((now, self.taken));
+    }
+
+    /// The place behind all that has been cut.
+    pub(super) const fn position(&self) -> u64 {
+        self.cut
+    }
+
+    /// Whether output waits for the transport.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.waits_since.is_some()
+    }
+
+    /// When output that had waited was last taken.
+    pub(super) const fn moved(&self) -> Timestamp {
+        self.moved
+    }
+
+    /// The peer has the bytes before this place.
+    pub(super) fn arrived_to(&mut self, position: u64) {
+        self.arrived = self.arrived.max(position.min(self.taken));
+    }
+
+    /// The peer's reader has had so many more bytes.
+    pub(super) fn arrived(&mut self, bytes: u32) {
+        self.arrived_to(self.arrived.saturating_add(u64::from(bytes)));
+    }
+
+    /// The peer answers, and with that to all it has been sent.
+    pub(super) const fn answered(&mut self) {
+        self.arrived = self.taken;
+    }
+
+    /// How long the bytes before this place may be under way that the peer may not have: as long as
+    /// they take at the lowest rate that was seen.
+    pub(super) fn time_to(&self, position: u64) -> Duration {
+        let ahead = u128::from(position.saturating_sub(self.arrived));
+        let rate = u128::from(self.slowest.unwrap_or(SLOWEST).max(1));
+        let nanos = ahead.saturating_mul(1_000_000_000).checked_div(rate).unwrap_or_default();
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(feature = "audit")]
+impl Outlet {
+    /// Of the places, what lies between them counts; `beat` is one that is asked for.
+    pub(super) fn digest(&self, beat: u64, digest: &mut crate::digest::Digest<'_>) {
+        let Self { cut, taken, arrived, waits_since, moved, span, slowest } = self;
+        digest.number(cut.saturating_sub(*taken));
+        digest.number(cut.saturating_sub(*arrived));
+        digest.number(beat.saturating_sub(*arrived));
+        digest.since(*moved);
+        digest.value(slowest);
+        digest.flag(waits_since.is_some());
+        digest.since(waits_since.unwrap_or_default());
+        let (since, from) = span.unwrap_or_default();
+        digest.since(since);
+        digest.number(cut.saturating_sub(from));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Hands out a batch with so much payload, if that is any.
+    fn hand_out(outlet: &mut Outlet, payload: u32, now: Timestamp) {
+        outlet.all_taken(now);
+        outlet.cut(payload);
+        if payload > 0 { outlet.hand_out(now) } else { outlet.rest() }
+    }
+
+    #[test]
+    fn output_that_has_waited_is_a_sign_of_a_reader() {
+        let mut outlet = Outlet::default();
+        hand_out(&mut outlet, 10, at(5));
+        hand_out(&mut outlet, 10, at(6));
+        assert_eq!(outlet.moved(), Timestamp::ZERO, "there was room");
+        outlet.some_taken(at(16));
+        assert_eq!(outlet.moved(), at(16));
+        assert!(outlet.is_waiting());
+        hand_out(&mut outlet, 0, at(17));
+        assert_eq!(outlet.moved(), at(17));
+        assert!(!outlet.is_waiting());
+        hand_out(&mut outlet, 0, at(100));
+        assert_eq!(outlet.moved(), at(17), "nothing was there to take");
+    }
+
+    #[test]
+    fn the_lowest_rate_of_a_full_transport_counts() {
+        let mut outlet = Outlet::default();
+        // Nothing has waited so far: 4 KiB a second.
+        hand_out(&mut outlet, 8192, at(0));
+        hand_out(&mut outlet, 0, at(0));
+        assert_eq!(outlet.time_to(8192), Duration::from_secs(2));
+        // The first megabyte goes into free room, all but a little.
+        hand_out(&mut outlet, 1 << 20, at(100));
+        hand_out(&mut outlet, 100_000, at(120));
+        outlet.answered();
+        assert_eq!(outlet.time_to(outlet.position() - 100_000 + 4096), Duration::from_secs(1));
+        // Then 100 000 bytes take a second, and later two.
+        hand_out(&mut outlet, 100_000, at(1120));
+        hand_out(&mut outlet, 100_000, at(3120));
+        outlet.answered();
+        let place = outlet.position() - 100_000 + 50_000;
+        assert_eq!(outlet.time_to(place), Duration::from_secs(1));
+        // Time in which there was nothing to take does not count.
+        hand_out(&mut outlet, 0, at(4000));
+        hand_out(&mut outlet, 100_000, at(90_000));
+        hand_out(&mut outlet, 0, at(99_000));
+        outlet.answered();
+        assert_eq!(outlet.time_to(outlet.position() + 50_000), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_peer_has_no_more_than_was_taken() {
+        let mut outlet = Outlet::default();
+        hand_out(&mut outlet, 4096, at(0));
+        outlet.arrived(u32::MAX);
+        assert_eq!(outlet.time_to(4096), Duration::from_secs(1));
+        hand_out(&mut outlet, 0, at(0));
+        outlet.arrived(2048);
+        assert_eq!(outlet.time_to(4096), Duration::from_millis(500));
+        outlet.arrived(u32::MAX);
+        assert_eq!(outlet.time_to(4096), Duration::ZERO);
+    }
+}
