@@ -83,6 +83,12 @@ impl Stream {
     muxado_proto::task_sending_methods!(identity);
 }
 
+impl From<Stream> for task::Stream {
+    fn from(stream: Stream) -> Self {
+        stream.0
+    }
+}
+
 impl From<task::Stream> for Stream {
     fn from(stream: task::Stream) -> Self {
         Self(stream)

@@ -45,6 +45,7 @@
 #![warn(unreachable_pub)]
 
 mod io;
+mod relay;
 mod session;
 mod stream;
 mod tap;
@@ -53,12 +54,14 @@ pub mod tcp;
 pub use io::{Io, TokioClock};
 pub use muxado_proto as proto;
 pub use muxado_proto::task::{
-    self, Beat, Error, GoAway, OpenError, PingError, ReadError, WriteError, error_code,
+    self, Beat, Error, GoAway, OpenError, PingError, ReadError, RelayError, RelayFault, Relayed,
+    WriteError, error_code,
 };
 pub use muxado_proto::{
     CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, Priority, RateLimit,
     Role, SessionStats, StreamId, StreamStats, StreamType,
 };
+pub use relay::relay;
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};
 pub use stream::{RecvHalf, SendHalf, Stream};
 pub use tap::Tap;

@@ -81,6 +81,12 @@ impl Stream {
     muxado_proto::task_sending_methods!(cooperative);
 }
 
+impl From<Stream> for task::Stream {
+    fn from(stream: Stream) -> Self {
+        stream.0
+    }
+}
+
 impl From<task::Stream> for Stream {
     fn from(stream: task::Stream) -> Self {
         Self(stream)

@@ -45,6 +45,7 @@ mod loans;
 mod log;
 mod observe;
 mod places;
+mod relay;
 mod scratch;
 mod session;
 mod shared;
@@ -60,6 +61,7 @@ pub use driver::Driver;
 pub use endpoint::Endpoint;
 pub use error::{Error, OpenError, PingError, ReadError, WriteError, error_code};
 pub use observe::{Beat, GoAway, Heartbeats, WeakSession};
+pub use relay::{Relay, RelayError, RelayFault, Relayed};
 pub use session::{Incoming, Session};
 pub use stream::{RecvHalf, SendHalf, Stream};
 

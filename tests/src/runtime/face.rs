@@ -4,15 +4,20 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use muxado_proto::task::{GoAway, OpenError, PingError, ReadError, WriteError};
+use muxado_proto::task::{
+    GoAway, OpenError, PingError, ReadError, RelayError, Relayed, WriteError,
+};
 use muxado_proto::{
     CloseReason, Config, ErrorCode, Priority, Role, SessionStats, StreamId, StreamStats, StreamType,
 };
+
+use super::Io;
 
 /// Methods that are declared here and forwarded to those of the same name in both adapters.
 macro_rules! face {
@@ -232,4 +237,38 @@ macro_rules! belongs {
 belongs! {
     muxado_tokio: Stream, RecvHalf, SendHalf;
     muxado_smol: Stream, RecvHalf, SendHalf;
+}
+
+/// A relay under way.
+pub type Relaying = Pin<Box<dyn Future<Output = Result<Relayed, RelayError>> + Send>>;
+
+/// Relays of the adapter.
+pub trait Relays: StreamSource {
+    fn relay(stream: Self::Stream, other: Io) -> Relaying;
+    fn relay_streams(stream: Self::Stream, other: Self::Stream) -> Relaying;
+    fn relay_tcp(stream: Self::Stream, other: std::net::TcpStream) -> Relaying;
+}
+
+macro_rules! relays {
+    ($($adapter:ident, $tcp:path;)*) => {$(
+        impl Relays for $adapter::Session {
+            fn relay(stream: Self::Stream, other: Io) -> Relaying {
+                Box::pin($adapter::relay(stream, other))
+            }
+
+            fn relay_streams(stream: Self::Stream, other: Self::Stream) -> Relaying {
+                Box::pin($adapter::relay(stream, other))
+            }
+
+            fn relay_tcp(stream: Self::Stream, other: std::net::TcpStream) -> Relaying {
+                other.set_nonblocking(true).expect("a socket");
+                Box::pin($adapter::relay(stream, $tcp(other).expect("a socket")))
+            }
+        }
+    )*};
+}
+
+relays! {
+    muxado_tokio, tokio::net::TcpStream::from_std;
+    muxado_smol, smol::net::TcpStream::try_from;
 }

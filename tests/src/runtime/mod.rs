@@ -26,7 +26,7 @@ use futures_channel::oneshot;
 use muxado_proto::task::Beat;
 use muxado_proto::{CloseReason, Config, Role};
 
-pub use face::{Belongs, ReceiveFace, SendFace, SessionFace, StreamFace, StreamSource};
+pub use face::{Belongs, ReceiveFace, Relays, SendFace, SessionFace, StreamFace, StreamSource};
 pub use faults::{Fault, Faults, Traffic};
 pub use pipe::{Io, Wire, pipe};
 pub use raw::RawPeer;
@@ -43,6 +43,7 @@ pub type Driver = Pin<Box<dyn Future<Output = CloseReason> + Send>>;
 pub trait Runtime: Sized + Send + Sync + 'static {
     /// The adapter's handle on a session.
     type Session: SessionFace
+        + Relays
         + StreamSource<
             Stream = Self::Stream,
             Incoming = Self::Incoming,

@@ -10,6 +10,7 @@ mod face;
 mod faults;
 mod half_close;
 mod limits;
+mod relay;
 mod resets;
 mod rules;
 mod surface;
