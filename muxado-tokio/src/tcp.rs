@@ -1,4 +1,36 @@
 //! TCP connections that carry a session.
+//!
+//! # A peer that vanishes
+//!
+//! A machine that loses its power says nothing. Keepalive, which [`tune`] sets, finds that out in
+//! some two minutes. A typed session finds it out sooner with
+//! [`ConfigBuilder::heartbeat`](crate::ConfigBuilder::heartbeat). An untyped session sends no
+//! probes, because the protocol has none for it. If its peer sends something all the time,
+//! [`ConfigBuilder::idle_timeout`](crate::ConfigBuilder::idle_timeout) ends the session when it does
+//! not. If not, a small request at times, with a time limit on its answer, finds it out:
+//!
+//! ```
+//! use muxado_tokio::{ErrorCode, Session};
+//! use std::time::Duration;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! /// Asks the peer, which has to know the question, and ends the session if nothing comes back.
+//! async fn watch(session: Session) -> std::io::Result<()> {
+//!     loop {
+//!         tokio::time::sleep(Duration::from_secs(20)).await;
+//!         let answer = tokio::time::timeout(Duration::from_secs(10), async {
+//!             let mut stream = session.open().await?;
+//!             stream.write_all(b"still there?").await?;
+//!             stream.shutdown().await?;
+//!             stream.read_u8().await
+//!         });
+//!         if !matches!(answer.await, Ok(Ok(_))) {
+//!             session.abort(ErrorCode::WRITE_TIMEOUT, "the peer does not answer");
+//!             return Ok(());
+//!         }
+//!     }
+//! }
+//! ```
 
 use std::any::Any;
 use std::io;
