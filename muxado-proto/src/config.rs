@@ -185,12 +185,19 @@ settings! {
     /// of which few are busy: a million of them are promised 256 GiB. Default `false`.
     overcommit: bool = false;
 
-    /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`.
-    /// Default 1024.
+    /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`. A
+    /// stream is open until both directions have ended: by a FIN or an RST that was sent or
+    /// received. The peer can count as much, so two ends with the same limits never refuse each
+    /// other. As many accepted streams may be in the application's hands, a reset one until it is
+    /// released; then [`Session::accept`](crate::Session::accept) gives no more. Default 1024.
     max_inbound_streams: u32 = DEFAULT_STREAMS;
     /// Streams of this side that are open at once; opening one more blocks. Those that were given
-    /// up here and that the peer has not finished are open, too. Default 1024.
+    /// up here and that the peer has not finished are open, too. With those that are over and not
+    /// released there may be twice as many. Default 1024.
     max_outbound_streams: u32 = DEFAULT_STREAMS;
+    /// Streams of both sides that are open at once at which this side opens no more; opening blocks.
+    /// Default none: the limits on each side are enough. Some peers count both sides together.
+    max_open_streams: Option<u32> = None;
     /// Streams of this side on which nothing has come back yet; opening one more blocks. The
     /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.
     /// Default none: no limit.
@@ -233,6 +240,10 @@ settings! {
     /// How long a stream may have data to send and no credit before it is reset with
     /// `WRITE_TIMEOUT`. Default none: as long as the peer likes.
     stream_stall_timeout: Option<Duration> = None;
+    /// How long the peer may keep a stream that this side has given up: the application has
+    /// released it, and everything that was written, and the FIN, was sent. Then it is reset with
+    /// `STREAM_CLOSED`. Default 60 s.
+    given_up_timeout: Duration = Duration::from_secs(60);
     /// How long the streams of a session that is going away may take to finish. Default 10 s.
     drain_timeout: Duration = Duration::from_secs(10);
     /// How long the peer may take to end the transport once this side has. Default 2 s.
@@ -326,6 +337,7 @@ impl ConfigBuilder {
             "must be at least `max_inbound_streams`, as so many ids may be skipped and opened later",
         )?;
         check(c.max_outbound_streams >= 1, "max_outbound_streams", "must be at least 1")?;
+        check(c.max_open_streams != Some(0), "max_open_streams", "must be at least 1")?;
         check(c.max_unanswered_streams != Some(0), "max_unanswered_streams", "must be at least 1")?;
         check(c.pending_resets >= 1, "pending_resets", "must be at least 1")?;
         for (limit, name) in [
@@ -443,6 +455,7 @@ mod tests {
             + (2 << 20)
             + (64 << 10)
             + (17 << 10) * 2053
+            + (9 << 10) * 3 * 1024
             + 64 * 1024
             + 16 * 1024
             + 16 * 1024

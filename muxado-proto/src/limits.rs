@@ -30,6 +30,11 @@ impl Bucket {
         self.used = used;
         true
     }
+
+    /// Puts one token back.
+    const fn give_back(&mut self) {
+        self.used = self.used.saturating_sub(NANO);
+    }
 }
 
 /// What is limited.
@@ -37,9 +42,9 @@ impl Bucket {
 pub(crate) enum Excess {
     /// DATA on streams that never were.
     Stray,
-    /// RSTs for DATA on streams that were, so long ago that nothing is known of them.
+    /// RSTs for DATA on streams whose tombstone was forgotten.
     Late,
-    /// Resets the peer caused on streams it opened.
+    /// Resets that the peer sent before it was answered, or caused by breaking a rule.
     Resets,
     /// Empty DATA.
     Empty,
@@ -67,6 +72,14 @@ impl Limits {
         #[allow(clippy::indexing_slicing, reason = "there is a bucket for each")]
         let bucket = &mut self.0.get_or_insert_default()[excess as usize];
         bucket.take(count, limit, now)
+    }
+
+    /// Puts a token back that was taken out of a bucket, if one was.
+    pub(crate) fn give_back(&mut self, excess: Excess) {
+        if let Some(buckets) = &mut self.0 {
+            #[allow(clippy::indexing_slicing, reason = "there is a bucket for each")]
+            buckets[excess as usize].give_back();
+        }
     }
 }
 
@@ -109,5 +122,7 @@ mod tests {
         assert!(bucket.take(1, limit, Timestamp::from_millis(5500)));
         // A clock that goes back gives nothing.
         assert!(!bucket.take(1, limit, Timestamp::ZERO));
+        bucket.give_back();
+        assert!(bucket.take(1, limit, Timestamp::ZERO));
     }
 }

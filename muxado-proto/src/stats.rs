@@ -70,8 +70,13 @@ stats! {
         beats_answered;
     }
     {
-        /// Streams open now, both ways.
+        /// Streams open now, both ways: those that are not finished or reset in both directions.
         open_streams: u32,
+        /// Streams that are over, and that the application has not released.
+        ended_streams: u32,
+        /// Open streams that only the peer still has: the application has released them, what it
+        /// had written was sent, and the peer has not ended them.
+        given_up_streams: u32,
         /// Streams waiting to be accepted now.
         backlog: u32,
         /// Bytes written and not sent now.

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Tolerance,
     /// The oldest stream without its type.
     Untyped,
+    /// The oldest stream that only the peer still has.
+    GivenUp,
     /// The oldest stream without credit.
     Stalled,
     /// The batch of output handed out last.

@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod conformance;
 pub mod echo;
+pub mod honest;
 pub mod interop;
 pub mod model;
 pub mod peer;

@@ -33,6 +33,8 @@ pub struct Half {
     pub reset: Option<ErrorCode>,
     /// The application has seen the end of the stream.
     pub ended: bool,
+    /// SYN of this side is on the wire.
+    pub syn_sent: bool,
     /// FIN of this side is on the wire.
     pub fin_sent: bool,
     /// RST of this side is on the wire.
@@ -93,7 +95,12 @@ impl Model {
     /// A side has opened a stream.
     pub fn opened(&mut self, id: u32, side: usize, kind: Option<u32>) -> Verdict {
         self.sides[side].opened += 1;
-        if self.streams.contains_key(&id) {
+        // An id that never was on the wire is given out again when its stream is gone.
+        let free = |stream: &Stream| {
+            let half = &stream.halves[side];
+            half.released && !half.syn_sent
+        };
+        if !self.streams.get(&id).is_none_or(free) {
             return Err(format!("id {id} was given out twice"));
         }
         self.streams.insert(id, Stream { kind, ..Stream::default() });
@@ -115,6 +122,13 @@ impl Model {
                 stream.halves[side].accepted = true;
                 Ok(())
             }
+        }
+    }
+
+    /// A side has sent the SYN of a stream.
+    pub fn syn_sent(&mut self, id: u32, side: usize) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.halves[side].syn_sent = true;
         }
     }
 

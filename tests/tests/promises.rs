@@ -85,6 +85,8 @@ fn data_behind_a_type_is_reported() {
         for cut in cuts {
             peer.send(cut);
         }
+        assert_eq!(peer.events(), [Event::Acceptable]);
+        peer.accept();
         peer.events().contains(&Event::Readable(StreamId::new(3)))
     };
     assert!(readable(&[&frame[..12], &frame[12..]]));

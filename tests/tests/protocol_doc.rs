@@ -214,6 +214,7 @@ fn the_defaults_of_the_limits_are_those_of_config() {
         ("frame_stall_timeout", seconds(config.frame_stall_timeout())),
         ("write_stall_timeout", seconds(config.write_stall_timeout())),
         ("typed_timeout", seconds(config.typed_timeout())),
+        ("given_up_timeout", seconds(config.given_up_timeout())),
         ("drain_timeout", seconds(config.drain_timeout())),
         ("linger_timeout", seconds(config.linger_timeout())),
         ("stream_stall_timeout", or_none(config.stream_stall_timeout().map(seconds))),

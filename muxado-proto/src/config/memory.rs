@@ -23,6 +23,9 @@ const OF_A_BATCH: u64 = (256 << 10) * REMNANT as u64 + BLOCK as u64;
 /// arrives while buffers are compacted.
 const FIXED: u64 = 512 << 10;
 
+/// The record of a stream that is over, and what its unread bytes may hold beyond themselves.
+const OF_AN_ENDED_STREAM: u64 = 9 << 10;
+
 impl Config {
     /// Streams that may be open at once: those of both sides, and the heartbeats.
     fn streams(&self) -> u64 {
@@ -34,7 +37,7 @@ impl Config {
     }
 
     /// What a peer may send at once on all streams that may be open.
-    pub(super) fn first_windows(&self) -> u64 {
+    pub(crate) fn first_windows(&self) -> u64 {
         self.streams().saturating_mul(u64::from(self.receive_window))
     }
 
@@ -54,6 +57,12 @@ impl Config {
     /// What is held for received bytes, compacted.
     pub(crate) fn held_for(received: u64) -> u64 {
         received.saturating_add(received / HEADS_OF)
+    }
+
+    /// Streams that may be over and not released: accepted ones, and own ones.
+    const fn ended_streams(&self) -> u64 {
+        let accepted = (self.max_inbound_streams as u64).saturating_mul(2);
+        accepted.saturating_add(self.max_outbound_streams as u64)
     }
 
     /// What is held whatever the streams do.
@@ -78,6 +87,7 @@ impl Config {
             .saturating_add(sent)
             .saturating_add(OF_A_BATCH)
             .saturating_add(self.streams().saturating_mul(OF_A_STREAM))
+            .saturating_add(self.ended_streams().saturating_mul(OF_AN_ENDED_STREAM))
             .saturating_add(self.of_a_session())
     }
 }

@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::Session;
+use super::counts::Counts;
 use crate::stream::buffer::Size;
 use crate::stream::schedule::Queue;
 use crate::stream::state::RecvState;
@@ -40,13 +41,11 @@ fn check(ok: bool, what: &str) -> Finding {
 /// What the streams say.
 #[derive(Debug, Default)]
 struct Census {
-    inbound: u32,
-    outbound: u32,
-    unanswered: u32,
-    incomplete: u32,
+    counts: Counts,
     responders: u32,
     unsent: Size,
     unread: Size,
+    ended: u64,
     window_growth: u64,
 }
 
@@ -81,13 +80,13 @@ impl Session {
             self.count(stream, &mut census);
             self.audit_stream(stream).map_err(|what| format!("{what}: {stream:?}"))?;
         }
-        let Census { inbound, outbound, unanswered, incomplete, .. } = census;
-        self.counts.audit([inbound, outbound, unanswered, incomplete])?;
+        self.counts.audit(&census.counts)?;
         self.beats.audit(census.responders)?;
         let unsent = Size { bytes: self.budget.unsent(), held: self.budget.held() };
         same("written and not sent", unsent, census.unsent)?;
         let unread = Size { bytes: self.credit.unread(), held: self.credit.held() };
         same("received and not read", unread, census.unread)?;
+        same("unread on streams that are over", self.credit.ended(), census.ended)?;
         same("window growth", self.credit.growth(), census.window_growth)?;
         if !self.farewell.is_over() {
             self.audit_timers()?;
@@ -97,14 +96,7 @@ impl Session {
 
     fn count(&self, stream: &Stream, census: &mut Census) {
         let one = |condition: bool| u32::from(condition);
-        let own = self.ids.is_own(stream.id);
-        let counted = stream.is_counted();
-        census.inbound = census.inbound.saturating_add(one(counted && !own));
-        census.outbound = census.outbound.saturating_add(one(counted && own));
-        let unanswered = counted && own && !stream.answered;
-        census.unanswered = census.unanswered.saturating_add(one(unanswered));
-        let incomplete = counted && !stream.complete;
-        census.incomplete = census.incomplete.saturating_add(one(incomplete));
+        census.counts.count(stream, self.ids.is_own(stream.id));
         census.responders = census.responders.saturating_add(one(stream.owner == Owner::Echo));
         let add = |sum: &mut Size, size: Size| {
             sum.bytes = sum.bytes.saturating_add(size.bytes);
@@ -112,6 +104,8 @@ impl Session {
         };
         add(&mut census.unsent, stream.outgoing.size());
         add(&mut census.unread, stream.incoming.size());
+        let ended = if stream.complete { stream.incoming.len() as u64 } else { 0 };
+        census.ended = census.ended.saturating_add(ended);
         let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
         census.window_growth = census.window_growth.saturating_add(u64::from(growth));
     }
@@ -126,11 +120,14 @@ impl Session {
         )?;
         let nobody = !matches!(stream.owner, Owner::Application | Owner::Backlog);
         check(!(nobody && ended), "a record that nobody needs")?;
+        let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
+        let rests = stream.is_finished_and_read() && accepted;
+        check(!rests || stream.takes_no_slot, "a finished stream that takes a slot")?;
         let silent = over || !stream.send.is_sending();
         check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
         let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);
         check(!unread || stream.incoming.is_empty(), "data that nobody will read")?;
-        if stream.recv.is_open() && !over {
+        if stream.recv.is_open() && !stream.is_given_up() && !over {
             self.audit_credit(stream)?;
         }
         Ok(())
@@ -158,6 +155,7 @@ impl Session {
         let set = |timer: Timer| self.timers.get(timer).is_some();
         let waits = |queue: Queue| !self.store.list(queue).is_empty();
         same("timer of the untyped", set(Timer::Untyped), waits(Queue::Untyped))?;
+        same("timer of the given up", set(Timer::GivenUp), waits(Queue::GivenUp))?;
         check(set(Timer::Stalled) || !waits(Queue::Stalled), "no timer for stalled streams")?;
         check(
             set(Timer::Update) || self.credit.is_unarmed() || !waits(Queue::Owed),
@@ -178,8 +176,7 @@ impl Session {
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
         let drained = self.farewell.refuses_streams()
             && self.counts.all_complete()
-            && self.orphans.is_empty()
-            && !self.store.has_closed();
+            && self.orphans.is_empty();
         check(!drained, "a session that has drained and is not over")
     }
 }

@@ -1,10 +1,19 @@
-//! How many streams there are, by what the limits ask: may a stream be opened or let in, and is a
-//! drain done.
+//! How many streams there are, by what the limits ask: may a stream be opened, let in, or accepted,
+//! and is a drain done (docs/adr/0016-what-takes-a-slot.md).
 
 use super::tally::{fewer, more};
 use crate::config::Config;
 use crate::stream::Stream;
-use crate::stream::store::{Opener, Store};
+
+/// The streams of one opener.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+struct Side {
+    /// Not over in both directions, as far as was sent and received: what the peer can count, too.
+    open: u32,
+    /// Over, and the application has not released them.
+    over: u32,
+}
 
 /// The streams that have a record, heartbeats left out.
 ///
@@ -12,49 +21,82 @@ use crate::stream::store::{Opener, Store};
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Counts {
-    /// Opened by the peer.
-    inbound: u32,
-    /// Opened by this side.
-    outbound: u32,
-    /// Opened by this side, and the peer has sent nothing on them.
+    inbound: Side,
+    outbound: Side,
+    /// Of the peer, accepted and not released.
+    accepted: u32,
+    /// Of those, finished by both sides and read to the end: they take no slot.
+    finished: u32,
+    /// Opened by this side, announced lately or not yet, and the peer has sent nothing on them.
     unanswered: u32,
-    /// Not finished or reset in both directions.
-    incomplete: u32,
     /// The application was told that opening is blocked.
     opener_waits: bool,
+    /// The application was not given a stream that waits to be accepted.
+    acceptor_waits: bool,
     /// The backlog was full when the current input began: what came with it was not refused, as
     /// the application had no chance to accept any of it.
     backlog_full: bool,
 }
 
 impl Counts {
+    const fn side(&mut self, own: bool) -> &mut Side {
+        if own { &mut self.outbound } else { &mut self.inbound }
+    }
+
     /// This side has opened a stream.
     pub(super) const fn opened(&mut self) {
-        more(&mut self.outbound);
+        more(&mut self.outbound.open);
         more(&mut self.unanswered);
-        more(&mut self.incomplete);
     }
 
     /// A stream of the peer was let in.
     pub(super) const fn let_in(&mut self) {
-        more(&mut self.inbound);
-        more(&mut self.incomplete);
+        more(&mut self.inbound.open);
     }
 
     /// A stream that was let in turns out to be a heartbeat, which does not count.
     pub(super) const fn is_heartbeat(&mut self) {
-        fewer(&mut self.inbound);
-        fewer(&mut self.incomplete);
+        fewer(&mut self.inbound.open);
     }
 
-    /// The peer has sent something on a stream of this side.
+    /// The application was given a stream of the peer.
+    pub(super) const fn accepted(&mut self, stream: &Stream) {
+        more(&mut self.accepted);
+        if stream.complete {
+            more(&mut self.inbound.over);
+        }
+    }
+
+    /// The peer has sent something on a stream of this side, or has had the time to.
     pub(super) const fn answered(&mut self) {
         fewer(&mut self.unanswered);
     }
 
-    /// A stream has ended in both directions.
-    pub(super) const fn completed(&mut self) {
-        fewer(&mut self.incomplete);
+    /// A stream is over in both directions.
+    pub(super) const fn completed(&mut self, own: bool, in_hand: bool) {
+        let side = self.side(own);
+        fewer(&mut side.open);
+        if in_hand {
+            more(&mut side.over);
+        }
+    }
+
+    /// An accepted stream was finished by both sides and read to the end.
+    pub(super) const fn finished(&mut self) {
+        more(&mut self.finished);
+    }
+
+    /// The application has released a stream.
+    pub(super) const fn released(&mut self, stream: &Stream, own: bool) {
+        if stream.complete {
+            fewer(&mut self.side(own).over);
+        }
+        if !own {
+            fewer(&mut self.accepted);
+            if stream.takes_no_slot {
+                fewer(&mut self.finished);
+            }
+        }
     }
 
     /// A stream has lost its record.
@@ -63,37 +105,59 @@ impl Counts {
             return;
         }
         if !stream.complete {
-            fewer(&mut self.incomplete);
+            fewer(&mut self.side(own).open);
         }
-        if !own {
-            fewer(&mut self.inbound);
-        } else {
-            fewer(&mut self.outbound);
-            if !stream.answered {
-                fewer(&mut self.unanswered);
-            }
+        if own && !stream.answered {
+            fewer(&mut self.unanswered);
         }
     }
 
-    /// Streams of both sides.
+    /// Streams of both sides that are not over.
     pub(super) const fn open(&self) -> u32 {
-        self.inbound.saturating_add(self.outbound)
+        self.inbound.open.saturating_add(self.outbound.open)
     }
 
-    /// Whether all streams have ended in both directions.
+    /// Streams of both sides that are over and that the application has not released.
+    pub(super) const fn over(&self) -> u32 {
+        self.inbound.over.saturating_add(self.outbound.over)
+    }
+
+    /// Whether all streams are over in both directions.
     pub(super) const fn all_complete(&self) -> bool {
-        self.incomplete == 0
+        self.open() == 0
     }
 
-    /// Whether the peer has as many streams of this side as it may. It still has those that were
-    /// given up here and that it has not finished, as far as they are remembered.
-    pub(super) fn is_open_blocked(&self, store: &Store, config: &Config) -> bool {
-        let unanswered = store.closed(Opener::Unanswered);
-        let given_up = store.closed(Opener::Answered).saturating_add(unanswered);
-        let open = self.outbound.saturating_add(given_up);
-        let unanswered = self.unanswered.saturating_add(unanswered);
-        open >= config.max_outbound_streams
-            || config.max_unanswered_streams.is_some_and(|max| unanswered >= max)
+    /// Whether the limits leave no room for another stream of this side. The peer still has those
+    /// that were given up here and that it has not ended.
+    pub(super) fn is_open_blocked(&self, config: &Config) -> bool {
+        let max = config.max_outbound_streams;
+        let held = self.outbound.open.saturating_add(self.outbound.over);
+        self.outbound.open >= max
+            || held >= max.saturating_mul(2)
+            || config.max_open_streams.is_some_and(|max| self.open() >= max)
+            || config.max_unanswered_streams.is_some_and(|max| self.unanswered >= max)
+    }
+
+    /// Whether a stream that waits can be given to the application: an accepted stream takes a
+    /// slot until it is released, or finished by both sides; the latter are bounded by themselves.
+    pub(super) const fn may_accept(&self, config: &Config) -> bool {
+        let max = config.max_inbound_streams;
+        let working = self.accepted.saturating_sub(self.finished);
+        working < max && self.accepted < max.saturating_mul(2)
+    }
+
+    /// The application was not given a stream, and is told when it can have it.
+    pub(super) const fn acceptor_waits(&mut self) {
+        self.acceptor_waits = true;
+    }
+
+    /// Whether the application has to be told that it can accept again.
+    pub(super) const fn take_waiting_acceptor(&mut self, config: &Config) -> bool {
+        let told = self.acceptor_waits && self.may_accept(config);
+        if told {
+            self.acceptor_waits = false;
+        }
+        told
     }
 
     /// The application was told that opening is blocked, and waits.
@@ -116,21 +180,58 @@ impl Counts {
         self.backlog_full = waiting >= config.accept_backlog;
     }
 
-    /// Whether the backlog leaves no room for a stream that arrives now.
-    pub(super) const fn is_backlog_full(&self) -> bool {
-        self.backlog_full
+    /// Whether the backlog leaves no room for a stream that arrives while so many wait.
+    pub(super) const fn is_backlog_full(&self, waiting: u32, config: &Config) -> bool {
+        self.backlog_full && waiting >= config.accept_backlog
     }
 
-    /// Whether the peer has as many streams open as it may.
+    /// Whether the peer has as many streams open as it may. It can count as much itself, so a peer
+    /// that knows the limit is never refused for it.
     pub(super) const fn is_inbound_full(&self, config: &Config) -> bool {
-        self.inbound >= config.max_inbound_streams
+        self.inbound.open >= config.max_inbound_streams
     }
 
-    /// Compares with the figures that the streams give, in the order of the fields.
+    /// Compares with the figures that the streams give.
     #[cfg(feature = "audit")]
-    pub(super) fn audit(&self, counted: [u32; 4]) -> super::audit::Finding {
-        let kept = [self.inbound, self.outbound, self.unanswered, self.incomplete];
-        super::audit::same("streams in, out, unanswered, incomplete", kept, counted)
+    pub(super) fn audit(&self, counted: &Self) -> super::audit::Finding {
+        let figures = |counts: &Self| {
+            let Self { inbound, outbound, .. } = counts;
+            [
+                inbound.open,
+                inbound.over,
+                outbound.open,
+                outbound.over,
+                counts.accepted,
+                counts.finished,
+                counts.unanswered,
+            ]
+        };
+        let what = "streams in open and over, out open and over, accepted, finished, unanswered";
+        super::audit::same(what, figures(self), figures(counted))
+    }
+
+    /// Counts a stream, for an audit.
+    #[cfg(feature = "audit")]
+    pub(super) const fn count(&mut self, stream: &Stream, own: bool) {
+        if !stream.is_counted() {
+            return;
+        }
+        let in_hand = matches!(stream.owner, crate::stream::Owner::Application);
+        let side = self.side(own);
+        if !stream.complete {
+            more(&mut side.open);
+        } else if in_hand {
+            more(&mut side.over);
+        }
+        if !own && in_hand {
+            more(&mut self.accepted);
+        }
+        if !own && in_hand && stream.takes_no_slot {
+            more(&mut self.finished);
+        }
+        if own && !stream.answered {
+            more(&mut self.unanswered);
+        }
     }
 }
 
@@ -138,9 +239,67 @@ impl Counts {
 impl Counts {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         // Whether the backlog is full is looked up anew with the next input.
-        let Self { inbound, outbound, unanswered, incomplete, opener_waits, backlog_full: _ } =
-            self;
-        digest.value(&[inbound, outbound, unanswered, incomplete]);
+        let Self {
+            inbound,
+            outbound,
+            accepted,
+            finished,
+            unanswered,
+            opener_waits,
+            acceptor_waits,
+            backlog_full: _,
+        } = self;
+        digest.value(&[inbound.open, inbound.over, outbound.open, outbound.over]);
+        digest.value(&[accepted, finished, unanswered]);
         digest.flag(*opener_waits);
+        digest.flag(*acceptor_waits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::StreamId;
+    use crate::stream::Owner;
+    use crate::stream::state::SendState;
+
+    fn stream(config: &Config, complete: bool, takes_no_slot: bool) -> Stream {
+        let id = StreamId::new(3);
+        let stream = Stream::new(id, Owner::Application, SendState::Open, config);
+        Stream { complete, takes_no_slot, ..stream }
+    }
+
+    #[test]
+    fn a_reset_frees_no_slot_while_the_application_holds_the_stream() {
+        let config = Config::builder().max_inbound_streams(2).build().unwrap();
+        let (mut counts, open) = (Counts::default(), stream(&config, false, false));
+        for _ in 0..2 {
+            counts.let_in();
+            counts.accepted(&open);
+        }
+        assert!(counts.is_inbound_full(&config) && !counts.may_accept(&config));
+        counts.acceptor_waits();
+        counts.completed(false, true);
+        assert!(!counts.is_inbound_full(&config), "the peer knows that it may open another one");
+        assert!(!counts.take_waiting_acceptor(&config));
+        counts.released(&stream(&config, true, false), false);
+        assert!(counts.take_waiting_acceptor(&config));
+        assert_eq!((counts.open(), counts.over()), (1, 0));
+    }
+
+    #[test]
+    fn finished_streams_take_no_slot_and_are_bounded() {
+        let config = Config::builder().max_inbound_streams(2).build().unwrap();
+        let mut counts = Counts::default();
+        for _ in 0..4 {
+            assert!(counts.may_accept(&config));
+            counts.let_in();
+            counts.accepted(&stream(&config, false, false));
+            counts.completed(false, true);
+            counts.finished();
+        }
+        assert!(!counts.may_accept(&config));
+        counts.released(&stream(&config, true, true), false);
+        assert!(counts.may_accept(&config));
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Credit {
     unread: u64,
     /// The memory that they keep alive.
     held: u64,
+    /// Of the unread bytes, those of streams that are over.
+    ended: u64,
     /// The number of the record that is looked at next when memory is short.
     hand: u32,
     growth: u64,
@@ -94,6 +96,30 @@ impl Credit {
     #[must_use]
     pub(super) fn receive(&self, stream: &mut Stream, length: u32) -> bool {
         stream.recv_window.receive(length, &self.arrivals)
+    }
+
+    /// A stream with so much unread is over.
+    pub(super) const fn completed(&mut self, unread: usize) {
+        add(&mut self.ended, unread as u64);
+    }
+
+    /// Bytes of a stream that is over were read or dropped.
+    pub(super) const fn taken_of_completed(&mut self, bytes: usize) {
+        take_off(&mut self.ended, bytes as u64);
+    }
+
+    /// Bytes that are unread on streams that are over.
+    #[cfg(feature = "audit")]
+    pub(super) const fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Whether the first window of one more stream fits beside those of `open` streams and what is
+    /// unread on streams that are over.
+    pub(super) fn fits(&self, open: u32, config: &Config) -> bool {
+        let windows = u64::from(open).saturating_add(1);
+        let windows = windows.saturating_mul(u64::from(config.receive_window));
+        config.overcommit || windows.saturating_add(self.ended) <= config.first_windows()
     }
 
     /// The size of a stream's incoming buffer has changed.
@@ -213,6 +239,15 @@ impl Session {
         }
     }
 
+    /// The application has read `bytes` of a stream.
+    pub(super) fn took(&mut self, key: Key, bytes: usize) {
+        if self.store.get(key).is_some_and(|stream| stream.complete) {
+            self.credit.taken_of_completed(bytes);
+        }
+        self.consumed(key, bytes);
+        self.rest(key);
+    }
+
     /// Sends what is owed to a stream with the next output.
     pub(super) fn grant_now(&mut self, key: Key) {
         self.store.unlink(Queue::Owed, key);
@@ -224,6 +259,9 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return 0 };
         let before = stream.incoming.size();
         let dropped = stream.incoming.clear(&mut self.pool);
+        if stream.complete {
+            self.credit.taken_of_completed(dropped);
+        }
         self.credit.resize(before, Size::default());
         dropped
     }
@@ -232,8 +270,8 @@ impl Session {
 #[cfg(feature = "audit")]
 impl Credit {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { unread, held, hand, growth, arrivals, unarmed } = self;
-        digest.value(&[unread, growth]);
+        let Self { unread, held, ended, hand, growth, arrivals, unarmed } = self;
+        digest.value(&[unread, ended, growth]);
         if self.is_short(digest.config) {
             digest.value(&(held, hand));
         }

@@ -1,36 +1,50 @@
 //! Which ids are used: those that this side opens, and those that the peer has opened.
 
+use alloc::collections::BTreeSet;
+
 use crate::frame::{MAX_U31, Role, StreamId};
-use crate::stream::ids::SeenIds;
+use crate::stream::ids::{Seen, SeenIds};
 
 /// The ids of both sides.
 ///
-/// Invariant: every stream of this side has an id below the next one, every stream of the peer has
-/// an id that was seen.
+/// Invariant: every stream of this side has an id below the next one that is not free, every stream
+/// of the peer has an id that was seen. The free ids are those of streams that were open and
+/// unannounced at one time, so there are at most as many as streams may be open.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Ids {
     role: Role,
     /// The next id to open, `None` when all are used.
     next: Option<u32>,
+    /// Below that: ids of streams that the peer has never heard of, and that are gone.
+    free: BTreeSet<u32>,
     seen: SeenIds,
 }
 
 impl Ids {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, next: Some(role.first_id()), seen: SeenIds::default() }
+        Self { role, next: Some(role.first_id()), free: BTreeSet::new(), seen: SeenIds::default() }
     }
 
-    /// The next id of this side, `None` when all are used.
+    /// The next id of this side, `None` when all are used. Those that were given back go first, so
+    /// that the peer sees no more gaps than this side has streams it has not announced.
     pub(super) fn open(&mut self) -> Option<StreamId> {
+        if let Some(id) = self.free.pop_first() {
+            return Some(StreamId::new(id));
+        }
         let id = self.next?;
         self.next = id.checked_add(2).filter(|&next| next <= MAX_U31);
         Some(StreamId::new(id))
     }
 
     /// Whether every id of this side has been used.
-    pub(super) const fn is_exhausted(&self) -> bool {
-        self.next.is_none()
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.next.is_none() && self.free.is_empty()
+    }
+
+    /// A stream of this side is gone, and the peer has never heard of it.
+    pub(super) fn give_back(&mut self, id: StreamId) {
+        self.free.insert(id.get());
     }
 
     /// Whether this side opens streams with such ids.
@@ -38,16 +52,16 @@ impl Ids {
         id.is_opened_by(self.role)
     }
 
-    /// Marks an id of the peer's as used; `false` if it was already, or may have been.
+    /// Marks an id of the peer's as used; says what was known of it before.
     #[must_use]
-    pub(super) fn mark_used(&mut self, id: StreamId, max_gaps: u32) -> bool {
+    pub(super) fn mark_used(&mut self, id: StreamId, max_gaps: u32) -> Seen {
         self.seen.insert(id, usize::try_from(max_gaps).unwrap_or(usize::MAX))
     }
 
     /// Whether there has been a stream with this id.
     pub(super) fn was_used(&self, id: StreamId) -> bool {
         if self.is_own(id) {
-            self.next.is_none_or(|next| id.get() < next)
+            self.next.is_none_or(|next| id.get() < next) && !self.free.contains(&id.get())
         } else {
             self.seen.contains(id)
         }
@@ -83,11 +97,29 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_are_given_back_go_first_and_the_lowest_of_them() {
+        let mut ids = Ids::new(Role::Server);
+        for _ in 0..4 {
+            let _opened = ids.open();
+        }
+        ids.give_back(StreamId::new(6));
+        ids.give_back(StreamId::new(4));
+        assert!(!ids.was_used(StreamId::new(4)));
+        let opened = [ids.open(), ids.open(), ids.open()];
+        assert_eq!(opened, [4, 6, 10].map(|id| Some(StreamId::new(id))));
+        ids.set_next(None);
+        ids.give_back(StreamId::new(2));
+        assert!(!ids.is_exhausted());
+        assert_eq!(ids.open(), Some(StreamId::new(2)));
+        assert!(ids.is_exhausted());
+    }
+
+    #[test]
     fn ids_of_the_peer_are_used_once_in_any_order() {
         let mut ids = Ids::new(Role::Client);
-        assert!(ids.mark_used(StreamId::new(8), 16));
-        assert!(ids.mark_used(StreamId::new(4), 16));
-        assert!(!ids.mark_used(StreamId::new(4), 16));
+        assert_eq!(ids.mark_used(StreamId::new(8), 16), Seen::Fresh);
+        assert_eq!(ids.mark_used(StreamId::new(4), 16), Seen::Fresh);
+        assert_eq!(ids.mark_used(StreamId::new(4), 16), Seen::Used);
         assert!(!ids.was_used(StreamId::new(6)));
         assert_eq!(ids.highest_seen(), StreamId::new(8));
     }

@@ -10,10 +10,11 @@ use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::frame::{Flags, HEADER_LEN, StreamId};
 use crate::limits::Excess;
+use crate::stream::ids::Seen;
 use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::store::{Entry, Opener};
+use crate::stream::store::Entry;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -94,13 +95,6 @@ impl Session {
             }
             Some(Entry::Live(key)) => self.on_live_data(key, id, flags, length),
             None if flags.is_syn() => self.on_syn(id, flags, length),
-            Some(Entry::Closed(_)) if flags.is_syn() => self.on_reused(id),
-            // Its reader has gone: tell the peer, as it could not know before.
-            Some(Entry::Closed(_)) if length > 0 || !flags.is_fin() => {
-                let refusal = Refusal::new(id, ErrorCode::STREAM_CLOSED);
-                self.answer_by_rst(refusal.waking_if(!flags.is_fin()));
-            }
-            Some(Entry::Closed(_)) => self.settle(id),
             Some(Entry::Reset) => {}
             None => self.on_stray(id, flags, length),
         }
@@ -129,20 +123,24 @@ impl Session {
         }
         if id.is_opened_by(self.role.peer()) {
             // A SYN that still arrives would open a stream with a hole in it, so the id is used.
-            let _used_before = !self.mark_used(id);
+            let _used_before = self.mark_used(id);
         }
         self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
     }
 
-    /// Marks an id of the peer's as used; `false` if it was already, or may have been.
-    fn mark_used(&mut self, id: StreamId) -> bool {
+    /// Marks an id of the peer's as used; says what was known of it before.
+    fn mark_used(&mut self, id: StreamId) -> Seen {
         self.ids.mark_used(id, self.config.id_gaps)
     }
 
-    fn on_reused(&mut self, id: StreamId) {
+    /// A SYN with an id that counts as used. If it may be one that was skipped long ago, the peer
+    /// has done nothing wrong.
+    fn on_reused(&mut self, id: StreamId, seen: Seen) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
-        if !self.limits.take(Excess::Stray, 1, self.config.stray_data_limit, self.now) {
+        if seen == Seen::Used
+            && !self.limits.take(Excess::Stray, 1, self.config.stray_data_limit, self.now)
+        {
             return self
                 .end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
         }
@@ -150,8 +148,9 @@ impl Session {
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
-        if !self.mark_used(id) {
-            return self.on_reused(id);
+        let seen = self.mark_used(id);
+        if seen != Seen::Fresh {
+            return self.on_reused(id, seen);
         }
         if let Some(code) = self.why_refused(length) {
             let newcomer = Newcomer::new(id, length, flags.is_fin(), code);
@@ -190,12 +189,12 @@ impl Session {
 
     /// Why a new stream cannot be let in.
     fn why_refused(&self, length: u32) -> Option<ErrorCode> {
-        if self.farewell.refuses_streams() {
+        let full = self.counts.is_inbound_full(&self.config)
+            || !self.credit.fits(self.counts.open(), &self.config);
+        if self.farewell.refuses_streams() || full {
             Some(ErrorCode::STREAM_REFUSED)
-        } else if self.counts.is_backlog_full() {
+        } else if self.counts.is_backlog_full(self.waiting(), &self.config) {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
-        } else if self.counts.is_inbound_full(&self.config) {
-            Some(ErrorCode::STREAM_REFUSED)
         } else if length > self.config.receive_window {
             Some(ErrorCode::FLOW_CONTROL)
         } else {
@@ -224,6 +223,9 @@ impl Session {
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
             RecvState::Open | RecvState::Stopped => {}
         }
+        if stream.is_given_up() && !(empty && flags.is_fin()) {
+            return self.refuse_for_given_up(key, length, flags.is_fin());
+        }
         if empty && !flags.is_fin() && !flags.is_syn() {
             if !self.limits.take(Excess::Empty, 1, self.config.empty_data_limit, self.now) {
                 self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many empty DATA frames");
@@ -250,13 +252,11 @@ impl Session {
             Sink::Newcomer(newcomer) => return self.on_newcomer(newcomer, bytes, end, owner),
         };
         // The stream may have ended, and its place may have been taken, since the header.
-        let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else {
-            if matches!(self.store.entry(id), Some(Entry::Closed(_))) {
-                // The reader has gone in the middle of the frame, with the rest of the credit.
-                self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED).waking_if(!fin));
-            }
-            return;
-        };
+        let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
+        if stream.is_given_up() {
+            // The reader has gone in the middle of the frame, with the rest of the credit.
+            return self.refuse_for_given_up(key, 0, fin);
+        }
         if stream.recv == RecvState::Stopped {
             self.consumed(key, bytes.len());
         } else if stream.recv == RecvState::Open {
@@ -273,11 +273,11 @@ impl Session {
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.saturating_add(count);
             match stream.owner {
-                Owner::Application | Owner::Backlog => self.notify(key, Edge::Readable),
+                Owner::Application => self.notify(key, Edge::Readable),
                 Owner::Untyped => self.collect_type(key),
                 Owner::Beats => self.on_echo(key),
                 Owner::Echo => self.echo(key),
-                Owner::Released => {}
+                Owner::Backlog | Owner::Released => {}
             }
             if self.credit.is_short(&self.config) {
                 self.save_memory(key, bytes.len());
@@ -324,15 +324,16 @@ impl Session {
         let inbound = id.is_opened_by(self.role.peer());
         match self.store.entry(id) {
             Some(Entry::Live(key)) => {
+                // An answer that had begun is what a request costs; so is one that came to its end.
+                let free = self.store.get(key).is_some_and(|s| s.spoke || s.is_given_up());
                 // ngrok sends one RST for each frame that was under way: the first one counts.
                 if !self.peer_reset(key, code) {
                     return;
                 }
-                if inbound {
+                if inbound && !free {
                     self.count_reset();
                 }
             }
-            Some(Entry::Closed(_)) => self.remember(id, Entry::Reset),
             Some(Entry::Reset) | None => return,
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
@@ -371,13 +372,7 @@ impl Session {
             return self.end_for_violation(ErrorCode::PROTOCOL, "WNDINC on stream 0");
         }
         self.outlet.arrived(increment);
-        let key = match self.store.entry(id) {
-            Some(Entry::Live(key)) => key,
-            Some(Entry::Closed(Opener::Unanswered)) => {
-                return self.remember(id, Entry::Closed(Opener::Answered));
-            }
-            _ => return,
-        };
+        let Some(key) = self.store.key(id) else { return };
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.send.is_sending() {
@@ -422,9 +417,6 @@ impl Session {
             }
             self.store.push(Queue::Accept, key);
             self.signals.raise(Signal::Acceptable);
-            if self.store.get(key).is_some_and(|stream| !stream.incoming.is_empty()) {
-                self.notify(key, Edge::Readable);
-            }
         }
         self.consumed(key, bytes.len());
     }

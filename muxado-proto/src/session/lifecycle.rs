@@ -139,8 +139,6 @@ impl Session {
         for key in lost {
             let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
         }
-        let role = self.role;
-        self.store.unbury_closed(|id| id.is_opened_by(role) && id > last);
         if self.farewell.drain_for_peer() {
             self.arm_drain();
         }
@@ -153,10 +151,7 @@ impl Session {
     /// them: Go loses what it has not accepted when GOAWAY and the end come in one burst.
     pub(super) fn finish_draining(&mut self) {
         // The phase first: this is asked whenever a stream ends.
-        if self.farewell.refuses_streams()
-            && self.counts.all_complete()
-            && self.orphans.is_empty()
-            && !self.store.has_closed()
+        if self.farewell.refuses_streams() && self.counts.all_complete() && self.orphans.is_empty()
         {
             self.end_draining();
         }

@@ -206,7 +206,7 @@ impl Session {
     }
 
     fn is_open_blocked(&self) -> bool {
-        self.counts.is_open_blocked(&self.store, &self.config)
+        self.counts.is_open_blocked(&self.config)
     }
 
     fn send_type(&mut self, id: StreamId, stream_type: StreamType) {
@@ -222,12 +222,27 @@ impl Session {
     /// session only streams whose type has arrived are accepted;
     /// [`stream_type`](StreamMut::stream_type) gives it.
     ///
+    /// `None` as well while the application holds as many streams of the peer as may be open
+    /// ([`max_inbound_streams`](Config::max_inbound_streams)), those left out that both sides have
+    /// finished and that were read to the end, or twice as many with those.
+    /// [`Event::Acceptable`] tells when there is a stream again.
+    ///
     /// Streams that arrived before the session ended can be accepted afterwards.
     pub fn accept(&mut self) -> Option<StreamId> {
+        if !self.counts.may_accept(&self.config) && !self.farewell.is_over() {
+            self.counts.acceptor_waits();
+            return None;
+        }
         let key = self.store.pop(Queue::Accept)?;
         let stream = self.store.get_mut(key)?;
         stream.owner = Owner::Application;
-        Some(stream.id)
+        let id = stream.id;
+        self.counts.accepted(stream);
+        if !stream.incoming.is_empty() || !stream.recv.is_open() {
+            self.notify(key, Edge::Readable);
+        }
+        self.rest(key);
+        Some(id)
     }
 
     /// A view of a stream the application has opened or accepted; `None` if it has released it.
@@ -339,6 +354,8 @@ impl Session {
         SessionStats {
             open_streams: self.counts.open(),
             backlog: self.store.len(Queue::Accept),
+            ended_streams: self.counts.over(),
+            given_up_streams: self.store.len(Queue::GivenUp),
             send_buffered: self.budget.unsent(),
             receive_buffered: self.credit.unread(),
             window_growth: self.credit.growth(),

@@ -130,7 +130,6 @@ impl Session {
                     out.join(&Header::wnd_inc(id, increment));
                     self.frame_sent();
                 }
-                self.free_if_done(key);
             }
         }
     }
@@ -193,6 +192,8 @@ impl Session {
             stream.sent_since_stall.saturating_add(length)
         };
         stream.send = stream.send.syn_sent();
+        stream.announced = true;
+        stream.spoke |= length > 0;
         if ends {
             if syn {
                 out.join(&Header::data(id, 0, Flags::FIN).encode());

@@ -4,13 +4,11 @@
 use super::{Refusal, Session, Unread};
 use crate::error::ErrorCode;
 use crate::event::Signal;
-use crate::frame::StreamId;
 use crate::limits::Excess;
 use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::SendState;
-use crate::stream::store::{Entry, Opener};
 use crate::stream::{Edge, Owner};
 use crate::timers::Timer;
 
@@ -66,14 +64,24 @@ impl Session {
     pub(super) fn notify(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let bit = edge as u8;
-        if stream.interest & bit == 0
-            || !matches!(stream.owner, Owner::Application | Owner::Backlog)
-        {
+        // Of a stream in the backlog nobody knows: what there is to tell is told after `accept`.
+        if stream.interest & bit == 0 || stream.owner != Owner::Application {
             return;
         }
         stream.interest &= !bit;
         stream.edges |= bit;
         self.store.push(Queue::Event, key);
+    }
+
+    /// The application found that it has to wait for an edge. What was to be reported of it is old
+    /// news.
+    pub(super) fn wait_for(&mut self, key: Key, edge: Edge) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        stream.interest |= edge as u8;
+        stream.edges &= !(edge as u8);
+        if stream.edges == 0 {
+            self.store.unlink(Queue::Event, key);
+        }
     }
 
     /// Drops what was written to a stream and not sent.
@@ -127,6 +135,8 @@ impl Session {
         self.store.unlink(Queue::Owed, key);
         self.store.unlink(Queue::Control, key);
         self.store.unlink(Queue::Budget, key);
+        self.store.unlink(Queue::GivenUp, key);
+        self.arm_given_up();
         if resetting {
             // RSTs overtake the grants in the same queue.
             self.store.push_front(Queue::Control, key);
@@ -179,7 +189,7 @@ impl Session {
     pub(super) fn answer_by_rst(&mut self, refusal: Refusal) {
         // In this order: a session that drains is not over before the RST is sent.
         if self.queue_reset(refusal) {
-            self.remember(refusal.id, Entry::Reset);
+            self.store.bury(refusal.id);
         }
     }
 
@@ -199,6 +209,7 @@ impl Session {
         }
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
+        self.rest(key);
         dropped
     }
 
@@ -215,69 +226,116 @@ impl Session {
             self.grant_now(key);
         }
         let Some(stream) = self.store.get_mut(key) else { return };
+        self.counts.released(stream, self.ids.is_own(stream.id));
         stream.owner = Owner::Released;
         stream.edges = 0;
-        stream.send = if stream.send == SendState::Fresh && stream.outgoing.is_empty() {
-            SendState::ResetLocally(ErrorCode::STREAM_CANCELLED)
+        if stream.send == SendState::Fresh && stream.outgoing.is_empty() {
+            stream.send = stream.send.reset(ErrorCode::STREAM_CANCELLED);
+            stream.recv = stream.recv.reset(ErrorCode::STREAM_CANCELLED);
         } else {
-            stream.send.finish()
-        };
+            stream.send = stream.send.finish();
+        }
         self.store.unlink(Queue::Event, key);
         self.store.unlink(Queue::Budget, key);
         self.schedule(key);
         self.free_if_done(key);
+        self.report_room();
     }
 
-    /// Removes the record of a stream that nobody uses and that has nothing more to send.
+    /// Notes that a stream is over, if it is, and removes the record if nobody needs it. A stream
+    /// that was given up here keeps its record, and its place among the open ones, until the peer
+    /// has ended it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
         self.credit.close_if_done(stream, &self.config);
         if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
             stream.complete = true;
-            if stream.is_counted() {
-                self.counts.completed();
-                self.finish_draining();
-            }
+            self.completed(key);
         }
+        self.rest(key);
         let Some(stream) = self.store.get(key) else { return };
-        let over = stream.send.is_over() || self.farewell.is_over();
         // What waits in the backlog when the session ends can still be accepted, and read.
-        if matches!(stream.owner, Owner::Application | Owner::Backlog) || !over {
-            return;
+        let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
+        if !needed && (stream.complete || self.farewell.is_over()) {
+            return self.forget(key);
         }
-        let ended = self.farewell.is_over() || !stream.recv.is_open();
-        if !ended && self.store.is_linked(Link::Owed, key) {
-            return self.grant_now(key);
+        if stream.is_given_up() && !self.store.is_linked(Link::Wait, key) {
+            self.give_up(key);
         }
-        if !ended && self.store.is_linked(Link::Control, key) {
-            // The credit that is owed goes first.
-            return;
-        }
-        let tombstone = match (stream.send, stream.recv) {
-            (SendState::Finished, recv) if recv.is_open() => {
-                let own = stream.id.is_opened_by(self.role);
-                Some(Entry::Closed(match (own, stream.answered) {
-                    (false, _) => Opener::Peer,
-                    (true, true) => Opener::Answered,
-                    (true, false) => Opener::Unanswered,
-                }))
-            }
-            (SendState::Finished, _) => None,
-            _ => Some(Entry::Reset),
-        };
-        self.forget(key, tombstone);
     }
 
-    fn forget(&mut self, key: Key, tombstone: Option<Entry>) {
+    /// A stream is over in both directions: the peer knows, or was sent what says so.
+    fn completed(&mut self, key: Key) {
+        let Some(stream) = self.store.get(key) else { return };
+        self.credit.completed(stream.incoming.len());
+        if !stream.is_counted() {
+            return;
+        }
+        let own = self.ids.is_own(stream.id);
+        self.counts.completed(own, stream.owner == Owner::Application);
+        let was_reset_here = matches!(stream.send, SendState::ResetLocally(_));
+        if !own && stream.spoke && !was_reset_here {
+            self.limits.give_back(Excess::Resets);
+        }
+        self.room_changed();
+    }
+
+    /// An accepted stream that both sides have finished takes no slot once it is read to the end.
+    pub(super) fn rest(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
+        if accepted && !stream.takes_no_slot && stream.is_finished_and_read() {
+            stream.takes_no_slot = true;
+            self.counts.finished();
+            self.report_acceptable();
+        }
+    }
+
+    /// Only the peer has the stream from here: it gets what credit is owed, as its writer has to go
+    /// on to learn that nobody reads, and some time to end the stream.
+    fn give_up(&mut self, key: Key) {
+        if self.store.is_linked(Link::Owed, key) {
+            self.grant_now(key);
+        }
+        if let Some(stream) = self.store.get_mut(key) {
+            stream.waits_since = self.now;
+            self.credit.close(stream, &self.config);
+        }
+        self.store.push(Queue::GivenUp, key);
+        self.arm_given_up();
+    }
+
+    /// DATA for a stream that this side has given up: the peer could not know before.
+    pub(super) fn refuse_for_given_up(&mut self, key: Key, length: u32, fin: bool) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let _within_credit = self.credit.receive(stream, length);
+        if fin {
+            stream.recv = stream.recv.fin();
+        }
+        // With its FIN the peer's writer waits for nothing; the RST is due all the same.
+        let unread = if fin { Unread::Keep } else { Unread::Drop };
+        self.reset_stream(key, ErrorCode::STREAM_CLOSED, unread);
+    }
+
+    fn forget(&mut self, key: Key) {
         self.drop_incoming(key);
         self.drop_outgoing(key);
-        let Some(mut stream) = self.store.remove(key, tombstone) else { return };
+        let Some(stream) = self.store.get(key) else { return };
+        let own = self.ids.is_own(stream.id);
+        // The peer has never heard of it.
+        let silent = own && !stream.announced && !stream.answered;
+        let remembered = stream.send != SendState::Finished && !silent;
+        let Some(mut stream) = self.store.remove(key, remembered) else { return };
+        if silent {
+            self.ids.give_back(stream.id);
+        }
         self.credit.close(&mut stream, &self.config);
         if stream.owner == Owner::Echo {
             self.beats.responder_removed();
         }
-        self.counts.removed(&stream, self.ids.is_own(stream.id));
-        self.closed_changed();
+        self.counts.removed(&stream, own);
+        self.arm_given_up();
+        self.room_changed();
     }
 
     /// The peer has sent something on one of our streams.
@@ -286,32 +344,27 @@ impl Session {
         if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
             stream.answered = true;
             self.counts.answered();
-            self.report_open_ready();
+            self.report_room();
         }
     }
 
-    /// The peer has come to the end of a stream that only it still had.
-    pub(super) fn settle(&mut self, id: StreamId) {
-        self.store.unbury(id);
-        self.closed_changed();
-    }
-
-    /// Remembers something of an id without a stream.
-    pub(super) fn remember(&mut self, id: StreamId, entry: Entry) {
-        self.store.bury(id, entry);
-        self.closed_changed();
-    }
-
-    /// Fewer streams may be left that only the peer still has.
-    fn closed_changed(&mut self) {
-        self.report_open_ready();
+    /// There may be fewer streams that are not over.
+    fn room_changed(&mut self) {
+        self.report_room();
         self.finish_draining();
     }
 
-    fn report_open_ready(&mut self) {
+    fn report_room(&mut self) {
         if self.counts.has_waiting_opener() && !self.is_open_blocked() && self.farewell.is_open() {
             self.counts.take_waiting_opener();
             self.signals.raise(Signal::OpenReady);
+        }
+        self.report_acceptable();
+    }
+
+    fn report_acceptable(&mut self) {
+        if self.counts.take_waiting_acceptor(&self.config) {
+            self.signals.raise(Signal::Acceptable);
         }
     }
 }

@@ -42,6 +42,9 @@ impl Session {
         if self.timers.expire(Timer::Untyped, now) {
             self.end_untyped();
         }
+        if self.timers.expire(Timer::GivenUp, now) {
+            self.end_given_up();
+        }
         if self.timers.expire(Timer::Stalled, now) {
             self.end_stalled();
         }
@@ -84,6 +87,28 @@ impl Session {
             self.reset_for_violation(key, ErrorCode::STREAM_CANCELLED);
         }
         self.arm_untyped();
+    }
+
+    /// Sets the timer for the stream that only the peer has had for longest.
+    pub(super) fn arm_given_up(&mut self) {
+        if self.farewell.is_over() {
+            return;
+        }
+        let first = self.store.front(Queue::GivenUp).and_then(|key| self.store.get(key));
+        let due = first.map(|stream| stream.waits_since + self.config.given_up_timeout);
+        self.timers.set(Timer::GivenUp, due);
+    }
+
+    fn end_given_up(&mut self) {
+        let limit = self.config.given_up_timeout;
+        while let Some(key) = self.store.front(Queue::GivenUp) {
+            if self.store.get(key).is_none_or(|stream| stream.waits_since + limit > self.now) {
+                break;
+            }
+            self.store.unlink(Queue::GivenUp, key);
+            self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
+        }
+        self.arm_given_up();
     }
 
     fn end_stalled(&mut self) {

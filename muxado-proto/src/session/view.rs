@@ -125,7 +125,7 @@ impl<'a> StreamMut<'a> {
         let count = stream.incoming.read_to(max, put, &mut session.pool);
         if count > 0 {
             session.credit.resize(before, stream.incoming.size());
-            session.consumed(self.key, count);
+            session.took(self.key, count);
             return Ok(count);
         }
         self.nothing_to_read().map(|()| 0)
@@ -146,7 +146,7 @@ impl<'a> StreamMut<'a> {
         let before = stream.incoming.size();
         if let Some(chunk) = stream.incoming.pop(max, &mut session.pool) {
             session.credit.resize(before, stream.incoming.size());
-            session.consumed(self.key, chunk.len());
+            session.took(self.key, chunk.len());
             return Ok(Some(chunk));
         }
         self.nothing_to_read().map(|()| None)
@@ -172,7 +172,7 @@ impl<'a> StreamMut<'a> {
             RecvState::Open => match session.farewell.reason() {
                 Some(reason) => Err(ReadError::SessionClosed(reason.clone())),
                 None => {
-                    stream.interest |= Edge::Readable as u8;
+                    session.wait_for(self.key, Edge::Readable);
                     Err(ReadError::Blocked)
                 }
             },
@@ -205,7 +205,7 @@ impl<'a> StreamMut<'a> {
         if let Room::Bytes(room) = room {
             return Ok(room);
         }
-        stream.interest |= Edge::Writable as u8;
+        session.wait_for(self.key, Edge::Writable);
         if room == Room::SessionFull {
             session.store.push(Queue::Budget, self.key);
         }

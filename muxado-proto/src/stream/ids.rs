@@ -1,9 +1,21 @@
 //! Which ids have been used, and a map from ids to what is known of them.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::frame::StreamId;
 use crate::secret::IdKey;
+
+/// What is known of an id of the peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Not used before.
+    Fresh,
+    /// It may have been skipped, too long ago to be remembered.
+    Forgotten,
+    /// Used before.
+    Used,
+}
 
 /// The ids the peer has opened: the highest one and, because SYNs come in any order, the ranges
 /// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
@@ -13,8 +25,10 @@ use crate::secret::IdKey;
 pub(crate) struct SeenIds {
     /// The highest id seen, 0 if none.
     highest: u32,
-    /// Unused ids below it as inclusive ranges of one parity, ascending.
-    gaps: Vec<(u32, u32)>,
+    /// Unused ids below it as inclusive ranges of one parity: the first id by the last.
+    gaps: BTreeMap<u32, u32>,
+    /// The highest id of a range that was forgotten, 0 if none was.
+    forgotten: u32,
 }
 
 impl SeenIds {
@@ -22,9 +36,9 @@ impl SeenIds {
         StreamId::new(self.highest)
     }
 
-    /// Marks `id` as used; `false` if it was already, or may have been.
+    /// Marks `id` as used; says what was known of it before.
     #[must_use]
-    pub(crate) fn insert(&mut self, id: StreamId, max_gaps: usize) -> bool {
+    pub(crate) fn insert(&mut self, id: StreamId, max_gaps: usize) -> Seen {
         let id = id.get();
         if id > self.highest {
             // The first id of this parity is 1 or 2; a first SYN of 7 leaves 1..=5 open.
@@ -33,45 +47,41 @@ impl SeenIds {
             } else {
                 self.highest.saturating_add(2)
             };
-            let last = id.saturating_sub(2);
-            if first <= last && id > 2 {
-                self.gaps.push((first, last));
-                self.bound(max_gaps);
+            if first < id {
+                self.add_gap(first, id.saturating_sub(2), max_gaps);
             }
             self.highest = id;
-            return true;
+            return Seen::Fresh;
         }
-        let index = self.gaps.partition_point(|&(_, last)| last < id);
-        let Some(gap) = self.gaps.get_mut(index) else { return false };
-        let (first, last) = *gap;
-        if id < first {
-            return false;
+        let Some((first, last)) = self.gap(id) else {
+            return if id <= self.forgotten { Seen::Forgotten } else { Seen::Used };
+        };
+        self.gaps.remove(&last);
+        if first < id {
+            self.add_gap(first, id.saturating_sub(2), max_gaps);
         }
-        match (id == first, id == last) {
-            (true, true) => {
-                self.gaps.remove(index);
-            }
-            (true, false) => gap.0 = id.saturating_add(2),
-            (false, true) => gap.1 = id.saturating_sub(2),
-            (false, false) => {
-                gap.1 = id.saturating_sub(2);
-                self.gaps.insert(index.saturating_add(1), (id.saturating_add(2), last));
-                self.bound(max_gaps);
-            }
+        if id < last {
+            self.add_gap(id.saturating_add(2), last, max_gaps);
         }
-        true
+        Seen::Fresh
     }
 
     /// Whether `id` has been used, or may have been.
     pub(crate) fn contains(&self, id: StreamId) -> bool {
-        let id = id.get();
-        let index = self.gaps.partition_point(|&(_, last)| last < id);
-        id <= self.highest && self.gaps.get(index).is_none_or(|&(first, _)| id < first)
+        id.get() <= self.highest && self.gap(id.get()).is_none()
     }
 
-    fn bound(&mut self, max_gaps: usize) {
+    /// The range of unused ids that `id` is in.
+    fn gap(&self, id: u32) -> Option<(u32, u32)> {
+        let (&last, &first) = self.gaps.range(id..).next()?;
+        (first <= id).then_some((first, last))
+    }
+
+    fn add_gap(&mut self, first: u32, last: u32, max_gaps: usize) {
+        self.gaps.insert(last, first);
         while self.gaps.len() > max_gaps {
-            self.gaps.remove(0);
+            let Some((lowest, _)) = self.gaps.pop_first() else { break };
+            self.forgotten = self.forgotten.max(lowest);
         }
     }
 }
@@ -188,21 +198,21 @@ mod tests {
     use super::*;
     use crate::frame::MAX_U31;
     use crate::secret::SessionKey;
-    use alloc::collections::{BTreeMap, BTreeSet};
+    use alloc::collections::BTreeSet;
     use proptest::prelude::*;
 
     #[test]
     fn out_of_order_ids_are_new_once() {
         let mut seen = SeenIds::default();
         for id in [9, 5, 3, 7, 1] {
-            assert!(seen.insert(StreamId::new(id), 256), "{id}");
-            assert!(!seen.insert(StreamId::new(id), 256), "{id} again");
+            assert_eq!(seen.insert(StreamId::new(id), 256), Seen::Fresh, "{id}");
+            assert_eq!(seen.insert(StreamId::new(id), 256), Seen::Used, "{id} again");
         }
         assert_eq!(seen.highest(), StreamId::new(9));
         assert!(seen.gaps.is_empty());
         let mut seen = SeenIds::default();
         for id in [8, 4, 2, 6] {
-            assert!(seen.insert(StreamId::new(id), 256), "{id}");
+            assert_eq!(seen.insert(StreamId::new(id), 256), Seen::Fresh, "{id}");
         }
         assert!(seen.gaps.is_empty());
     }
@@ -211,13 +221,14 @@ mod tests {
     fn gap_bomb_is_bounded() {
         let mut seen = SeenIds::default();
         for id in (3..100_000).step_by(4) {
-            assert!(seen.insert(StreamId::new(id), 256));
+            assert_eq!(seen.insert(StreamId::new(id), 256), Seen::Fresh);
             assert!(seen.gaps.len() <= 256);
         }
         assert_eq!(seen.gaps.len(), 256);
-        // The oldest gap was forgotten: its ids count as used. The newest is open.
-        assert!(!seen.insert(StreamId::new(5), 256));
-        assert!(seen.insert(StreamId::new(99_997), 256));
+        // The oldest gap was forgotten: its ids may have been used. The newest is open.
+        assert_eq!(seen.insert(StreamId::new(5), 256), Seen::Forgotten);
+        assert_eq!(seen.insert(StreamId::new(99_997), 256), Seen::Fresh);
+        assert_eq!(seen.insert(StreamId::new(99_999), 256), Seen::Used);
     }
 
     fn id_key(key: u128) -> IdKey {
@@ -290,7 +301,8 @@ mod tests {
             for id in ids {
                 let id = id * 2 + if odd { 1 } else { 2 };
                 prop_assert_eq!(seen.contains(StreamId::new(id)), model.contains(&id));
-                prop_assert_eq!(seen.insert(StreamId::new(id), 256), model.insert(id));
+                let fresh = seen.insert(StreamId::new(id), 256) == Seen::Fresh;
+                prop_assert_eq!(fresh, model.insert(id));
             }
         }
 

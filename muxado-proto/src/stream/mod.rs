@@ -89,12 +89,19 @@ pub(crate) struct Stream {
     pub(crate) interest: u8,
     /// Edges to report.
     pub(crate) edges: u8,
-    /// The peer has sent something on it.
+    /// The peer has sent something on it, or has had the time to.
     pub(crate) answered: bool,
-    /// Neither side has anything more to say on it.
+    /// Its SYN was sent, or received.
+    pub(crate) announced: bool,
+    /// Payload was sent on it.
+    pub(crate) spoke: bool,
+    /// It is over in both directions: what had to be sent was.
     pub(crate) complete: bool,
+    /// Accepted, finished by both sides and read to the end.
+    pub(crate) takes_no_slot: bool,
     pub(crate) links: Links,
-    /// Since when it has waited for its type, or has had data to send and no credit.
+    /// Since when it has waited for its type, has had data to send and no credit, or is had by the
+    /// peer alone.
     pub(crate) waits_since: Timestamp,
     /// Bytes sent since the time limit on its stall began.
     pub(crate) sent_since_stall: u32,
@@ -116,7 +123,10 @@ impl Stream {
             interest: Edge::Readable as u8 | Edge::Writable as u8,
             edges: 0,
             answered: false,
+            announced: !matches!(send, SendState::Fresh),
+            spoke: false,
             complete: false,
+            takes_no_slot: false,
             links: Links::NONE,
             waits_since: Timestamp::ZERO,
             sent_since_stall: u32::MAX,
@@ -135,6 +145,21 @@ impl Stream {
     /// Whether there is data that waits for credit.
     pub(crate) fn is_stalled(&self) -> bool {
         !self.outgoing.is_empty() && self.send.is_sending() && self.send_window.credit() == 0
+    }
+
+    /// Whether both sides have finished it, and all that has arrived was read.
+    pub(crate) fn is_finished_and_read(&self) -> bool {
+        self.send == SendState::Finished
+            && matches!(self.recv, RecvState::Finished | RecvState::Ignored)
+            && self.incoming.is_empty()
+    }
+
+    /// Whether only the peer still has it: the application has released it, and all that it wrote
+    /// was sent.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.owner == Owner::Released
+            && self.send == SendState::Finished
+            && self.recv == RecvState::Stopped
     }
 
     /// The ready queue this stream belongs in.
@@ -168,13 +193,17 @@ impl Stream {
             interest,
             edges,
             answered,
+            announced,
+            spoke,
             complete,
+            takes_no_slot,
             links,
             waits_since,
             sent_since_stall,
         } = self;
         digest.value(&(id, owner, send, recv, stream_type, priority));
-        digest.value(&[*interest, *edges, u8::from(*answered), u8::from(*complete)]);
+        digest.value(&[*interest, *edges]);
+        digest.value(&[answered, announced, spoke, complete, takes_no_slot]);
         for buffer in [outgoing, incoming] {
             let mut bytes = alloc::vec![0; buffer.len()];
             buffer.peek(&mut bytes);
@@ -188,7 +217,7 @@ impl Stream {
         }
         links.digest(digest);
         digest.number((*sent_since_stall).into());
-        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX {
+        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX || self.is_given_up() {
             digest.since(*waits_since);
         }
     }

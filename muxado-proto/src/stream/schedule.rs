@@ -60,7 +60,7 @@ pub(crate) enum Link {
     Control = 1,
     Event = 2,
     Owed = 3,
-    /// Waiting for its type, to be accepted, or for room in the session's send buffer.
+    /// Waiting for its type, to be accepted, for room in the session's send buffer, or for its end.
     Wait = 4,
 }
 
@@ -90,10 +90,12 @@ pub(crate) enum Queue {
     Accept,
     /// The writer waits for room in the session's send buffer.
     Budget,
+    /// Released and sent, and the peer has not ended it; oldest first.
+    GivenUp,
 }
 
 impl Queue {
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Beat,
@@ -112,6 +114,7 @@ impl Queue {
         Self::Untyped,
         Self::Accept,
         Self::Budget,
+        Self::GivenUp,
     ];
 
     /// The place of this queue in [`Self::ALL`].
@@ -127,6 +130,7 @@ impl Queue {
             Self::Untyped => 13,
             Self::Accept => 14,
             Self::Budget => 15,
+            Self::GivenUp => 16,
         }
     }
 
@@ -137,7 +141,7 @@ impl Queue {
             Self::Control => Link::Control,
             Self::Event => Link::Event,
             Self::Owed => Link::Owed,
-            Self::Untyped | Self::Accept | Self::Budget => Link::Wait,
+            Self::Untyped | Self::Accept | Self::Budget | Self::GivenUp => Link::Wait,
         }
     }
 
@@ -147,6 +151,7 @@ impl Queue {
         match self {
             Self::Untyped => Some(0),
             Self::Accept => Some(1),
+            Self::GivenUp => Some(2),
             _ => None,
         }
     }

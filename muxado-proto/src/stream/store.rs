@@ -21,49 +21,18 @@ use crate::secret::IdKey;
 pub(crate) enum Entry {
     /// A stream.
     Live(Key),
-    /// A stream that this side has finished and given up, and the peer has not finished: its late
-    /// DATA deserves an RST.
-    Closed(Opener),
     /// A finished stream; the peer has been sent an RST, or has sent one.
     Reset,
 }
 
-/// Who opened a stream that only the peer still has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "audit", derive(Hash))]
-pub(crate) enum Opener {
-    /// The peer.
-    Peer = 0,
-    /// This side, and the peer has sent something on it.
-    Answered = 1,
-    /// This side, and nothing has come back.
-    Unanswered = 2,
-}
-
-impl Opener {
-    const ALL: [Self; 3] = [Self::Peer, Self::Answered, Self::Unanswered];
-}
-
+/// What the map of ids holds for [`Entry::Reset`]; no key is so large.
 const RESET: u32 = u32::MAX;
-/// The first of the three values of closed entries.
-const CLOSED: u32 = u32::MAX - 3;
 
 impl Entry {
-    /// What the map of ids holds for it.
-    const fn value(self) -> u32 {
-        match self {
-            Self::Live(key) => key.number(),
-            Self::Closed(opener) => CLOSED.saturating_add(opener as u32),
-            Self::Reset => RESET,
-        }
-    }
-
-    fn from_value(value: u32) -> Self {
-        let closed = value.checked_sub(CLOSED).and_then(|index| usize::try_from(index).ok());
-        match closed.and_then(|index| Opener::ALL.get(index)) {
-            Some(&opener) => Self::Closed(opener),
-            None if value == RESET => Self::Reset,
-            None => Self::Live(Key::new(value)),
+    const fn from_value(value: u32) -> Self {
+        match value {
+            RESET => Self::Reset,
+            key => Self::Live(Key::new(key)),
         }
     }
 }
@@ -79,11 +48,9 @@ pub(crate) struct Store {
     max_tombstones: usize,
     /// How many of `tombstones` are nothing to remember any more.
     settled: usize,
-    /// How many closed entries there are, by [`Opener`].
-    closed: [u32; Opener::ALL.len()],
     lists: [List; Queue::COUNT],
     /// How many streams stand in the queues whose length is limited.
-    lens: [u32; 2],
+    lens: [u32; 3],
     /// Which ready queues are not empty, one bit each, the most urgent lowest.
     ready: u16,
 }
@@ -96,9 +63,8 @@ impl Store {
             tombstones: VecDeque::new(),
             max_tombstones,
             settled: 0,
-            closed: [0; Opener::ALL.len()],
             lists: [List::EMPTY; Queue::COUNT],
-            lens: [0; 2],
+            lens: [0; 3],
             ready: 0,
         }
     }
@@ -150,33 +116,32 @@ impl Store {
         key
     }
 
-    /// Removes a stream from the slab and all queues. With `tombstone` its id is remembered.
-    pub(crate) fn remove(&mut self, key: Key, tombstone: Option<Entry>) -> Option<Stream> {
+    /// Removes a stream from the slab and all queues. With `remembered` its id gets a tombstone.
+    pub(crate) fn remove(&mut self, key: Key, remembered: bool) -> Option<Stream> {
         for link in Link::ALL {
             if let Some(queue) = self.get(key)?.links.queue(link) {
                 self.unlink(queue, key);
             }
         }
         let stream = self.slab.remove(key.number())?;
-        match tombstone {
-            Some(entry) => self.bury(stream.id, entry),
-            None => self.ids.remove(stream.id),
+        self.ids.remove(stream.id);
+        if remembered {
+            self.bury(stream.id);
         }
         Some(stream)
     }
 
-    /// Remembers something of an id without a stream; the oldest such memory makes room.
-    pub(crate) fn bury(&mut self, id: StreamId, entry: Entry) {
-        match self.entry(id) {
-            Some(Entry::Live(_)) | None => self.tombstones.push_back(id),
-            Some(before) => self.count(before, |count| count.saturating_sub(1)),
+    /// Records a tombstone for an id without a stream; the oldest one makes room.
+    pub(crate) fn bury(&mut self, id: StreamId) {
+        if self.entry(id).is_some() {
+            return;
         }
-        self.ids.insert(id, entry.value());
-        self.count(entry, |count| count.saturating_add(1));
+        self.tombstones.push_back(id);
+        self.ids.insert(id, RESET);
         if self.settled > self.max_tombstones {
             // Now and then, so that they take nobody's place and little memory.
             let ids = &self.ids;
-            self.tombstones.retain(|&id| ids.get(id).is_some_and(|value| value >= CLOSED));
+            self.tombstones.retain(|&id| ids.get(id) == Some(RESET));
             self.settled = 0;
         }
         while self.tombstones.len().saturating_sub(self.settled) > self.max_tombstones {
@@ -186,45 +151,11 @@ impl Store {
         }
     }
 
-    /// Forgets what is remembered of an id, unless it is that of a stream: this side may have
-    /// opened it after the peer had sent DATA on it.
-    pub(crate) fn unbury(&mut self, id: StreamId) {
-        match self.entry(id) {
-            Some(Entry::Live(_)) | None => {}
-            Some(entry) => {
-                self.count(entry, |count| count.saturating_sub(1));
-                self.ids.remove(id);
-                self.settled = self.settled.saturating_add(1);
-            }
-        }
-    }
-
-    /// Forgets the ids in question that only the peer still has.
-    pub(crate) fn unbury_closed(&mut self, is_meant: impl Fn(StreamId) -> bool) {
-        for index in 0..self.tombstones.len() {
-            let Some(&id) = self.tombstones.get(index) else { break };
-            if is_meant(id) && matches!(self.entry(id), Some(Entry::Closed(_))) {
-                self.unbury(id);
-            }
-        }
-    }
-
-    /// How many streams only the peer still has, of those that are remembered.
-    pub(crate) const fn closed(&self, opener: Opener) -> u32 {
-        #[allow(clippy::indexing_slicing, reason = "there is a place for each")]
-        self.closed[opener as usize]
-    }
-
-    /// Whether there is any stream that only the peer still has.
-    pub(crate) fn has_closed(&self) -> bool {
-        self.closed.iter().any(|&count| count > 0)
-    }
-
-    fn count(&mut self, entry: Entry, change: impl FnOnce(u32) -> u32) {
-        if let Entry::Closed(opener) = entry {
-            #[allow(clippy::indexing_slicing, reason = "there is a place for each")]
-            let count = &mut self.closed[opener as usize];
-            *count = change(*count);
+    /// Forgets a tombstone, if there is one.
+    fn unbury(&mut self, id: StreamId) {
+        if self.entry(id) == Some(Entry::Reset) {
+            self.ids.remove(id);
+            self.settled = self.settled.saturating_add(1);
         }
     }
 

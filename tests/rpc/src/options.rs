@@ -83,21 +83,14 @@ pub struct Output {
     pub json: bool,
 }
 
-/// The settings of a session of this application: typed, with heartbeat, and with room for bursts.
-///
-/// Both ends open up to 1024 streams as fast as they can, so each has to have room for as many
-/// that are not accepted yet. It lets in a few more than the other end opens, because that one may
-/// learn of the end of a stream first.
+/// The settings of a session of this application: typed, with a quick heartbeat, and otherwise the
+/// defaults.
 #[must_use]
 pub fn config() -> Config {
     let heartbeat = Heartbeat { interval: Duration::from_secs(1), ..Heartbeat::default() };
     Config::builder()
         .typed(true)
         .heartbeat(Some(heartbeat))
-        .max_outbound_streams(1024)
-        .max_inbound_streams(1024 + 256)
-        .accept_backlog(1024 + 256)
-        .session_receive_buffer(640 << 20)
         .build()
         .expect("every setting is in its range")
 }

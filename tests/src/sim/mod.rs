@@ -18,6 +18,7 @@ mod source;
 mod tap;
 mod world;
 
+pub use link::{Arrival, Fault, Link, Shape};
 pub use plan::Plan;
 pub use source::{Source, payload};
 pub use world::World;

@@ -120,6 +120,9 @@ impl Tap {
                 self.saying = (id, flags.is_fin());
                 self.prefix.clear();
                 self.data(id, flags.is_syn(), flags.is_fin(), length)?;
+                if flags.is_syn() {
+                    model.syn_sent(id, self.side);
+                }
                 if flags.is_fin() && length == 0 {
                     return self.fin(id, model);
                 }

@@ -1,8 +1,8 @@
 //! What applications do.
 
-use muxado_proto::{ErrorCode, OpenError, ReadError, StreamType, WriteError};
+use muxado_proto::{ErrorCode, OpenError, ReadError, StreamId, StreamType, WriteError};
 
-use super::app::{End, RESET, pattern};
+use super::app::{End, Facing, RESET, View, pattern};
 use super::step::Act;
 use super::world::{IMPOSSIBLE, World, other};
 
@@ -17,6 +17,7 @@ impl World {
         let (_, id) = self.opener(at);
         let typed = self.settings.typed;
         let peer_leaving = self.node(other(side)).app.leaving || self.node(other(side)).app.closed;
+        let again = self.silent(side);
         let node = self.node_mut(side);
         let opened =
             if typed { node.session.open_typed(StreamType(7)) } else { node.session.open() };
@@ -24,6 +25,11 @@ impl World {
             Ok(opened) if opened == id => {
                 node.app.opened += 1;
                 node.app.views[usize::from(at)].had = true;
+                Ok(true)
+            }
+            Ok(opened) if again.is_some_and(|(_, id)| id == opened) => {
+                let at = again.map_or(0, |(at, _)| at);
+                node.app.views[usize::from(at)] = View { had: true, ..View::default() };
                 Ok(true)
             }
             Err(OpenError::Blocked) => {
@@ -34,6 +40,18 @@ impl World {
             Err(OpenError::SessionClosed(_)) if node.session.close_reason().is_some() => IMPOSSIBLE,
             answer => Err(format!("opening {id} gave {answer:?}")),
         }
+    }
+
+    /// A stream of this side that is gone and of which the peer has never heard: its place and its
+    /// id, which is given out again.
+    fn silent(&self, side: u8) -> Option<(u8, StreamId)> {
+        let gone = |&at: &u8| {
+            let Facing { own, peer, .. } = self.facing(side, at);
+            let unsaid = own.written == 0 && !own.finished && !self.settings.typed;
+            own.had && own.released && !peer.had && (unsaid || own.reset)
+        };
+        let own = (0..self.settings.streams()).filter(|&at| self.opener(at).0 == side);
+        own.filter(gone).map(|at| (at, self.opener(at).1)).next()
     }
 
     pub(super) fn accept(&mut self, side: u8) -> Result<bool, String> {

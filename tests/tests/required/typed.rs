@@ -40,7 +40,7 @@ fn rule_13_no_rst_before_the_type() {
     let id = peer.session.open_typed(StreamType(42)).expect("open").get();
     peer.receive();
     peer.stream(id).reset(ErrorCode::STREAM_CANCELLED);
-    peer.expect(&["RST id=5 code=6"]);
+    peer.expect(&["RST id=3 code=6"]);
 }
 
 #[test]

@@ -93,6 +93,9 @@ fn data_on_ids_forgotten_long_ago_draws_few_rsts() {
         let id = peer.accept();
         peer.stream(id).release();
         peer.receive();
+        // It is told that nobody reads, once.
+        peer.send(peer::data(id, b"x"));
+        assert_eq!(peer.hear().len(), 2);
     }
     let flood: Vec<u8> = (0..8000).flat_map(|n| peer::data(3 + 2 * n, b"x")).collect();
     let mut answers = 0;

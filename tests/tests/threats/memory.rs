@@ -109,6 +109,7 @@ fn many_streams_with_all_windows_full() {
     assert_eq!(peer.read(3).0.len(), 262_144);
     assert_eq!(peer.read(2049).0.len(), 262_144);
     peer.stream(3).release();
+    peer.send(peer::fin(3));
     peer.receive();
     peer.expect_alive(9999);
 }

@@ -43,9 +43,38 @@ fn stream_flood_beyond_the_concurrent_streams() {
         peer.send(peer::syn(id, b"x"));
         peer.expect(&[&format!("RST id={id} code=5")]);
     }
+    // A place is free when the stream has ended both ways.
     peer.stream(3).release();
+    peer.send(peer::fin(3));
     peer.receive();
     peer.expect_alive(9999);
+}
+
+/// The peer never ends a stream that was answered and dropped here.
+#[test]
+fn streams_that_the_peer_never_ends() {
+    let meter = Meter::start();
+    let mut peer = Peer::of_server(Config::default());
+    let mut id = 1;
+    meter.assert_flat(1000, 256 << 10, |_| {
+        for _ in 0..1000 {
+            id += 2;
+            peer.send(peer::syn(id, b"?"));
+            if peer.session.accept().is_some() {
+                peer.write(id, b"answer");
+                peer.stream(id).release();
+            }
+        }
+        let refused = |frame: &String| frame.starts_with("RST ") && !frame.ends_with(" code=5");
+        assert!(!peer.hear().iter().any(refused));
+    });
+    assert_eq!(peer.session.stats().given_up_streams, 1024);
+    assert_eq!(peer.session.close_reason(), None);
+    // After a time they are reset, and others are let in.
+    peer.pass(Config::default().given_up_timeout());
+    let told = peer.hear().iter().filter(|frame| frame.ends_with(" code=4")).count();
+    assert_eq!((told, peer.session.stats().open_streams), (1024, 0));
+    peer.expect_alive(id + 2);
 }
 
 #[test]
@@ -106,11 +135,11 @@ fn gap_bomb() {
     meter.assert_flat(1000, 256 << 10, |_| {
         for _ in 0..1000 {
             id += 4;
-            peer.send(peer::syn(id, b""));
+            peer.send(peer::syn_fin(id, b""));
             let id = peer.accept();
             peer.stream(id).release();
+            peer.receive();
         }
-        peer.receive();
     });
     assert_eq!(peer.session.close_reason(), None);
     // The latest gaps are open, the oldest are not.
@@ -156,6 +185,7 @@ fn data_on_ids_this_side_will_open() {
     assert_eq!(peer.read(3).0, b"reply");
     peer.stream(3).release();
     assert_eq!(peer.hear().last().map(String::as_str), Some("DATA id=3 len=0 FIN"));
+    peer.send(peer::fin(3));
     assert_eq!(peer.session.stats().open_streams, 0);
 }
 

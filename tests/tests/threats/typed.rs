@@ -28,7 +28,7 @@ fn typed_streams_without_their_type() {
         assert!(refused.iter().all(|frame| frame.ends_with("code=9")));
         assert_eq!(peer.session.accept(), None);
         // One of them remembers at last.
-        peer.send(peer::data(id - 10, b"\x2a"));
+        peer.send(peer::data_fin(id - 10, b"\x2a"));
         let late = peer.accept();
         assert_eq!(peer.stream(late).stream_type(), Some(StreamType(42)));
         peer.stream(late).release();

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Entry, Opener, Store};
+use super::{Entry, Store};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::{Edge, Owner, Stream};
@@ -58,22 +58,7 @@ impl Store {
         let mut ids: Vec<_> = self.tombstones.iter().copied().collect();
         ids.sort_unstable();
         ids.dedup();
-        let (mut dead, mut closed) = (0usize, [0u32; Opener::ALL.len()]);
-        for id in ids {
-            match self.entry(id) {
-                Some(Entry::Closed(opener)) => {
-                    dead = dead.saturating_add(1);
-                    if let Some(count) = closed.get_mut(opener as usize) {
-                        *count = count.saturating_add(1);
-                    }
-                }
-                Some(Entry::Reset) => dead = dead.saturating_add(1),
-                Some(Entry::Live(_)) | None => {}
-            }
-        }
-        check(self.closed == closed, || {
-            format!("{:?} streams that only the peer has, {closed:?} remembered", self.closed)
-        })?;
+        let dead = ids.iter().filter(|&&id| self.entry(id) == Some(Entry::Reset)).count();
         let mapped = self.ids.len().saturating_sub(self.slab.len());
         check(mapped == dead, || format!("{mapped} ids without a stream, {dead} tombstones"))?;
         let current = self.tombstones.len().checked_sub(self.settled);
@@ -123,7 +108,7 @@ impl Store {
         if stream.edges & stream.interest != 0 {
             return wrong("reports an edge and waits for it");
         }
-        if stream.edges != 0 && !matches!(stream.owner, Owner::Application | Owner::Backlog) {
+        if stream.edges != 0 && stream.owner != Owner::Application {
             return wrong("has events that nobody can get");
         }
         if inside(Queue::Accept) != (stream.owner == Owner::Backlog) {
@@ -131,6 +116,9 @@ impl Store {
         }
         if inside(Queue::Untyped) != (stream.owner == Owner::Untyped) {
             return wrong("untyped queue and owner differ");
+        }
+        if inside(Queue::GivenUp) != (sending && stream.is_given_up()) && sending {
+            return wrong("given up and its queue differ");
         }
         if inside(Queue::Budget) && stream.interest & Edge::Writable as u8 == 0 {
             return wrong("waits for room that nobody wants");

@@ -13,7 +13,6 @@ impl Store {
             tombstones,
             max_tombstones: _,
             settled: _,
-            closed: _,
             lists: _,
             lens: _,
             ready: _,

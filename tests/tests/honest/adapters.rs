@@ -1,0 +1,123 @@
+//! On both adapters, alone and beside a hostile peer.
+
+use std::time::Duration;
+
+use muxado_proto::{Config, Role};
+use muxado_tests::honest::{Leave, Load, Order, call_all, serve};
+use muxado_tests::peer;
+use muxado_tests::runtime::face::*;
+use muxado_tests::runtime::{Runtime, pipe};
+
+/// Instantiates workloads for every runtime.
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        suite!(@on tokio_single, TokioSingle, $($test),*);
+        suite!(@on tokio_multi, TokioMulti, $($test),*);
+        suite!(@on smol, Smol, $($test),*);
+    };
+    (@on $module:ident, $runtime:ident, $($test:ident),*) => {
+        mod $module {
+            use muxado_tests::runtime::{Runtime, $runtime, watched};
+
+            $(
+                #[test]
+                fn $test() {
+                    watched(concat!(module_path!(), "::", stringify!($test)), || {
+                        $runtime::run(super::between::<$runtime>(super::$test(), false));
+                        $runtime::run(super::between::<$runtime>(super::$test(), true));
+                    });
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    cancelled_downloads,
+    cancelled_by_reset_with_all_streams_in_use,
+    as_many_streams_as_allowed_with_slow_handlers,
+    a_thousand_streams_in_one_burst,
+    two_thousand_streams_given_up_at_once,
+    ids_opened_and_abandoned,
+    ids_written_in_any_order,
+}
+
+fn cancelled_downloads() -> Load {
+    let leave = Some((100, Leave::Drop));
+    Load { at_once: 64, request: 1, answer: 4000, leave, ..Load::small(10_000) }
+}
+
+fn cancelled_by_reset_with_all_streams_in_use() -> Load {
+    let leave = Some((100, Leave::Reset));
+    Load { at_once: 1024, answer: 20_000, leave, ..Load::small(3000) }
+}
+
+fn as_many_streams_as_allowed_with_slow_handlers() -> Load {
+    Load { at_once: 1024, hold: Duration::from_millis(5), ..Load::small(5120) }
+}
+
+fn a_thousand_streams_in_one_burst() -> Load {
+    Load::small(1000)
+}
+
+fn two_thousand_streams_given_up_at_once() -> Load {
+    let leave = Some((1000, Leave::Drop));
+    Load { at_once: 1000, answer: 20_000, leave, ..Load::small(2000) }
+}
+
+fn ids_opened_and_abandoned() -> Load {
+    Load { order: Order::Abandoning(3), ..Load::small(1000) }
+}
+
+fn ids_written_in_any_order() -> Load {
+    Load { order: Order::EvenThenOdd, ..Load::small(1000) }
+}
+
+/// Runs a load in both directions of one session.
+async fn between<R: Runtime>(load: Load, hostile: bool) {
+    let attack = hostile.then(attack::<R>);
+    let (client, server) = R::pair(64 << 10, Config::default());
+    let servers = [&client, &server].map(|session| R::spawn(serve::<R>(session.clone(), load)));
+    let opener = server.clone();
+    let opener = R::spawn(async move { call_all::<R>(&opener, load).await });
+    call_all::<R>(&client, load).await;
+    opener.await;
+    for session in [&client, &server] {
+        assert_eq!(session.close_reason(), None);
+        assert_eq!(session.stats().streams_refused, 0);
+    }
+    drop(attack);
+    client.close().await;
+    for server in servers {
+        server.await;
+    }
+}
+
+/// A hostile peer on a session of its own: a flood of streams that are reset, left, and filled, as
+/// often as it is let in again.
+async fn flood<R: Runtime>() {
+    for _ in 0..20 {
+        let (near, mut far) = pipe(64 << 10);
+        let victim = R::session(near, Role::Server, Config::default().into());
+        let accepting = victim.clone();
+        let handlers = R::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok(stream) = accepting.accept().await {
+                held.push(stream);
+            }
+        });
+        for n in 0..3000 {
+            let id = 3 + 2 * n;
+            let frames = [peer::syn(id, &[0; 100]), peer::rst(id + (n & 1) * 2, 6)].concat();
+            if far.write_all(&frames).await.is_err() {
+                break;
+            }
+        }
+        drop((far, victim));
+        handlers.await;
+    }
+}
+
+fn attack<R: Runtime>() -> impl Sized {
+    R::spawn(flood::<R>())
+}
