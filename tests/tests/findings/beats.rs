@@ -4,7 +4,10 @@ mod lanes;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +18,8 @@ use muxado_proto::{
 };
 use muxado_tests::peer::{self, Peer};
 use muxado_tests::vectors::Frame;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use lanes::Lanes;
 
@@ -81,6 +86,33 @@ fn l14_build_refuses_settings_that_make_no_sense() {
         assert_eq!(builder.build().expect_err(setting).setting(), setting);
     }
     Config::builder().update_delay(Duration::from_secs(1)).build().expect("the longest");
+}
+
+/// Every handle of an adapter, with payload in the streams and in the transport.
+#[tokio::test]
+async fn s3_the_adapters_show_no_payload() {
+    let (near, far) = tokio::io::duplex(1 << 10);
+    let (client, mut driver) = muxado_tokio::Session::client_with_driver(near, Config::default());
+    let server = muxado_tokio::Session::server(far, Config::default());
+    let mut stream = client.open().await.expect("open");
+    stream.write_all(&PAYLOAD.repeat(1000)).await.expect("room");
+    shows_no_payload(&stream);
+    // The transport is full.
+    assert!(
+        std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut driver).poll(cx))).await.is_pending()
+    );
+    shows_no_payload(&driver);
+    shows_no_payload(&client);
+    let driver = tokio::spawn(driver);
+    let mut accepted = server.accept().await.expect("accept");
+    accepted.read_exact(&mut [0; 100]).await.expect("payload");
+    shows_no_payload(&accepted);
+    shows_no_payload(&server);
+    let (reader, writer) = accepted.into_split();
+    shows_no_payload(&reader);
+    shows_no_payload(&writer);
+    shows_no_payload(&server.incoming());
+    driver.abort();
 }
 
 /// The values of the first beats of a session with this key.

@@ -2,8 +2,8 @@
 //! refused is refused stream by stream.
 
 use super::super::case::{Case, Stop, Verdict, run};
-use super::super::probe::{Probe, pattern};
-use super::super::wire::{self, FIN};
+use super::super::probe::{HEARTBEAT, Probe, pattern};
+use super::super::wire::{self, FIN, SYN};
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -34,6 +34,14 @@ pub(super) const CASES: &[Case] = &[
         "echoed or refused with RST(5) or (9), session alive",
         run!(burst),
     ),
+    Case::should(
+        "limits/heartbeat",
+        "9.3",
+        "streams, 50 at a time, until one is refused or 2000 are open; then a heartbeat and a beat",
+        "the beat is echoed",
+        run!(heartbeat),
+    )
+    .typed(),
     Case::must(
         "limits/sequence",
         "11.2",
@@ -147,6 +155,21 @@ async fn too_many_streams(mut p: Probe) -> Verdict {
     for _ in 0..40 {
         opened.open(&mut p, 50).await?;
     }
+    opened.finish(&mut p).await
+}
+
+async fn heartbeat(mut p: Probe) -> Verdict {
+    let mut opened = Opened::default();
+    for _ in 0..40 {
+        opened.open(&mut p, 50).await?;
+        if opened.refused > 0 {
+            break;
+        }
+    }
+    let id = p.new_id();
+    p.send(wire::data(SYN, id, &HEARTBEAT.to_be_bytes())).await?;
+    p.send(wire::data(0, id, b"beat")).await?;
+    p.echo(id, b"beat").await?;
     opened.finish(&mut p).await
 }
 
