@@ -151,6 +151,7 @@ fn take(args: &RunArgs, turn: Turn) -> io::Result<Outcome> {
         ops: None,
         check: args.check,
         idle: args.idle,
+        congestion: args.congestion,
     };
     let patience = if turn.workload.is_huge() { HUGE_PATIENCE } else { PATIENCE };
     let output = child(Command::new(env::current_exe()?).args(sample.to_args()), patience)?;

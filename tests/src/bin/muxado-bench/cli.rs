@@ -7,6 +7,7 @@ use strum::IntoEnumIterator as _;
 
 use crate::{
     campaign::option,
+    congestion::Congestion,
     contestants::Contestant,
     measure::Budget,
     pattern::Thoroughness,
@@ -76,6 +77,9 @@ pub(crate) struct RunArgs {
     /// How many idle streams, and how many idle sessions.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) idle: usize,
+    /// The congestion control of all sockets, instead of that of the system.
+    #[arg(long)]
+    pub(crate) congestion: Option<Congestion>,
     /// A look at everything: two short samples, no huge echoes, one runtime.
     #[arg(long)]
     quick: bool,
@@ -148,6 +152,9 @@ pub(crate) struct SampleArgs {
     /// How many idle streams or sessions.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) idle: usize,
+    /// The congestion control of all sockets.
+    #[arg(long)]
+    pub(crate) congestion: Option<Congestion>,
 }
 
 impl SampleArgs {
@@ -177,6 +184,9 @@ impl SampleArgs {
         args.extend(option("--idle", self.idle));
         if let Some(ops) = self.ops {
             args.extend(option("--ops", ops));
+        }
+        if let Some(congestion) = self.congestion {
+            args.extend(option("--congestion", congestion));
         }
         args
     }

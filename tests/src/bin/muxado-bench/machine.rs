@@ -17,7 +17,7 @@ use procfs::{CpuInfo, Current as _, CurrentSI as _, KernelStats, LoadAverage, Me
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
-use crate::contestants::Contestant;
+use crate::{congestion, contestants::Contestant};
 
 /// The lock file this program was built with.
 const LOCK: &str = include_str!("../../../../Cargo.lock");
@@ -33,6 +33,9 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// Bytes of memory.
     pub(crate) memory: u64,
+    /// The congestion control of the sockets.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) congestion: String,
 }
 
 impl Machine {
@@ -50,6 +53,7 @@ impl Machine {
             kernel: kernel
                 .map_or_else(String::new, |v| format!("Linux {}.{}.{}", v.major, v.minor, v.patch)),
             memory: Meminfo::current().map_or(0, |memory| memory.mem_total),
+            congestion: congestion::in_use(),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod campaign;
 mod cli;
+mod congestion;
 mod contestants;
 mod goals;
 mod machine;
@@ -43,6 +44,7 @@ fn main() -> io::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => {
             let args = args.settled();
+            args.congestion.into_iter().for_each(congestion::choose);
             let record = campaign::run(&args)?;
             record.write(&args.out)?;
             print!("{}", report::render(&record, Style::Terminal));
@@ -64,6 +66,7 @@ fn main() -> io::Result<()> {
             Workload::all().iter().for_each(|workload| println!("  {workload}"));
         }
         Command::Sample(args) => {
+            args.congestion.into_iter().for_each(congestion::choose);
             let outcome = sample::run(args.task())?;
             let mut stdout = io::stdout().lock();
             serde_json::to_writer(&mut stdout, &outcome)?;

@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::congestion;
+
 /// The time a byte is under way, one way: half of a round trip of 100 ms.
 pub(crate) const DELAY: Duration = Duration::from_millis(50);
 /// Bytes a second, each way: 200 Mbit/s.
@@ -41,6 +43,7 @@ pub(crate) fn start(to: SocketAddr) -> io::Result<SocketAddr> {
         let _entered = runtime.enter();
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(QUEUE)?;
+        congestion::apply(&socket)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         socket.listen(1024)?
     };
@@ -63,6 +66,7 @@ async fn connect(near: TcpStream, to: SocketAddr) -> io::Result<()> {
     let far = TcpStream::connect(to).await?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
+    congestion::apply(&far)?;
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     tokio::spawn(carry(near_read, far_write));

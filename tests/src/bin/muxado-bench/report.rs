@@ -88,6 +88,9 @@ fn head(record: &Record) -> String {
             machine.kernel
         ),
     );
+    if !machine.congestion.is_empty() {
+        write_line(&mut text, format_args!("Congestion control: {}.", machine.congestion));
+    }
     write_line(&mut text, format_args!("{}.", versions.join(", ")));
     let apart = record.samples.iter().filter_map(|sample| sample.noise.distance);
     if let Some(apart) = Spread::of(apart.collect()) {

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
+use crate::congestion;
+
 /// The most bytes under way in a pipe.
 const PIPE: usize = 64 * 1024;
 
@@ -176,6 +178,7 @@ impl Runtime for Tokio {
     async fn connect(self, to: SocketAddr) -> io::Result<Self::Tcp> {
         let socket = tokio::net::TcpStream::connect(to).await?;
         socket.set_nodelay(true)?;
+        congestion::apply(&socket)?;
         Ok(socket)
     }
 
@@ -261,6 +264,7 @@ impl Runtime for Smol {
     async fn connect(self, to: SocketAddr) -> io::Result<Self::Tcp> {
         let socket = smol::net::TcpStream::connect(to).await?;
         socket.set_nodelay(true)?;
+        congestion::apply(&socket)?;
         Ok(socket)
     }
 

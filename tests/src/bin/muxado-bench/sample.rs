@@ -12,6 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
+    congestion,
     contestants::{
         Acceptor, Contestant, Mux, Muxed, Opener, OverTcp, TUNED_WINDOW, Tuning,
         async_smux::Smux,
@@ -81,6 +82,7 @@ fn raise_descriptors() -> io::Result<usize> {
 fn listener() -> io::Result<(TcpListener, SocketAddr)> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    congestion::apply(&socket)?;
     socket.listen(4096)?;
     let listener = TcpListener::from(socket);
     let address = listener.local_addr()?;

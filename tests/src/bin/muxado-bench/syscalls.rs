@@ -52,6 +52,7 @@ pub(crate) fn count(args: &RunArgs) -> io::Result<Vec<Calls>> {
                     ops: Some(few),
                     check: args.check,
                     idle: 0,
+                    congestion: args.congestion,
                 };
                 let calls = traced(sample)
                     .and_then(|base| Ok((base, traced(SampleArgs { ops: Some(more), ..sample })?)));
