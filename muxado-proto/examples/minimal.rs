@@ -32,11 +32,11 @@ fn run(
             react(&mut session, event, now());
         }
         // Output: hand a batch to the socket, then ask for the next.
-        while session.poll_transmit(now(), &mut out, 64 << 10) > 0 {
+        while session.poll_transmit(now(), &mut out, session.batch_size()) > 0 {
             while out.has_remaining() {
                 let written = socket.write(out.chunk())?;
                 out.advance(written);
-                session.transmitted(now()); // the socket makes progress
+                session.transmitted(now(), written); // the socket makes progress
             }
         }
         if session.is_finished() {

@@ -16,6 +16,10 @@ pub const DEFAULT_WINDOW: u32 = 262_144;
 /// all of it alive.
 pub(crate) const BLOCK: usize = 64 << 10;
 
+/// The largest payload of a DATA frame, unless set otherwise: four such frames with their headers are
+/// 65 472 bytes, which one segment of loopback (65 483) and one read hold.
+pub(crate) const DEFAULT_FRAME: u32 = 16_360;
+
 /// The longest [`Config::update_delay`].
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(1);
 
@@ -165,9 +169,11 @@ settings! {
     /// most 1 s: so long may stand a peer that has a smaller window than this side believes.
     update_delay: Duration = Duration::from_millis(5);
 
-    /// The largest payload sent in one DATA frame, in bytes. Default 16 KiB, so that streams
-    /// interleave; at most 0xFFFFFF.
-    max_frame_size: u32 = 16 << 10;
+    /// The largest payload sent in one DATA frame, in bytes. Default 16 360, so that streams
+    /// interleave, and four frames fill a segment of loopback; at most 0xFFFFFF. On a transport that
+    /// takes less than this in ten milliseconds, frames are smaller
+    /// ([`batch_size`](crate::Session::batch_size)).
+    max_frame_size: u32 = DEFAULT_FRAME;
     /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB.
     send_buffer: u32 = 256 << 10;
     /// Bytes written and not yet sent, per session. When the streams hold so many, each may still

@@ -215,7 +215,7 @@ fn heartbeats_do_not_wait_behind_data() {
     peer.send([peer::syn(2, &[0xff; 4]), peer::data(2, b"beat")].concat());
     let frames = peer.hear();
     let echo = frames.iter().position(|frame| frame.starts_with("DATA id=2 ")).expect("an echo");
-    let data = frames.iter().position(|frame| *frame == format!("DATA id={id} len=16384"));
+    let data = frames.iter().position(|frame| *frame == format!("DATA id={id} len=16360"));
     assert!(Some(echo) < data, "{frames:?}");
     let beats = frames.iter().filter(|frame| frame.ends_with("len=4")).count();
     assert_eq!(beats, 2, "an echo and a beat: {frames:?}");

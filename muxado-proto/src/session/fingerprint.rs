@@ -40,6 +40,9 @@ impl Session {
             budget,
             orphans,
             outlet,
+            // It counts what was sent, without end. What it decides, how much is cut at once, begins at
+            // 512 bytes, which no small world has to send.
+            pace: _,
             beats,
             store,
             pool,

@@ -22,7 +22,7 @@ use crate::timers::Timer;
 /// Payload is kept as a slice only if it is at least this fraction of the input: the bookkeeping of a
 /// smaller part, which counts as the whole input until it is copied after all, is worth more than
 /// the copy.
-const SLICE_FRACTION: usize = 4;
+const SLICE_FRACTION: usize = 8;
 
 impl Session {
     /// Takes bytes that have arrived on the transport, in any chunking.

@@ -11,6 +11,7 @@
 //! | `SendBudget` | bytes written and not sent | who may write |
 //! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does it move; how long may its queue take |
 //! | `Orphans` | RSTs without a record | what is still to be answered |
+//! | `Pace` | what the transport lately took | how much to cut at once |
 //! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
 //! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
 //! | `Store` | the records and their queues | where is a stream; what is remembered of an id |
@@ -35,6 +36,7 @@ mod memory;
 mod orphans;
 mod outlet;
 mod output;
+mod pace;
 mod send_budget;
 mod streams;
 mod tally;
@@ -71,6 +73,7 @@ use ids::Ids;
 use inlet::Inlet;
 use orphans::{Orphans, Refusal};
 use outlet::Outlet;
+use pace::Pace;
 use send_budget::SendBudget;
 pub use view::StreamMut;
 
@@ -102,6 +105,7 @@ pub struct Session {
     budget: SendBudget,
     orphans: Orphans,
     outlet: Outlet,
+    pace: Pace,
     beats: Beats,
     store: Store,
     pool: Pool,
@@ -131,6 +135,7 @@ impl Session {
             budget: SendBudget::default(),
             orphans: Orphans::default(),
             outlet: Outlet::default(),
+            pace: Pace::new(),
             store: Store::new(key.id_map(), tombstones),
             beats: Beats::new(key.beats(), now),
             pool: Pool::default(),

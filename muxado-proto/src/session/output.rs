@@ -40,6 +40,7 @@ impl Session {
             self.cut_control(out, limit);
         }
         let grown = out.len().saturating_sub(before);
+        self.pace.hand_out(self.now, grown, grown >= max.min(self.batch_size()));
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
         if grown > 0 {
             self.outlet.hand_out(now)
@@ -54,11 +55,41 @@ impl Session {
         grown
     }
 
-    /// The transport has taken a fair part of the batch handed out last, or all of it: the time
-    /// limit on it starts anew.
-    pub fn transmitted(&mut self, now: Timestamp) {
+    /// How much to cut at once, for [`poll_transmit`](Self::poll_transmit): what the transport takes
+    /// in ten milliseconds, by what it lately took, and 65 440 bytes at most. What is cut is not
+    /// overtaken any more, so with this much something urgent waits for ten milliseconds, and for
+    /// what the transport itself has taken. Frames are no larger than it, either, whatever is asked
+    /// for.
+    ///
+    /// ```
+    /// use bytes::Buf;
+    /// use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+    ///
+    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, [7; 16].into());
+    /// let id = session.open()?;
+    /// session.stream(id).unwrap().write(&[0; 200_000]).unwrap();
+    /// let (mut out, mut now) = (Transmit::new(), Timestamp::ZERO);
+    /// // A transport that takes 125 bytes in a millisecond.
+    /// while session.poll_transmit(now, &mut out, session.batch_size()) > 0 {
+    ///     now = now + core::time::Duration::from_micros(8 * out.len() as u64);
+    ///     session.transmitted(now, out.len());
+    ///     out.advance(out.len());
+    /// }
+    /// assert_eq!(session.batch_size(), 1250);
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        usize::try_from(self.pace.batch()).unwrap_or(usize::MAX)
+    }
+
+    /// The transport has taken `count` bytes of the batch handed out last, a fair part of it or all
+    /// of it: the time limit on it starts anew. Once all of it is told, the session knows how long
+    /// the transport took, and cuts [as much](Self::batch_size) as suits it.
+    pub fn transmitted(&mut self, now: Timestamp, count: usize) {
         self.advance_clock(now);
         self.outlet.some_taken(self.now);
+        self.pace.taken(self.now, count);
         if self.timers.get(Timer::Write).is_some() {
             self.timers.set(Timer::Write, Some(self.now + self.config.write_stall_timeout));
         }
@@ -155,7 +186,7 @@ impl Session {
 
     /// Cuts one DATA frame, and the FIN behind a SYN.
     fn cut_frame(&mut self, key: Key, out: &mut Transmit) {
-        let max = self.config.max_frame_size;
+        let max = self.pace.frame(self.config.max_frame_size);
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.can_send() {
             return self.stall(key);

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -20,21 +21,28 @@ use super::wake::wake_all;
 use super::{Clock, Transport};
 use crate::{CloseReason, Timestamp, Transmit};
 
-/// Output cut at once: what is urgent waits for so much at most.
-const BATCH: usize = 256 << 10;
-
-/// Slices of one vectored write.
+/// Slices of one vectored write, at most.
 const SLICES: usize = 128;
 
-/// What one poll moves each way before it yields.
-const TURN: usize = 512 << 10;
+/// Slices that are filled first. They are enough for most writes, and an array of [`SLICES`] takes
+/// longer to fill than a small frame to cut.
+const FEW_SLICES: usize = 4;
+
+/// Tasks that one read wakes from which on it wakes them in two halves. A checker of models cannot
+/// have so many.
+const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// What one poll moves each way before it yields: one segment of a fast transport, which is what a
+/// session cuts at once. So the peer has the first while the next is cut, and neither end waits for
+/// the other.
+const TURN: usize = 65_440;
 
 /// What a read or a write counts for at least, however little it moves: a turn is at most so many
 /// calls of the transport.
 const CALL: usize = TURN / 256;
 
-/// Turns in which what had arrived before the transport failed to write is read.
-const LAST_TURNS: u32 = 256;
+/// Turns in which what had arrived before the transport failed to write is read: 128 MiB.
+const LAST_TURNS: u32 = 2048;
 
 /// Output the transport has to take for the time limit on a batch to start anew.
 const PROGRESS: usize = 4096;
@@ -92,6 +100,10 @@ pub struct Driver<T, C> {
     crowd: bool,
     /// This turn's output has waited for them.
     stepped_back: bool,
+    /// The second half of the tasks that the latest reads have woken: they get their turn when what
+    /// the first half says is on its way, so that the peer has something to do meanwhile. They wait
+    /// for no longer than the turn after the driver has stepped back.
+    withheld: Vec<Waker>,
 }
 
 impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
@@ -113,6 +125,8 @@ enum Turn {
     Sleep,
     /// Has more to do, after others.
     Yield,
+    /// Has something to write, after those who were just woken.
+    StepBack,
     Finished(CloseReason),
 }
 
@@ -131,9 +145,12 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
             driver.out = Some(out);
         }
         scratch.give_back();
+        if !matches!(turn, Turn::StepBack) {
+            driver.release();
+        }
         match turn {
             Turn::Sleep => Poll::Pending,
-            Turn::Yield => {
+            Turn::Yield | Turn::StepBack => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -162,6 +179,7 @@ impl<T, C> Driver<T, C> {
             broken: None,
             crowd: false,
             stepped_back: false,
+            withheld: Vec::new(),
         }
     }
 
@@ -178,9 +196,15 @@ impl<T, C> Driver<T, C> {
         drop(state);
         drop(stale);
         wake(scratch);
+        self.release();
         if !ended_before {
             log::ended(&self.shared, &reason, error.as_ref(), &stats);
         }
+    }
+
+    /// Wakes those who were held back.
+    fn release(&mut self) {
+        wake_all(core::mem::take(&mut self.withheld));
     }
 }
 
@@ -213,7 +237,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         if self.crowd && !self.stepped_back {
             self.stepped_back = true;
-            return Turn::Yield;
+            return Turn::StepBack;
         }
         self.stepped_back = false;
         match self.write(cx, now, scratch, out) {
@@ -275,7 +299,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             news.tell(&self.shared);
         }
         if !scratch.wakes.is_empty() {
-            self.crowd = scratch.wakes.len().max(backlog) > 1;
+            let count = scratch.wakes.len();
+            self.crowd = count.max(backlog) > 1;
+            if count >= HALVES_FROM {
+                self.withheld.extend(scratch.wakes.drain(count / 2..));
+            }
             wake(scratch);
         }
         backlog > limit / 2
@@ -339,15 +367,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         state.carry_out(now, &mut scratch.wakes);
         let blocked = self.output == Output::Blocked;
         if !blocked || self.progress >= PROGRESS {
-            self.progress = 0;
-            state.session.transmitted(now);
+            state.session.transmitted(now, core::mem::take(&mut self.progress));
         }
         if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.session.handle_timeout(now);
         }
         let mut grown = 0;
         if !blocked && may_continue {
-            grown = state.session.poll_transmit(now, out, BATCH);
+            let batch = state.session.batch_size();
+            grown = state.session.poll_transmit(now, out, batch);
         }
         state.deliver(&mut scratch.wakes);
         let mut stale = None;
@@ -366,10 +394,17 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     fn write_some(&mut self, out: &mut Transmit) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = out.io_slices(&mut slices);
+        let (mut few, mut many);
+        few = [IoSlice::new(&[]); FEW_SLICES];
+        let mut slices = &mut few[..];
+        let mut count = out.io_slices(slices);
+        if count == FEW_SLICES {
+            many = [IoSlice::new(&[]); SLICES];
+            slices = &mut many[..];
+            count = out.io_slices(slices);
+        }
+        let filled = slices.get(..count).unwrap_or_default();
         let mut cx = Context::from_waker(&self.transport_waker);
-        let filled = slices.get(..count).unwrap_or(&slices);
         match self.transport.poll_write(&mut cx, filled) {
             Poll::Pending => {
                 self.output = Output::Blocked;

@@ -29,7 +29,8 @@
 //!
 //! **Joint departures.** When several tasks have been woken, the driver goes behind them in the
 //! executor's queue before it writes, so that what they have to say leaves in one system call.
-//! With one task in play it writes at once.
+//! With one task in play it writes at once. Of a crowd that one read has woken, half are held back
+//! until what the others say is on its way: so the two ends work at the same time and not in turns.
 //!
 //! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields.
 //!

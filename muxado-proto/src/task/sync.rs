@@ -3,7 +3,7 @@
 #[cfg(not(loom))]
 pub(super) use core::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(loom))]
-use std::sync::{Mutex as Inner, MutexGuard, PoisonError};
+use std::sync::{Mutex as Inner, MutexGuard, PoisonError, TryLockError};
 
 #[cfg(loom)]
 pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,11 @@ pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Mutex as Inner, MutexGuard};
 #[cfg(loom)]
 use std::sync::PoisonError;
+
+/// How often a thread tries to get a lock before it goes to sleep over it. Locks of this layer are
+/// held for less than a microsecond, and to be woken takes ten.
+#[cfg(not(loom))]
+const TRIES: u32 = 60;
 
 /// A mutex that a panic elsewhere does not poison: what it guards is kept consistent by calls that
 /// do not panic.
@@ -25,6 +30,14 @@ impl<T> Mutex<T> {
     // Out of line where calls of it are counted.
     #[cfg_attr(muxado_counted, inline(never))]
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(not(loom))]
+        for _ in 0..TRIES {
+            match self.0.try_lock() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(guard)) => return guard.into_inner(),
+                Err(TryLockError::WouldBlock) => core::hint::spin_loop(),
+            }
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

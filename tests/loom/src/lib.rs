@@ -32,6 +32,20 @@ struct Flow {
     ended: bool,
     reader: Option<Waker>,
     output: Vec<u8>,
+    taking: Taking,
+    writer: Option<Waker>,
+}
+
+/// What becomes of what is written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// It is heard.
+    #[default]
+    All,
+    /// It has to wait.
+    Nothing,
+    /// Writing fails.
+    Failing,
 }
 
 impl Peer {
@@ -51,6 +65,15 @@ impl Peer {
         let reader = flow.reader.take();
         drop(flow);
         reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Says what becomes of what is written from now on.
+    pub fn take(&self, taking: Taking) {
+        let mut flow = self.flow.lock().unwrap();
+        flow.taking = taking;
+        let writer = flow.writer.take();
+        drop(flow);
+        writer.into_iter().for_each(Waker::wake);
     }
 
     /// Whether it has heard these bytes, one after the other.
@@ -85,11 +108,19 @@ impl Transport for Wire {
 
     fn poll_write(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let mut flow = self.0.flow.lock().unwrap();
+        match flow.taking {
+            Taking::All => {}
+            Taking::Nothing => {
+                let _same = flow.writer.replace(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Taking::Failing => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
         flow.output.extend_from_slice(&bytes);
         let mut reader = None;
         for end in bytes.windows(5).filter(|bytes| bytes[0] == DATA_FIN) {

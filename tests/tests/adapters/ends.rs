@@ -88,8 +88,9 @@ impl Waiters {
             let frame = peer.frame().await.unwrap().unwrap();
             *(if frame.id() == 3 { &mut payload } else { &mut beat }) += frame.payload.len();
         }
-        // The writer fills what is left, the send buffer, and then it waits as well.
-        while session.stats().send_buffered < 262_144 {
+        // The writer fills the send buffer, and then it waits as well: until half of that is free,
+        // which it will not be.
+        while session.stats().send_buffered <= 131_072 {
             yield_now().await;
         }
         waiters

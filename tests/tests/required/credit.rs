@@ -208,7 +208,7 @@ fn rule_07_frames_are_at_most_16_kib() {
     let id = peer.open();
     peer.write(id, &vec![0; 100_000]);
     let sizes: Vec<_> = peer.receive().iter().map(|frame| frame.payload.len()).collect();
-    assert_eq!(sizes, [16_384, 16_384, 16_384, 16_384, 16_384, 16_384, 1696]);
+    assert_eq!(sizes, [16_360, 16_360, 16_360, 16_360, 16_360, 16_360, 1840]);
 
     let config = Config::builder().max_frame_size(0xff_ffff).build().expect("valid");
     let mut peer = Peer::of_client(config);

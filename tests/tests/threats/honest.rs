@@ -86,7 +86,7 @@ fn a_peer_that_answers_every_frame_under_way_by_a_reset() {
         peer.write(id, &[0; 262_144]);
         frames.extend(peer.receive());
     }
-    assert_eq!(frames.len(), 1600);
+    assert_eq!(frames.len(), 1700);
     for frame in frames {
         peer.send(peer::rst(frame.id(), 4));
     }

@@ -1,0 +1,173 @@
+//! How much to cut ahead of the transport.
+//!
+//! What has been cut is not overtaken by what is more urgent, so no more is cut than the transport
+//! takes in ten milliseconds; on a fast transport no more than one segment of loopback.
+
+use core::time::Duration;
+
+use crate::config::DEFAULT_FRAME as FRAME;
+use crate::time::Timestamp;
+
+/// The most bytes of payload cut at once: four frames of [`FRAME`] and their headers fill one
+/// segment of loopback, and one read of the peer.
+const CEILING: u32 = 4 * FRAME;
+
+/// The least that is cut at once: below it, headers would weigh too much.
+const FLOOR: u32 = 512;
+
+/// What a batch is to take.
+const AIM: Duration = Duration::from_millis(10);
+
+/// A batch that was taken sooner did not wait: it went into a queue, or the transport is fast.
+const WAIT: Duration = Duration::from_millis(1);
+
+/// What may be cut ahead is a fourth of what went into the transport without a wait: if it has a
+/// queue, that is what the queue holds, and it delays four times as much as the batch does.
+const OF_QUEUE: u32 = 4;
+
+/// The pace of the transport, as far as it shows in what it takes. Only batches that were full
+/// count: what is small may have waited for something else.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Pace {
+    /// Bytes to cut at once.
+    batch: u32,
+    /// Bytes of full batches taken since the last wait.
+    run: u32,
+    /// Bytes of the batch that the transport has now, and what is left of them.
+    handed_out: u32,
+    left: u32,
+    /// When it was handed out.
+    since: Timestamp,
+}
+
+impl Pace {
+    /// A transport of which nothing is known: it gets one frame at a time.
+    pub(super) const fn new() -> Self {
+        let since = Timestamp::ZERO;
+        Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since }
+    }
+
+    /// Bytes to cut at once.
+    pub(super) const fn batch(&self) -> u32 {
+        self.batch
+    }
+
+    /// Payload of a frame, `max` at most.
+    pub(super) fn frame(&self, max: u32) -> u32 {
+        if self.batch < FRAME { self.batch.min(max) } else { max }
+    }
+
+    /// A batch of so many bytes is handed out; `full` if there was more to cut.
+    pub(super) fn hand_out(&mut self, now: Timestamp, bytes: usize, full: bool) {
+        self.taken(now, usize::MAX);
+        if full {
+            self.left = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.handed_out = self.left;
+            self.since = now;
+        }
+    }
+
+    /// The transport has taken so many bytes of it.
+    pub(super) fn taken(&mut self, now: Timestamp, bytes: usize) {
+        if self.left == 0 {
+            return;
+        }
+        self.left = self.left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.left > 0 {
+            return;
+        }
+        let took = now - self.since;
+        if took < WAIT {
+            self.run = self.run.saturating_add(self.handed_out);
+            self.batch = self.batch.max((self.run / OF_QUEUE).min(CEILING));
+        } else {
+            self.run = 0;
+            let rate = u128::from(self.handed_out).saturating_mul(AIM.as_nanos());
+            let batch = rate.checked_div(took.as_nanos()).unwrap_or(u128::MAX);
+            self.batch = u32::try_from(batch).unwrap_or(u32::MAX).clamp(FLOOR, CEILING);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out full batches for `time` to a transport that takes `rate` bytes a second, behind a
+    /// queue of `queue` bytes. Gives the size of the last batch, and the longest time in seconds
+    /// that a byte cut in the second half of the time has been under way.
+    fn run(rate: f64, queue: f64, time: f64) -> (u32, f64) {
+        let mut pace = Pace::new();
+        let (mut now, mut clear) = (0.0_f64, 0.0_f64);
+        let mut longest = 0.0_f64;
+        while now < time {
+            let stamp = Timestamp::from_duration(Duration::from_secs_f64(now));
+            let batch = pace.batch();
+            pace.hand_out(stamp, batch as usize, true);
+            // The queue takes it when no more than `queue` bytes are in it afterwards.
+            clear = clear.max(now) + f64::from(batch) / rate;
+            if now > time / 2.0 {
+                longest = longest.max(clear - now);
+            }
+            now = now.max(clear - queue / rate);
+        }
+        (pace.batch(), longest)
+    }
+
+    #[test]
+    fn a_slow_transport_is_given_ten_milliseconds() {
+        for (rate, queue, expected) in [
+            (12_500.0, 16_384.0, 512),
+            (125_000.0, 16_384.0, 1250),
+            (1_250_000.0, 65_536.0, 12_500),
+        ] {
+            let (batch, longest) = run(rate, queue, 100.0);
+            let off = f64::from(batch) / f64::from(expected);
+            assert!((0.9..1.1).contains(&off), "{batch} bytes at {rate}");
+            let floor = f64::from(FLOOR) / rate;
+            assert!(longest <= queue / rate + floor.max(0.0101) + 1e-6, "{longest} s at {rate}");
+        }
+    }
+
+    #[test]
+    fn a_fast_transport_gets_a_segment() {
+        assert_eq!(run(125e6, 4e6, 1.0).0, CEILING);
+        assert_eq!(run(125e6, 64e3, 1.0).0, CEILING);
+        let mut pace = Pace::new();
+        for _ in 0..20 {
+            pace.hand_out(Timestamp::ZERO, pace.batch() as usize, true);
+        }
+        assert_eq!((pace.batch(), pace.frame(FRAME)), (CEILING, FRAME));
+    }
+
+    #[test]
+    fn small_batches_say_nothing() {
+        let mut pace = Pace::new();
+        pace.hand_out(Timestamp::ZERO, 20, false);
+        pace.taken(Timestamp::from_millis(500), 20);
+        assert_eq!(pace.batch(), FRAME);
+    }
+
+    #[test]
+    fn one_that_gets_faster_is_believed_when_it_has_taken_more() {
+        let mut pace = Pace::new();
+        pace.hand_out(Timestamp::ZERO, 10_000, true);
+        pace.taken(Timestamp::from_millis(50), 9999);
+        assert_eq!(pace.batch(), FRAME);
+        pace.taken(Timestamp::from_millis(100), 1);
+        assert_eq!((pace.batch(), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
+        let now = Timestamp::from_millis(100);
+        let batches = (0..).find(|_| {
+            pace.hand_out(now, pace.batch() as usize, true);
+            pace.batch() == CEILING
+        });
+        assert!(batches.is_some_and(|batches| batches < 40), "{batches:?}");
+    }
+
+    #[test]
+    fn a_frame_is_as_large_as_it_may_be_where_the_transport_is_fast() {
+        let pace = Pace::new();
+        assert_eq!((pace.frame(1024), pace.frame(0xff_ffff)), (1024, 0xff_ffff));
+    }
+}
