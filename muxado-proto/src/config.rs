@@ -208,6 +208,9 @@ settings! {
     /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.
     /// Default none: no limit.
     max_unanswered_streams: Option<u32> = None;
+    /// How long a stream counts as unanswered after its SYN was sent: a peer accepts streams long
+    /// before it has to answer them. Used with `max_unanswered_streams` only. Default 1 s.
+    unanswered_timeout: Duration = Duration::from_secs(1);
     /// How long the four bytes of a stream's type may take. Default 10 s.
     typed_timeout: Duration = Duration::from_secs(10);
     /// Heartbeat streams of the peer that are answered at once. Default 4.
@@ -285,16 +288,18 @@ impl Config {
 
     /// Defaults for a peer built on ngrok's Rust crate.
     ///
-    /// Its reader stalls at 65 streams nobody accepted and dies at 512 open ones, both directions
-    /// counted, so 64 may be unanswered and 256 open each way. Its sender drops credit above its
-    /// first window, so receive windows do not grow (PROTOCOL.md §12.3).
+    /// Its reader stalls at 65 streams nobody accepted, so 64 may be unanswered, and dies when one
+    /// more is opened at 512, both directions counted: it is not told of more at 480, and may open
+    /// as many itself. Its sender drops credit above its first window, so receive windows do not
+    /// grow (PROTOCOL.md §12.3).
     pub fn for_ngrok() -> ConfigBuilder {
         Self::builder()
             .max_unanswered_streams(Some(64))
-            .max_outbound_streams(255)
-            .max_inbound_streams(256)
+            .max_open_streams(Some(480))
+            .max_outbound_streams(480)
+            .max_inbound_streams(512)
             .auto_tune(false)
-            .session_receive_buffer((256 + 255 + 4 + 1) * u64::from(DEFAULT_WINDOW))
+            .session_receive_buffer((512 + 480 + 4 + 1) * u64::from(DEFAULT_WINDOW))
     }
 }
 

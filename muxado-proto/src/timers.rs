@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Tolerance,
     /// The oldest stream without its type.
     Untyped,
+    /// The first stream that was announced and not answered.
+    Unanswered,
     /// The oldest stream that only the peer still has.
     GivenUp,
     /// The oldest stream without credit.

@@ -39,6 +39,7 @@ impl Session {
             credit,
             budget,
             orphans,
+            unanswered: _,
             outlet,
             // It counts what was sent, without end. What it decides, how much is cut at once, begins at
             // 512 bytes, which no small world has to send.

@@ -10,6 +10,7 @@
 //! | `Credit` | window growth, bytes held, what is owed | when is a WNDINC due; may a window grow |
 //! | `SendBudget` | bytes written and not sent | who may write |
 //! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does it move; how long may its queue take |
+//! | `Unanswered` | when own streams were announced | which have had the time to be answered |
 //! | `Orphans` | RSTs without a record | what is still to be answered |
 //! | `Pace` | what the transport lately took | how much to cut at once |
 //! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
@@ -41,6 +42,7 @@ mod send_budget;
 mod streams;
 mod tally;
 mod timeouts;
+mod unanswered;
 mod view;
 
 use alloc::sync::Arc;
@@ -75,6 +77,7 @@ use orphans::{Orphans, Refusal};
 use outlet::Outlet;
 use pace::Pace;
 use send_budget::SendBudget;
+use unanswered::Unanswered;
 pub use view::StreamMut;
 
 /// What happens to the bytes that have arrived on a stream when this side resets it.
@@ -107,6 +110,7 @@ pub struct Session {
     outlet: Outlet,
     pace: Pace,
     beats: Beats,
+    unanswered: Unanswered,
     store: Store,
     pool: Pool,
     limits: Limits,
@@ -134,6 +138,7 @@ impl Session {
             credit: Credit::default(),
             budget: SendBudget::default(),
             orphans: Orphans::default(),
+            unanswered: Unanswered::default(),
             outlet: Outlet::default(),
             pace: Pace::new(),
             store: Store::new(key.id_map(), tombstones),

@@ -241,6 +241,9 @@ impl Session {
         }
         self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
         self.frame_sent();
+        if syn {
+            self.announced(id);
+        }
         if ends {
             self.free_if_done(key);
         } else {

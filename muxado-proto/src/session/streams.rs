@@ -334,6 +334,9 @@ impl Session {
             self.beats.responder_removed();
         }
         self.counts.removed(&stream, own);
+        if own {
+            self.arm_unanswered();
+        }
         self.arm_given_up();
         self.room_changed();
     }
@@ -344,6 +347,7 @@ impl Session {
         if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
             stream.answered = true;
             self.counts.answered();
+            self.arm_unanswered();
             self.report_room();
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
-use crate::stream::schedule::{Link, Queue};
+use crate::stream::schedule::Queue;
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
@@ -41,6 +41,9 @@ impl Session {
         }
         if self.timers.expire(Timer::Untyped, now) {
             self.end_untyped();
+        }
+        if self.timers.expire(Timer::Unanswered, now) {
+            self.end_unanswered();
         }
         if self.timers.expire(Timer::GivenUp, now) {
             self.end_given_up();
@@ -113,20 +116,14 @@ impl Session {
 
     fn end_stalled(&mut self) {
         let Some(limit) = self.config.stream_stall_timeout else { return };
-        // All of them: one that has stalled again stands behind others that began later.
         let mut next = None;
-        for key in self.store.keys() {
-            let Some(stream) = self.store.get(key) else { continue };
-            if stream.links.queue(Link::Data) != Some(Queue::Stalled) {
-                continue;
+        while let Some((since, key)) = self.store.first_stalled() {
+            if since + limit > self.now {
+                next = Some(since + limit);
+                break;
             }
-            let due = stream.waits_since + limit;
-            if due <= self.now {
-                self.store.unlink(Queue::Stalled, key);
-                self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
-            } else {
-                next = Some(next.map_or(due, |next: Timestamp| next.min(due)));
-            }
+            self.store.unlink(Queue::Stalled, key);
+            self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
         }
         if !self.farewell.is_over() {
             self.timers.set(Timer::Stalled, next);

@@ -5,7 +5,7 @@ mod audit;
 #[cfg(feature = "audit")]
 mod digest;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 
 use super::Stream;
 use super::ids::IdMap;
@@ -14,6 +14,7 @@ use super::schedule::{Link, List, Queue};
 use super::slab::Slab;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
+use crate::time::Timestamp;
 
 /// What is known of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub(crate) struct Store {
     /// How many of `tombstones` are nothing to remember any more.
     settled: usize,
     lists: [List; Queue::COUNT],
+    /// Those in the queue of stalled streams by since when they have waited: one that has stalled
+    /// again may have waited for longer than others that stand before it.
+    stalled: BTreeSet<(Timestamp, u32)>,
     /// How many streams stand in the queues whose length is limited.
     lens: [u32; 3],
     /// Which ready queues are not empty, one bit each, the most urgent lowest.
@@ -64,6 +68,7 @@ impl Store {
             max_tombstones,
             settled: 0,
             lists: [List::EMPTY; Queue::COUNT],
+            stalled: BTreeSet::new(),
             lens: [0; 3],
             ready: 0,
         }
@@ -208,6 +213,10 @@ impl Store {
             list.head = key;
             self.mark_ready(queue);
         }
+        if queue == Queue::Stalled {
+            let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
+            self.stalled.insert((since, key.number()));
+        }
         self.count_len(queue, |len| len.saturating_add(1));
     }
 
@@ -247,11 +256,20 @@ impl Store {
         (head != Key::NONE).then_some(head)
     }
 
+    /// The stalled stream that has waited longest, and since when.
+    pub(crate) fn first_stalled(&self) -> Option<(Timestamp, Key)> {
+        self.stalled.first().map(|&(since, number)| (since, Key::new(number)))
+    }
+
     /// Takes a stream out of a queue, if it is there.
     #[inline]
     pub(crate) fn unlink(&mut self, queue: Queue, key: Key) {
         let Some(stream) = self.get_mut(key) else { return };
         let Some((prev, next)) = stream.links.leave(queue) else { return };
+        if queue == Queue::Stalled {
+            let since = stream.waits_since;
+            self.stalled.remove(&(since, key.number()));
+        }
         let link = queue.link();
         match self.get_mut(prev) {
             Some(before) => before.links.set_next(link, next),

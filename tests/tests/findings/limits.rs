@@ -305,6 +305,72 @@ fn l9_streams_that_only_the_peer_has_are_visible_and_end_after_a_time() {
     peer.expect_rest();
 }
 
+/// More long polls than the peer's backlog holds are all opened within seconds.
+#[test]
+fn l3_streams_count_as_unanswered_for_a_stated_time() {
+    for (preset, polls, at_once) in [(Config::for_go(), 300, 128), (Config::for_ngrok(), 200, 64)] {
+        let mut peer = Peer::of_client(preset.build().expect("a preset is valid"));
+        let (mut ids, mut waves) = (Vec::new(), 0);
+        while ids.len() < polls {
+            while ids.len() < polls && peer.session.can_open() {
+                let id = peer.open();
+                peer.write(id, b"poll");
+                ids.push(id);
+            }
+            assert!(peer.session.notify_when_open() || ids.len() <= at_once * (waves + 1));
+            peer.receive();
+            peer.events();
+            peer.pass(Duration::from_millis(999));
+            assert!(!peer.events().contains(&Event::OpenReady), "before the time");
+            peer.pass(Duration::from_millis(1));
+            waves += 1;
+        }
+        assert!(waves <= polls / at_once + 1, "{waves}");
+        for id in ids {
+            peer.send(peer::data_fin(id, b"news"));
+            assert_eq!(peer.read(id), (b"news".to_vec(), Ok(())));
+        }
+        assert_eq!(peer.session.audit(), Ok(()));
+    }
+}
+
+/// A peer that counts both directions together is not told of more streams than it bears.
+#[test]
+fn l3_streams_of_both_sides_are_counted_for_a_peer_that_does() {
+    let mut peer = Peer::of_client(Config::for_ngrok().build().expect("a preset is valid"));
+    for n in 0..400 {
+        peer.send(peer::syn(2 + 2 * n, b"?"));
+        peer.accept();
+    }
+    peer.expect_silence();
+    for _ in 0..80 {
+        let id = peer.open();
+        peer.write(id, b"?");
+        peer.receive();
+        peer.send(peer::data(id, b"!"));
+    }
+    assert_eq!(peer.session.open(), Err(OpenError::Blocked));
+    peer.events();
+    peer.send(peer::rst(2, 6));
+    assert!(peer.events().contains(&Event::OpenReady));
+    assert_eq!(peer.open(), 3 + 2 * 80);
+}
+
+#[test]
+fn w12_a_look_at_the_front_does_not_cost_more_with_more_behind_it() {
+    let mut peer = server();
+    peer.send(peer::syn(3, b"head"));
+    peer.accept();
+    for _ in 0..200 {
+        peer.send(peer::data(3, &[7; 1000]));
+    }
+    let mut front = [0; 4];
+    for _ in 0..100_000 {
+        assert_eq!(peer.stream(3).peek(&mut front), 4);
+    }
+    assert_eq!(&front, b"head");
+}
+
 #[test]
 fn w14_what_is_readable_is_told_after_accept() {
     let mut peer = server();

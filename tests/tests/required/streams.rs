@@ -281,7 +281,7 @@ fn rule_12_the_presets_keep_to_the_backlogs_of_known_peers() {
         assert_eq!(peer.session.open(), Err(OpenError::Blocked));
     }
     let ngrok = Config::for_ngrok().build().expect("a preset is valid");
-    assert!(ngrok.max_outbound_streams() + ngrok.max_inbound_streams() < 512);
+    assert!(ngrok.max_open_streams().is_some_and(|open| open < 512));
 }
 
 #[test]

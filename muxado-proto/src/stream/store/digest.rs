@@ -14,6 +14,7 @@ impl Store {
             max_tombstones: _,
             settled: _,
             lists: _,
+            stalled: _,
             lens: _,
             ready: _,
         } = self;

@@ -1,0 +1,64 @@
+//! Streams of this side that were announced lately and that count as unanswered.
+
+use alloc::collections::VecDeque;
+
+use super::Session;
+use crate::frame::StreamId;
+use crate::stream::key::Key;
+use crate::time::Timestamp;
+use crate::timers::Timer;
+
+/// When which streams were announced, in order; used if unanswered streams are limited.
+///
+/// Invariant: the first one is unanswered, and the timer stands for it.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "audit", derive(Clone, Hash))]
+pub(super) struct Unanswered {
+    announced: VecDeque<(Timestamp, StreamId)>,
+}
+
+impl Session {
+    /// The SYN of a stream of this side was sent: from here on there is time to answer.
+    pub(super) fn announced(&mut self, id: StreamId) {
+        if self.config.max_unanswered_streams.is_some() {
+            self.unanswered.announced.push_back((self.now, id));
+            self.arm_unanswered();
+        }
+    }
+
+    fn unanswered_key(&self, id: StreamId) -> Option<Key> {
+        let key = self.store.key(id)?;
+        let stream = self.store.get(key)?;
+        (stream.is_counted() && !stream.answered).then_some(key)
+    }
+
+    /// Forgets those at the front that were answered, or are gone, and sets the timer for the first
+    /// that was not.
+    pub(super) fn arm_unanswered(&mut self) {
+        while let Some(&(_, id)) = self.unanswered.announced.front() {
+            if self.unanswered_key(id).is_some() {
+                break;
+            }
+            self.unanswered.announced.pop_front();
+        }
+        let first = self.unanswered.announced.front().filter(|_| !self.farewell.is_over());
+        let due = first.map(|&(at, _)| at + self.config.unanswered_timeout);
+        self.timers.set(Timer::Unanswered, due);
+    }
+
+    /// Streams that have had the time to be answered have been accepted by now, or are refused when
+    /// their turn comes.
+    pub(super) fn end_unanswered(&mut self) {
+        let limit = self.config.unanswered_timeout;
+        while let Some(&(at, id)) = self.unanswered.announced.front() {
+            if at + limit > self.now {
+                break;
+            }
+            self.unanswered.announced.pop_front();
+            if let Some(key) = self.unanswered_key(id) {
+                self.answered(key);
+            }
+        }
+        self.arm_unanswered();
+    }
+}
