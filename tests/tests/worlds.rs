@@ -9,7 +9,7 @@ fn every_world_is_sound_as_far_as_it_is_explored() {
         let explored = worlds::explore(settings, 1500, 1500);
         println!("{explored}");
         assert!(explored.failure.is_none(), "{explored}");
-        assert_eq!(explored.states, 1500);
+        assert!(explored.closed || explored.states == 1500, "{explored}");
     }
 }
 

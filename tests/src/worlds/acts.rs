@@ -3,6 +3,7 @@
 use muxado_proto::{ErrorCode, OpenError, ReadError, StreamId, StreamType, WriteError};
 
 use super::app::{End, Facing, RESET, View, pattern};
+use super::settings::MAX_STREAMS;
 use super::step::Act;
 use super::world::{IMPOSSIBLE, World, other};
 
@@ -18,10 +19,12 @@ impl World {
         let typed = self.settings.typed;
         let peer_leaving = self.node(other(side)).app.leaving || self.node(other(side)).app.closed;
         let again = self.silent(side);
+        let full = self.surely_open_streams(side) >= MAX_STREAMS;
         let node = self.node_mut(side);
         let opened =
             if typed { node.session.open_typed(StreamType(7)) } else { node.session.open() };
         match opened {
+            Ok(_) if full => Err("opened more streams than it may".into()),
             Ok(opened) if opened == id => {
                 node.app.opened += 1;
                 node.app.views[usize::from(at)].had = true;

@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::settings::Settings;
 use super::step::Step;
@@ -46,7 +47,8 @@ impl fmt::Display for Failure {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { world, states, steps, rests, depth, closed, failure } = self;
-        let end = if *closed { "explored to its end" } else { "not to its end" };
+        let whole = *closed && failure.is_none();
+        let end = if whole { "explored to its end" } else { "not to its end" };
         write!(
             f,
             "{world}: {states} states, {steps} steps, {rests} at rest, depth {depth}, {end}"
@@ -119,10 +121,12 @@ pub fn explore(settings: &'static Settings, limit: usize, kept: usize) -> Explor
         let digest = world.digest();
         for &step in &steps {
             let mut next = world.clone();
-            let what = match next.step(step) {
-                Ok(false) => continue,
-                Ok(true) => None,
-                Err(what) => Some(what),
+            // A panic is a failure like any other, with a trace.
+            let what = match catch_unwind(AssertUnwindSafe(|| next.step(step))) {
+                Ok(Ok(false)) => continue,
+                Ok(Ok(true)) => None,
+                Ok(Err(what)) => Some(what),
+                Err(_) => Some("a panic, reported above".to_owned()),
             };
             explored.steps += 1;
             if what.is_some() {

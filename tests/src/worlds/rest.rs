@@ -1,7 +1,10 @@
 //! What has to be true when nothing more happens by itself.
 
+use muxado_proto::WriteError;
+
 use super::app::Facing;
-use super::world::{Verdict, World, name};
+use super::settings::MAX_STREAMS;
+use super::world::{Verdict, World, name, other};
 
 impl World {
     /// What has to be true when nothing more happens by itself, and all that can be read or accepted
@@ -35,7 +38,10 @@ impl World {
             if node.app.views.iter().any(|view| view.is_held() && view.awaits_room) {
                 return found("waits for room");
             }
-            if node.app.awaits_slot && !self.is_full(side) {
+            if self.surely_open_streams(side) > MAX_STREAMS {
+                return found("has more streams open than it may");
+            }
+            if node.app.awaits_slot && self.open_streams(side) < MAX_STREAMS {
                 return found("waits for a stream that it may open");
             }
             for at in 0..self.settings.streams() {
@@ -46,14 +52,41 @@ impl World {
         Ok(())
     }
 
-    /// Whether as many streams of this side are open as may be.
-    fn is_full(&self, side: u8) -> bool {
-        let open = (0..self.settings.streams()).filter(|&at| {
-            let Facing { own, peer, .. } = self.facing(side, at);
-            self.opener(at).0 == side
-                && (own.is_held() || own.had && peer.is_held() && peer.writes())
+    /// How many streams of this side may count as open: it has them, or the peer could still write
+    /// to them.
+    fn open_streams(&self, side: u8) -> usize {
+        let open = self.own_streams(side).filter(|&at| {
+            let own = self.facing(side, at).own;
+            own.is_held() || own.had && self.can_write(other(side), at)
         });
-        open.count() >= 2
+        open.count()
+    }
+
+    /// How many streams of this side are open whatever is under way: either side can still write.
+    /// The other one counts only if it has written nothing: what it wrote to a stream that was given
+    /// up may have been answered by an RST.
+    pub(super) fn surely_open_streams(&self, side: u8) -> usize {
+        let open = self.own_streams(side).filter(|&at| {
+            let Facing { own, peer, .. } = self.facing(side, at);
+            let silent = !own.reset && peer.written == 0;
+            own.is_held() && self.can_write(side, at)
+                || own.had && silent && self.can_write(other(side), at)
+        });
+        open.count()
+    }
+
+    /// The streams that this side opens.
+    fn own_streams(&self, side: u8) -> impl Iterator<Item = u8> + '_ {
+        (0..self.settings.streams()).filter(move |&at| self.opener(at).0 == side)
+    }
+
+    /// Whether the application has a stream and could write to it, now or later.
+    fn can_write(&self, side: u8, at: u8) -> bool {
+        let (_, id) = self.opener(at);
+        let mut session = self.node(side).session.clone();
+        let room = session.stream(id).map(|mut stream| stream.room());
+        self.node(side).app.views[usize::from(at)].writes()
+            && matches!(room, Some(Ok(_) | Err(WriteError::Blocked)))
     }
 
     /// A reader that waits at rest waits for a writer that may still write.

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use muxado_proto::Config;
 
+/// Streams that each side may have open at once.
+pub const MAX_STREAMS: usize = 2;
+
 /// What a world is like: how much each side may do, and what can happen.
 #[derive(Debug)]
 pub struct Settings {
@@ -49,8 +52,15 @@ const SOME: Settings = Settings {
     hurry: false,
 };
 
-static ALL: [Settings; 10] = [
+static ALL: [Settings; 11] = [
     Settings { name: "one", about: "one stream, and all that can be done with it", ..SOME },
+    Settings {
+        name: "resets",
+        about: "one stream without data, finished, reset or given up on either side",
+        writes: [0, 0],
+        acts: "frl",
+        ..SOME
+    },
     Settings {
         name: "ending",
         about: "a typed stream, GOAWAYs, and the end of the transport",
@@ -71,9 +81,11 @@ static ALL: [Settings; 10] = [
     },
     Settings {
         name: "bytes",
-        about: "one stream, byte by byte",
-        writes: [5, 0],
-        acts: "frl",
+        about: "a stream that is written in two pieces and finished, byte by byte",
+        writes: [4, 0],
+        piece: 2,
+        acts: "f",
+        actors: "c",
         bytes: true,
         ..SOME
     },
@@ -96,10 +108,11 @@ static ALL: [Settings; 10] = [
     },
     Settings {
         name: "slots",
-        about: "three streams of the client, of which two may be open",
+        about: "three typed streams of the client, of which two may be open",
+        typed: true,
         opens: [3, 0],
-        writes: [5, 0],
-        acts: "fl",
+        writes: [0, 0],
+        acts: "l",
         ..SOME
     },
     Settings {
@@ -168,14 +181,15 @@ impl Settings {
             .session_send_buffer(12)
             .auto_tune(false)
             .accept_backlog(1)
-            .max_outbound_streams(2)
-            .max_inbound_streams(2)
+            .max_outbound_streams(MAX_STREAMS as u32)
+            .max_inbound_streams(MAX_STREAMS as u32)
             .tombstones(2)
             .pending_resets(4)
             .id_gaps(2)
             .update_delay(Duration::from_millis(5))
             .drain_timeout(Duration::from_millis(20))
             .linger_timeout(Duration::from_millis(10))
+            .given_up_timeout(long)
             .typed_timeout(long)
             .write_stall_timeout(long)
             .frame_stall_timeout(long)
