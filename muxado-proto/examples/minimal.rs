@@ -108,7 +108,7 @@ fn main() -> io::Result<()> {
     let id = client.open().map_err(io::Error::other)?;
     if let Some(mut stream) = client.stream(id) {
         stream.write(b"hello").map_err(io::Error::other)?;
-        stream.finish();
+        stream.finish().map_err(io::Error::other)?;
     }
     run(client, TcpStream::connect(address)?, started, |session, event, now| {
         let Event::Readable(id) = event else { return };

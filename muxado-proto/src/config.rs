@@ -191,6 +191,12 @@ settings! {
     /// of which few are busy: a million of them are promised 256 GiB. Default `false`.
     overcommit: bool = false;
 
+    /// Whether a stream that is released (in the adapters: dropped) before it was finished is reset
+    /// with [`STREAM_CANCELLED`](crate::ErrorCode::STREAM_CANCELLED). Otherwise it is finished, and
+    /// the peer cannot tell a message that was cut short from a whole one. Each stream can choose
+    /// for itself ([`set_reset_on_drop`](crate::StreamMut::set_reset_on_drop)). Default `false`.
+    reset_on_drop: bool = false;
+
     /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`. A
     /// stream is open until both directions have ended: by a FIN or an RST that was sent or
     /// received. The peer can count as much, so two ends with the same limits never refuse each

@@ -15,6 +15,8 @@ pub(crate) struct Digest<'a> {
     lanes: [u64; 2],
     pub(crate) now: Timestamp,
     pub(crate) config: &'a Config,
+    /// The batch of output that the transport has not taken.
+    pub(crate) batch: Option<u32>,
 }
 
 /// The halves of a product on each other.
@@ -24,8 +26,8 @@ const fn fold(word: u64, by: u64) -> u64 {
 }
 
 impl<'a> Digest<'a> {
-    pub(crate) const fn new(now: Timestamp, config: &'a Config) -> Self {
-        Self { lanes: [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344], now, config }
+    pub(crate) const fn new(now: Timestamp, config: &'a Config, batch: Option<u32>) -> Self {
+        Self { lanes: [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7344], now, config, batch }
     }
 
     pub(crate) const fn number(&mut self, word: u64) {
@@ -111,7 +113,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for first in 0..64 {
             for second in 0..64 {
-                let mut digest = Digest::new(Timestamp::ZERO, &config);
+                let mut digest = Digest::new(Timestamp::ZERO, &config, None);
                 digest.number(first);
                 digest.number(second);
                 assert!(seen.insert(digest.end()), "{first} {second}");
@@ -123,7 +125,7 @@ mod tests {
     fn times_count_from_now() {
         let config = Config::default();
         let at = |now: u64, deadline: u64| {
-            let mut digest = Digest::new(Timestamp::from_millis(now), &config);
+            let mut digest = Digest::new(Timestamp::from_millis(now), &config, None);
             digest.deadline(Some(Timestamp::from_millis(deadline)));
             digest.end()
         };

@@ -309,6 +309,34 @@ impl core::error::Error for WriteError {
     }
 }
 
+/// How a stream ended in both directions: see [`StreamMut::ended`](crate::StreamMut::ended).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamEnd {
+    /// Both sides have finished it, and the transport has taken the end of this one.
+    Finished,
+    /// The peer has reset it.
+    Reset(ErrorCode),
+    /// This side has reset it. The code is the one sent.
+    ResetLocally(ErrorCode),
+    /// The session ended first.
+    SessionClosed(CloseReason),
+    /// No such stream: it was released.
+    UnknownStream(StreamId),
+}
+
+impl fmt::Display for StreamEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("stream was finished by both sides"),
+            Self::Reset(code) => write!(f, "stream was reset by the peer: {code}"),
+            Self::ResetLocally(code) => write!(f, "stream was reset by this side: {code}"),
+            Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
+            Self::UnknownStream(id) => write!(f, "no stream {id}"),
+        }
+    }
+}
+
 /// Why a ping can not be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

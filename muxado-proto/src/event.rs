@@ -24,6 +24,14 @@ pub enum Event {
     Readable(StreamId),
     /// A stream takes data again, or has an error to report.
     Writable(StreamId),
+    /// Everything that was written to a stream, and its end if it was finished, has been taken by
+    /// the transport, or will never be: [`flushed`](crate::StreamMut::flushed) tells. Reported to
+    /// those who have asked that.
+    Flushed(StreamId),
+    /// A stream has ended in both directions: both sides have finished it, one has reset it, or the
+    /// session is over. [`ended`](crate::StreamMut::ended) tells how. Reported to those who have
+    /// asked that.
+    Ended(StreamId),
     /// A heartbeat came back.
     Pong {
         /// From its sending to its return.

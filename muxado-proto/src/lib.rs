@@ -46,7 +46,7 @@
 //! let id = client.open()?;
 //! let mut stream = client.stream(id).unwrap();
 //! stream.write(b"meaning of life?").unwrap();
-//! stream.finish();
+//! stream.finish().unwrap();
 //! carry(&mut client, &mut server, now);
 //!
 //! // The server answers.
@@ -143,7 +143,7 @@ mod timers;
 mod transmit;
 
 pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_WINDOW, Heartbeat, RateLimit};
-pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, WriteError};
+pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, StreamEnd, WriteError};
 pub use event::Event;
 pub use frame::{Role, StreamId};
 pub use secret::SessionKey;

@@ -64,7 +64,7 @@ pub use muxado_proto::task::{
 };
 pub use muxado_proto::{
     CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, Priority, RateLimit,
-    Role, SessionStats, StreamId, StreamStats, StreamType,
+    Role, SessionStats, StreamEnd, StreamId, StreamStats, StreamType,
 };
 pub use relay::relay;
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};

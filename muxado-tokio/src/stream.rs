@@ -15,7 +15,14 @@ use crate::session::Session;
 /// Reading and writing are those of Tokio: [`AsyncRead`] and [`AsyncWrite`], where `shutdown` is
 /// the half-close.
 ///
-/// Writes go to the stream's send buffer and leave on their own: `flush` has nothing to do.
+/// Writes go to the stream's send buffer and leave on their own. `flush` waits until the transport
+/// has taken them, and the end of the stream behind `shutdown`; `shutdown` itself does not wait. Both
+/// fail if the stream was reset or the session is over.
+///
+/// A stream that is dropped before `shutdown` may be cut short, and to the peer it looks complete. So it
+/// is reset with [`ErrorCode::INTERNAL`](crate::ErrorCode::INTERNAL) when it is dropped by a panic.
+/// For other ways of leaving early, such as a time limit around a write, choose
+/// [`set_reset_on_drop`](Self::set_reset_on_drop).
 ///
 /// # Examples
 ///
@@ -32,7 +39,7 @@ use crate::session::Session;
 /// stream.set_priority(Priority::HIGHEST);
 /// stream.write_all(b"copied, ").await?;
 /// stream.write_chunk("or not".into()).await?;
-/// stream.finish(); // or `shutdown().await`
+/// stream.finish()?; // or `shutdown().await`
 ///
 /// let mut far = server.accept().await?;
 /// assert_eq!(far.id(), stream.id());
@@ -166,16 +173,15 @@ macro_rules! write {
                 true
             }
 
-            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.0.poll_flush(cx).map_err(io::Error::from)
             }
 
             fn poll_shutdown(
                 mut self: Pin<&mut Self>,
                 _cx: &mut Context<'_>,
             ) -> Poll<io::Result<()>> {
-                self.0.finish();
-                Poll::Ready(Ok(()))
+                Poll::Ready(self.0.finish().map_err(io::Error::from))
             }
         }
     )*};

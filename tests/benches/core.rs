@@ -182,7 +182,7 @@ impl Pair {
         for _ in 0..STREAMS {
             let id = self.client.open().expect("all earlier streams are gone");
             write(&mut self.client, id, &self.buffer[..MESSAGE]);
-            self.client.stream(id).expect("the stream is open").finish();
+            self.client.stream(id).expect("the stream is open").finish().unwrap();
             self.ids.push(id);
         }
         self.settle();

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use muxado_proto::{CloseReason, ErrorCode, ReadError, WriteError};
+use muxado_proto::{CloseReason, ErrorCode, ReadError, StreamEnd, WriteError};
 
 use crate::sim::payload;
 
@@ -269,6 +269,31 @@ impl Model {
         gone || stream.halves[1 - side].rst_sent == Some(code)
     }
 
+    /// A side was told that the transport has all of a stream that it has finished.
+    pub fn flushed(&self, id: u32, side: usize) -> Verdict {
+        match self.streams.get(&id) {
+            Some(stream) if stream.halves[side].fin_sent => Ok(()),
+            stream => Err(format!("stream {id}: side {side} has flushed too early: {stream:?}")),
+        }
+    }
+
+    /// A side was told how a stream has ended.
+    pub fn over(&self, id: u32, side: usize, end: &StreamEnd) -> Verdict {
+        let half = self.streams.get(&id).map(|stream| stream.halves[side].clone());
+        let half = half.unwrap_or_default();
+        let excused = match end {
+            StreamEnd::Finished => half.fin_sent && half.finished,
+            StreamEnd::Reset(code) => self.may_be_told(id, side, *code),
+            StreamEnd::ResetLocally(code) => half.reset == Some(*code) || half.rst_sent.is_some(),
+            StreamEnd::SessionClosed(reason) => self.sides[side].over.as_ref() == Some(reason),
+            _ => false,
+        };
+        if excused {
+            return Ok(());
+        }
+        Err(format!("stream {id}: side {side} is told that it has ended: {end:?}: {half:?}"))
+    }
+
     /// A side has sent FIN.
     pub fn fin_sent(&mut self, id: u32, side: usize) -> Verdict {
         let half = self.half(id, side);
@@ -314,7 +339,8 @@ impl Model {
                 if to.left {
                     continue;
                 }
-                let unsent = !from.fin_sent && (from.reset.is_some() || from.silent);
+                let unsent =
+                    !from.fin_sent && (from.reset.is_some() || from.silent && !from.syn_sent);
                 // What nobody has accepted is forgotten when it is reset.
                 let unseen = !to.accepted && from.rst_sent.is_some();
                 let broken = unsent || unseen || from.cut || to.rst_sent.is_some();

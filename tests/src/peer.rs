@@ -11,7 +11,7 @@
 //! let mut peer = Peer::of_server(Config::default());
 //! peer.send(peer::syn(3, b"hi"));
 //! assert_eq!(peer.accept(), 3);
-//! peer.stream(3).finish();
+//! peer.stream(3).finish().unwrap();
 //! peer.expect(&["DATA id=3 len=0 FIN"]);
 //! ```
 

@@ -279,7 +279,8 @@ impl<'a> Player<'a> {
             }
         }
         if self.finishing.remove(&id) {
-            stream.finish();
+            // One that the peer has reset is over without it.
+            let _over = stream.finish();
         }
     }
 

@@ -65,7 +65,7 @@ fn leaving_in_the_middle_of_a_frame_is_said() {
     let mut session = server();
     feed(&mut session, &syn(DEFAULT_WINDOW));
     let id = session.accept().expect("a stream");
-    session.stream(id).expect("held").finish();
+    session.stream(id).expect("held").finish().unwrap();
     output(&mut session, NOW);
     session.stream(id).expect("held").release();
     output(&mut session, NOW);
@@ -83,7 +83,7 @@ fn credit_that_is_owed_goes_out_before_the_stream_is_forgotten() {
         feed(&mut session, &syn(count));
         feed(&mut session, &vec![0; count as usize]);
         let id = session.accept().expect("a stream");
-        session.stream(id).expect("held").finish();
+        session.stream(id).expect("held").finish().unwrap();
         output(&mut session, NOW);
         let mut stream = session.stream(id).expect("held");
         let mut buffer = vec![0; count as usize];
@@ -103,7 +103,7 @@ fn a_stream_opened_before_go_away_is_delivered() {
     let id = client.open().expect("the first stream");
     let mut stream = client.stream(id).expect("held");
     assert_eq!(stream.write(b"last words"), Ok(10));
-    stream.finish();
+    stream.finish().unwrap();
     client.go_away(NOW, ErrorCode::NO_ERROR, "");
     carry(&mut client, &mut server);
     assert_eq!(server.accept(), Some(id));

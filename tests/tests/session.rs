@@ -23,7 +23,7 @@ fn with_stream() -> Peer {
 /// A server on whose stream 3 only the peer has an end left.
 fn with_half_left() -> Peer {
     let mut peer = with_stream();
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     peer.stream(3).release();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     peer
@@ -34,7 +34,7 @@ fn it_wants_to_transmit_for_each_kind_of_work_alone() {
     type Work = fn(&mut Peer);
     let works: [(&str, Work); 7] = [
         ("data", |peer| peer.write(3, b"data")),
-        ("a FIN", |peer| peer.stream(3).finish()),
+        ("a FIN", |peer| peer.stream(3).finish().unwrap()),
         ("an RST", |peer| peer.stream(3).reset(ErrorCode(9))),
         ("an RST without a stream", |peer| peer.send(peer::data(99, b"?"))),
         ("credit", |peer| {
@@ -174,7 +174,7 @@ fn a_stream_is_finished_when_its_fin_is_handed_out() {
     let mut peer = with_stream();
     assert!(!peer.stream(3).is_finished());
     peer.write(3, b"x");
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     assert!(!peer.stream(3).is_finished());
     peer.expect(&["DATA id=3 len=1 FIN"]);
     assert!(peer.stream(3).is_finished());

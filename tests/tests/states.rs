@@ -40,10 +40,10 @@ fn an_empty_write_sends_nothing_and_loses_no_syn() {
 #[test]
 fn half_close_leaves_the_other_direction_alone() {
     let mut peer = with_stream();
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     assert_eq!(peer.stream(3).write(b"x"), Err(WriteError::Finished));
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     peer.expect_silence();
     for _ in 0..3 {
         peer.send(peer::data(3, b"still "));
@@ -84,7 +84,7 @@ fn data_before_a_reset_stays_readable_and_the_code_is_told_to_both_halves() {
         let code = ErrorCode(code);
         assert_eq!(peer.read(3), (b"kept".to_vec(), Err(ReadError::Reset(code))));
         assert_eq!(peer.stream(3).write(b"x"), Err(WriteError::Reset(code)));
-        peer.stream(3).finish();
+        assert_eq!(peer.stream(3).finish(), Err(WriteError::Reset(code)));
         peer.stream(3).release();
         // An RST is not answered.
         peer.expect_silence();
@@ -179,7 +179,7 @@ fn stop_reading_goes_on_writing() {
     let frames = peer.hear();
     assert!(frames.contains(&"DATA id=3 len=4".into()), "{frames:?}");
     // With nothing left to say either, DATA is answered.
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     peer.send(peer::data(3, b"more"));
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=4"));
@@ -241,7 +241,7 @@ fn writes_of_all_kinds_keep_their_order() {
     assert_eq!(peer.stream(3).write_chunk(&mut "chunk ".into()), Ok(6));
     assert_eq!(peer.stream(3).write_chunk(&mut vec![b'='; 2000].into()), Ok(2000));
     assert_eq!(peer.stream(3).write_vectored([&b" vec"[..], b"", b"tored"]), Ok(9));
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     let frames = peer.receive();
     let sent: Vec<u8> = frames.iter().flat_map(|frame| frame.payload.clone()).collect();
     let expected = [&b"copied chunk "[..], &[b'='; 2000], b" vectored"].concat();

@@ -225,7 +225,8 @@ impl Exchange {
                     return Ok(false);
                 }
                 // Half-close: the message is complete. It does no harm to say so again.
-                stream.finish();
+                // If the stream has ended meanwhile, reading tells why.
+                let _ended = stream.finish();
                 self.receive(stream)
             }
             Purpose::Answer => {

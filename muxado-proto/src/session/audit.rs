@@ -9,7 +9,7 @@ use super::counts::Counts;
 use crate::stream::buffer::Size;
 use crate::stream::schedule::Queue;
 use crate::stream::state::RecvState;
-use crate::stream::{Owner, Stream};
+use crate::stream::{Edge, Owner, Stream};
 use crate::timers::Timer;
 
 /// A figure that a session keeps is not what its streams say: see [`Session::audit`].
@@ -127,6 +127,11 @@ impl Session {
         check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
         let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);
         check(!unread || stream.incoming.is_empty(), "data that nobody will read")?;
+        let asked = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
+        let taking = stream.links.queue(Queue::Taking.link()) == Some(Queue::Taking);
+        check(asked || !taking, "waits for the transport, and nobody has asked")?;
+        let handed = stream.outgoing.is_empty() && !self.handover.has_taken(stream.batch);
+        check(!asked || !handed || taking || over, "nobody will tell when the transport has it")?;
         if stream.recv.is_open() && !stream.is_given_up() && !over {
             self.audit_credit(stream)?;
         }

@@ -22,7 +22,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
-        let mut digest = Digest::new(self.now, &self.config);
+        let mut digest = Digest::new(self.now, &self.config, self.handover.with_the_driver());
         self.digest(&mut digest);
         digest.end()
     }
@@ -33,6 +33,7 @@ impl Session {
             config: _,
             now: _,
             farewell,
+            handover,
             inlet,
             ids,
             counts,
@@ -54,6 +55,7 @@ impl Session {
         } = self;
         digest.value(role);
         digest.value(farewell);
+        handover.digest(digest);
         inlet.digest(digest);
         digest.value(ids);
         counts.digest(digest);

@@ -304,6 +304,7 @@ impl Session {
         match stream.owner {
             Owner::Application | Owner::Backlog => {
                 self.notify(key, Edge::Readable);
+                self.report_progress(key);
                 self.free_if_done(key);
             }
             Owner::Untyped => {
@@ -357,8 +358,7 @@ impl Session {
         self.store.unlink(Queue::Owed, key);
         self.store.unlink(Queue::Control, key);
         self.store.unlink(Queue::Budget, key);
-        self.notify(key, Edge::Readable);
-        self.notify(key, Edge::Writable);
+        self.notify_all(key);
         if owner == Owner::Beats {
             self.on_beats_ended(key);
         }

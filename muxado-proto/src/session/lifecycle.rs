@@ -15,9 +15,9 @@ use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode};
 use crate::event::Signal;
 use crate::frame::StreamId;
+use crate::stream::Owner;
 use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
-use crate::stream::{Edge, Owner};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
@@ -200,8 +200,7 @@ impl Session {
         }
         for key in self.store.keys() {
             self.drop_outgoing(key);
-            self.notify(key, Edge::Readable);
-            self.notify(key, Edge::Writable);
+            self.notify_all(key);
             self.free_if_done(key);
         }
     }
@@ -216,6 +215,7 @@ impl Session {
     /// Nobody will write or read the transport any more.
     pub(super) fn give_up_transport(&mut self) {
         self.farewell.give_up_transport();
+        self.handover.lose();
         self.timers = Timers::default();
     }
 }

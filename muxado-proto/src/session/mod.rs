@@ -14,6 +14,7 @@
 //! | `Orphans` | RSTs without a record | what is still to be answered |
 //! | `Pace` | what the transport lately took | how much to cut at once |
 //! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
+//! | `Handover` | the batch that was handed out last | has the transport taken it |
 //! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
 //! | `Store` | the records and their queues | where is a stream; what is remembered of an id |
 //!
@@ -29,6 +30,7 @@ mod credit;
 mod farewell;
 #[cfg(feature = "audit")]
 mod fingerprint;
+mod handover;
 mod ids;
 mod inlet;
 mod input;
@@ -38,6 +40,7 @@ mod orphans;
 mod outlet;
 mod output;
 mod pace;
+mod progress;
 mod send_budget;
 mod streams;
 mod tally;
@@ -71,6 +74,7 @@ use beats::Beats;
 use counts::Counts;
 use credit::Credit;
 use farewell::Farewell;
+use handover::Handover;
 use ids::Ids;
 use inlet::Inlet;
 use orphans::{Orphans, Refusal};
@@ -101,6 +105,7 @@ pub struct Session {
     /// The latest `now` passed by the caller.
     now: Timestamp,
     farewell: Farewell,
+    handover: Handover,
     inlet: Inlet,
     ids: Ids,
     counts: Counts,
@@ -132,6 +137,7 @@ impl Session {
             role,
             now,
             farewell: Farewell::new(),
+            handover: Handover::default(),
             inlet: Inlet::new(text),
             ids: Ids::new(role),
             counts: Counts::default(),
@@ -255,11 +261,19 @@ impl Session {
         Some(id)
     }
 
+    /// The streams the application has opened or accepted and not released, in no order.
+    pub fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
+        self.store.keys().filter_map(|key| {
+            let stream = self.store.get(key)?;
+            (stream.owner == Owner::Application).then_some(stream.id)
+        })
+    }
+
     /// A view of a stream the application has opened or accepted; `None` if it has released it.
     pub fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
         let key = self.store.key(id)?;
         let owned = self.store.get(key)?.owner == Owner::Application;
-        owned.then(|| StreamMut::new(self, key))
+        owned.then(|| StreamMut::new(self, key, id))
     }
 
     /// The next event. Call until `None`, after every input, output and command; what is not
@@ -274,11 +288,7 @@ impl Session {
         if let Some(key) = self.store.front(Queue::Event) {
             let stream = self.store.get_mut(key)?;
             let id = stream.id;
-            let edge = if stream.edges & Edge::Readable as u8 != 0 {
-                Edge::Readable
-            } else {
-                Edge::Writable
-            };
+            let edge = Edge::ALL.into_iter().find(|&edge| stream.edges & edge as u8 != 0)?;
             stream.edges &= !(edge as u8);
             if stream.edges == 0 {
                 self.store.unlink(Queue::Event, key);
@@ -286,6 +296,8 @@ impl Session {
             return Some(match edge {
                 Edge::Readable => Event::Readable(id),
                 Edge::Writable => Event::Writable(id),
+                Edge::Flushed => Event::Flushed(id),
+                Edge::Ended => Event::Ended(id),
             });
         }
         if self.signals.take(Signal::Closed) {
@@ -394,7 +406,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 1200, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 1216, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.

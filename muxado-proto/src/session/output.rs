@@ -5,7 +5,7 @@ use crate::config::BLOCK;
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
-use crate::stream::schedule::{Link, Queue};
+use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
 use crate::stream::{Edge, Owner, TYPE_LEN};
 use crate::time::Timestamp;
@@ -29,6 +29,8 @@ impl Session {
         if unarmed && !self.farewell.is_over() {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
+        self.handover.begin();
+        self.report_taken();
         let before = out.len();
         let limit = before.saturating_add(max);
         self.cut_farewell(out);
@@ -43,9 +45,10 @@ impl Session {
         self.pace.hand_out(self.now, grown, grown >= max.min(self.batch_size()));
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
         if grown > 0 {
-            self.outlet.hand_out(now)
+            self.outlet.hand_out(now);
         } else {
-            self.outlet.rest()
+            self.handover.nothing();
+            self.outlet.rest();
         }
         let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
         self.timers.set(Timer::Write, stall);
@@ -191,6 +194,11 @@ impl Session {
         if !stream.can_send() {
             return self.stall(key);
         }
+        if stream.outgoing.is_empty() && stream.send.is_silent() {
+            // Its reader waits.
+            stream.send = stream.send.announce();
+        }
+        stream.batch = self.handover.current();
         let id = stream.id;
         let (buffered, before) = (stream.outgoing.len(), stream.outgoing.size());
         let syn = stream.send.owes_syn();
@@ -235,9 +243,13 @@ impl Session {
         let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);
         let echo = stream.owner == Owner::Echo;
         let roomy = stream.outgoing.len() <= half;
+        let watched = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
         if count == buffered {
             // There is room for it again whatever the others hold.
             self.store.unlink(Queue::Budget, key);
+            if watched {
+                self.store.push(Queue::Taking, key);
+            }
         }
         self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
         self.frame_sent();
@@ -250,7 +262,7 @@ impl Session {
             self.schedule(key);
             if echo {
                 self.echo(key);
-            } else if roomy && !self.store.is_linked(Link::Wait, key) {
+            } else if roomy && !self.store.is_in(Queue::Budget, key) {
                 self.notify(key, Edge::Writable);
             }
         }

@@ -141,8 +141,7 @@ impl Session {
             // RSTs overtake the grants in the same queue.
             self.store.push_front(Queue::Control, key);
         }
-        self.notify(key, Edge::Readable);
-        self.notify(key, Edge::Writable);
+        self.notify_all(key);
         self.leave_backlog(key);
         self.free_if_done(key);
     }
@@ -202,34 +201,36 @@ impl Session {
         queued
     }
 
-    /// Nobody reads any more: what has arrived is dropped; returns how much that was.
-    pub(super) fn stop(&mut self, key: Key) -> usize {
+    /// Nobody reads any more: what has arrived is dropped.
+    pub(super) fn stop(&mut self, key: Key) {
         if let Some(stream) = self.store.get_mut(key) {
             stream.recv = stream.recv.stop();
+            stream.awaited = false;
         }
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
         self.rest(key);
-        dropped
     }
 
     /// The application has no more use for a stream: what was written is sent, then FIN.
     pub(super) fn release(&mut self, key: Key) {
-        let dropped = self.stop(key);
+        if self.store.get(key).is_some_and(|stream| stream.reset_on_drop) {
+            self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
+        }
+        self.stop(key);
         let Some(stream) = self.store.get_mut(key) else { return };
-        let open = stream.recv.is_open();
-        if open && dropped > 0 && stream.send == SendState::Finished {
-            // What the reader left behind is DATA on a closed stream, as if it came now.
-            self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
-        } else if open && stream.recv_window.owed() > 0 {
-            // Its writer may be out of credit: it has to go on to learn that nobody reads.
+        if stream.recv.is_open() && stream.recv_window.owed() > 0 {
+            // Its writer may be out of credit: it has to go on to learn that nobody reads. An RST
+            // would tell it at once, and spoil an answer that is complete and not read yet.
             self.grant_now(key);
         }
         let Some(stream) = self.store.get_mut(key) else { return };
         self.counts.released(stream, self.ids.is_own(stream.id));
         stream.owner = Owner::Released;
         stream.edges = 0;
-        if stream.send == SendState::Fresh && stream.outgoing.is_empty() {
+        stream.interest = 0;
+        stream.awaited = false;
+        if stream.send.is_silent() && stream.outgoing.is_empty() {
             stream.send = stream.send.reset(ErrorCode::STREAM_CANCELLED);
             stream.recv = stream.recv.reset(ErrorCode::STREAM_CANCELLED);
         } else {
@@ -237,9 +238,28 @@ impl Session {
         }
         self.store.unlink(Queue::Event, key);
         self.store.unlink(Queue::Budget, key);
+        self.store.unlink(Queue::Taking, key);
         self.schedule(key);
         self.free_if_done(key);
         self.report_room();
+    }
+
+    /// The writer of a stream goes, and its reader stays.
+    pub(super) fn release_send(&mut self, key: Key) {
+        let Some(stream) = self.store.get_mut(key) else { return };
+        if stream.reset_on_drop {
+            return self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
+        }
+        stream.send =
+            if stream.outgoing.is_empty() { stream.send.leave() } else { stream.send.finish() };
+        self.schedule(key);
+    }
+
+    /// Resets a stream that this side has not finished.
+    pub(super) fn reset_unfinished(&mut self, key: Key, code: ErrorCode) {
+        if self.store.get(key).is_some_and(|stream| stream.send.is_unfinished()) {
+            self.reset_stream(key, code, Unread::Drop);
+        }
     }
 
     /// Notes that a stream is over, if it is, and removes the record if nobody needs it. A stream

@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::send_budget::Room;
 use super::{Session, Unread};
-use crate::error::{ErrorCode, ReadError, WriteError};
+use crate::error::{ErrorCode, ReadError, StreamEnd, WriteError};
 use crate::frame::StreamId;
 use crate::stats::StreamStats;
 use crate::stream::buffer::{Buffer, Pool};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Priority, Queue};
-use crate::stream::state::{RecvState, SendState};
+use crate::stream::state::SendState;
 use crate::stream::{Edge, Owner, Stream, StreamType};
 
 /// One stream of a session, borrowed: see [`Session::stream`].
@@ -21,11 +21,12 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 pub struct StreamMut<'a> {
     session: &'a mut Session,
     key: Key,
+    id: StreamId,
 }
 
 impl<'a> StreamMut<'a> {
-    pub(super) fn new(session: &'a mut Session, key: Key) -> Self {
-        Self { session, key }
+    pub(super) const fn new(session: &'a mut Session, key: Key, id: StreamId) -> Self {
+        Self { session, key, id }
     }
 
     fn record(&self) -> Option<&Stream> {
@@ -34,8 +35,8 @@ impl<'a> StreamMut<'a> {
 
     /// The stream's name in the session.
     #[must_use]
-    pub fn id(&self) -> StreamId {
-        self.record().map_or(StreamId::new(0), |stream| stream.id)
+    pub const fn id(&self) -> StreamId {
+        self.id
     }
 
     /// A small number that no other open stream has, for tables that an embedder keeps beside the
@@ -82,7 +83,25 @@ impl<'a> StreamMut<'a> {
         })
     }
 
+    /// How many bytes can be read now; 0 means that the peer has finished the stream and all has
+    /// been read. A glance: it does not wait, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], when everything that had arrived has been read. After `Blocked` nothing is
+    /// reported later.
+    pub fn readable(&self) -> Result<usize, ReadError> {
+        let Some(stream) = self.record() else { return Err(ReadError::UnknownStream(self.id)) };
+        match stream.incoming.len() {
+            0 => self.session.nothing_to_read(stream).map(|()| 0),
+            count => Ok(count),
+        }
+    }
+
     /// Reads into `buf`; 0 means that the peer has finished the stream (or that `buf` is empty).
+    ///
+    /// Whoever is told `Blocked` waits for the peer, so a stream that was never written to is
+    /// announced to it with the next output, unless [`cancel_read`](Self::cancel_read) comes first.
     ///
     /// # Errors
     ///
@@ -104,7 +123,7 @@ impl<'a> StreamMut<'a> {
     ///
     /// ```
     /// # use muxado_proto::{Config, Role, Session, StreamId, Timestamp};
-    /// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, 1);
+    /// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, [1; 16].into());
     /// server.handle_slice(Timestamp::ZERO, b"\0\0\x02\x12\0\0\0\x03hi");
     /// # let id = server.accept().unwrap();
     /// let mut text = Vec::new();
@@ -117,7 +136,9 @@ impl<'a> StreamMut<'a> {
     /// As [`read`](Self::read). With `max` 0 the answer is 0.
     pub fn read_to(&mut self, max: usize, put: impl FnMut(&[u8])) -> Result<usize, ReadError> {
         let session = &mut *self.session;
-        let Some(stream) = session.store.get_mut(self.key) else { return Ok(0) };
+        let Some(stream) = session.store.get_mut(self.key) else {
+            return Err(ReadError::UnknownStream(self.id));
+        };
         if max == 0 {
             return Ok(0);
         }
@@ -128,7 +149,7 @@ impl<'a> StreamMut<'a> {
             session.took(self.key, count);
             return Ok(count);
         }
-        self.nothing_to_read().map(|()| 0)
+        self.wait_to_read().map(|()| 0)
     }
 
     /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` when the
@@ -139,7 +160,9 @@ impl<'a> StreamMut<'a> {
     /// As [`read`](Self::read). With `max` 0 the answer is an empty chunk.
     pub fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
         let session = &mut *self.session;
-        let Some(stream) = session.store.get_mut(self.key) else { return Ok(None) };
+        let Some(stream) = session.store.get_mut(self.key) else {
+            return Err(ReadError::UnknownStream(self.id));
+        };
         if max == 0 {
             return Ok(Some(Bytes::new()));
         }
@@ -149,7 +172,27 @@ impl<'a> StreamMut<'a> {
             session.took(self.key, chunk.len());
             return Ok(Some(chunk));
         }
-        self.nothing_to_read().map(|()| None)
+        self.wait_to_read().map(|()| None)
+    }
+
+    /// Takes up to `count` bytes of what has arrived and throws them away; returns how many. With
+    /// [`peek`](Self::peek) a way to read that does not wait.
+    pub fn consume(&mut self, count: usize) -> usize {
+        let session = &mut *self.session;
+        let Some(stream) = session.store.get_mut(self.key) else { return 0 };
+        let before = stream.incoming.size();
+        let taken = stream.incoming.read_to(count, |_| {}, &mut session.pool);
+        session.credit.resize(before, stream.incoming.size());
+        session.took(self.key, taken);
+        taken
+    }
+
+    /// The reader that was told `Blocked` waits no longer. The stream is not announced for it, and
+    /// [`Event::Readable`](crate::Event::Readable) may come all the same.
+    pub fn cancel_read(&mut self) {
+        if let Some(stream) = self.session.store.get_mut(self.key) {
+            stream.awaited = false;
+        }
     }
 
     /// Copies what has arrived to the front of `buf` without taking it; 0 means that there is
@@ -158,24 +201,36 @@ impl<'a> StreamMut<'a> {
         self.record().map_or(0, |stream| stream.incoming.peek(buf))
     }
 
-    /// Why nothing can be read; `Ok` at the end of the stream.
-    fn nothing_to_read(&mut self) -> Result<(), ReadError> {
+    /// Why nothing can be read; `Ok` at the end of the stream. Waits if it is blocked.
+    fn wait_to_read(&mut self) -> Result<(), ReadError> {
         let session = &mut *self.session;
-        let Some(stream) = session.store.get_mut(self.key) else { return Ok(()) };
-        match stream.recv {
-            RecvState::Finished => Ok(()),
-            RecvState::Reset(code) => Err(ReadError::Reset(code)),
-            RecvState::ResetLocally(code) => Err(ReadError::ResetLocally(code)),
-            RecvState::Stopped | RecvState::Ignored => {
-                Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED))
+        let Some(stream) = session.store.get(self.key) else {
+            return Err(ReadError::UnknownStream(self.id));
+        };
+        let result = session.nothing_to_read(stream);
+        if result == Err(ReadError::Blocked) {
+            session.wait_for(self.key, Edge::Readable);
+            let Some(stream) = session.store.get_mut(self.key) else { return result };
+            stream.awaited = true;
+            if stream.send.is_silent() {
+                session.schedule(self.key);
             }
-            RecvState::Open => match session.farewell.reason() {
-                Some(reason) => Err(ReadError::SessionClosed(reason.clone())),
-                None => {
-                    session.wait_for(self.key, Edge::Readable);
-                    Err(ReadError::Blocked)
-                }
-            },
+        }
+        result
+    }
+
+    /// How many bytes [`write`](Self::write) would take now. A glance: it does not wait, as
+    /// [`room`](Self::room) does.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`], as `write`. After `Blocked` nothing is reported later.
+    pub fn writable(&self) -> Result<usize, WriteError> {
+        let stream = self.record().ok_or(WriteError::UnknownStream(self.id))?;
+        self.session.writing_is_over(stream)?;
+        match self.session.budget.room(stream, &self.session.config) {
+            Room::Bytes(room) => Ok(room),
+            _ => Err(WriteError::Blocked),
         }
     }
 
@@ -187,26 +242,16 @@ impl<'a> StreamMut<'a> {
     /// [`WriteError`], as `write`.
     pub fn room(&mut self) -> Result<usize, WriteError> {
         let session = &mut *self.session;
-        let Some(stream) = session.store.get_mut(self.key) else {
-            return Err(WriteError::UnknownStream(StreamId::new(0)));
-        };
-        match stream.send {
-            SendState::Fresh | SendState::Open => {}
-            SendState::Finishing { .. } | SendState::Finished => return Err(WriteError::Finished),
-            SendState::Resetting(code) | SendState::ResetLocally(code) => {
-                return Err(WriteError::ResetLocally(code));
-            }
-            SendState::ResetByPeer(code) => return Err(WriteError::Reset(code)),
-        }
-        if let Some(reason) = session.farewell.reason() {
-            return Err(WriteError::SessionClosed(reason.clone()));
-        }
+        let stream = session.store.get(self.key).ok_or(WriteError::UnknownStream(self.id))?;
+        session.writing_is_over(stream)?;
         let room = session.budget.room(stream, &session.config);
         if let Room::Bytes(room) = room {
             return Ok(room);
         }
         session.wait_for(self.key, Edge::Writable);
         if room == Room::SessionFull {
+            // It has something to send again, so it waits for that no longer.
+            session.store.unlink(Queue::Taking, self.key);
             session.store.push(Queue::Budget, self.key);
         }
         Err(WriteError::Blocked)
@@ -275,13 +320,73 @@ impl<'a> StreamMut<'a> {
         session.schedule(self.key);
     }
 
+    /// Tells the peer of a stream that was never written to: its SYN is sent with the next output,
+    /// alone if nothing is written until then. No effect on a stream that the peer knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn announce(&mut self) -> Result<(), WriteError> {
+        self.end_with(SendState::announce)
+    }
+
     /// Half-closes: what was written is sent, then FIN. Reading goes on. On a stream that was
-    /// never written to, SYN and FIN are sent. No effect on a stream that is finished or reset.
-    pub fn finish(&mut self) {
-        if let Some(stream) = self.session.store.get_mut(self.key) {
-            stream.send = stream.send.finish();
-            self.session.schedule(self.key);
+    /// never written to, SYN and FIN are sent. `Ok` for a stream that is finished already.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`], never `Blocked` nor `Finished`, if the stream was reset or the session is
+    /// over: then what was written may not arrive.
+    pub fn finish(&mut self) -> Result<(), WriteError> {
+        self.end_with(SendState::finish)
+    }
+
+    fn end_with(&mut self, step: impl FnOnce(SendState) -> SendState) -> Result<(), WriteError> {
+        let session = &mut *self.session;
+        let stream = session.store.get(self.key).ok_or(WriteError::UnknownStream(self.id))?;
+        match session.writing_is_over(stream) {
+            Ok(()) | Err(WriteError::Finished) => {}
+            error => return error,
         }
+        if let Some(stream) = session.store.get_mut(self.key) {
+            stream.send = step(stream.send);
+            session.schedule(self.key);
+        }
+        Ok(())
+    }
+
+    /// Whether the transport has taken everything that was written, and the FIN if the stream was
+    /// finished. That is all this side can know: the protocol has no acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`], never `Finished`. After `Blocked`, [`Event::Flushed`](crate::Event::Flushed)
+    /// tells when to ask again. It is blocked for as long as the peer grants no credit.
+    pub fn flushed(&mut self) -> Result<(), WriteError> {
+        let session = &mut *self.session;
+        let stream = session.store.get(self.key).ok_or(WriteError::UnknownStream(self.id))?;
+        match session.writing_is_over(stream) {
+            Ok(()) | Err(WriteError::Finished) if session.is_flushed(stream) => return Ok(()),
+            Ok(()) | Err(WriteError::Finished) => {}
+            error => return error,
+        }
+        self.session.watch(self.key, Edge::Flushed);
+        Err(WriteError::Blocked)
+    }
+
+    /// How the stream has ended in both directions; `None` if it has not. Then
+    /// [`Event::Ended`](crate::Event::Ended) tells when to ask again. What has arrived before the
+    /// end can still be read.
+    ///
+    /// So a handler learns that its client has given up ([`StreamEnd::Reset`]). A peer that only
+    /// drops the stream says nothing until it is sent DATA, which it answers with RST.
+    pub fn ended(&mut self) -> Option<StreamEnd> {
+        let Some(stream) = self.record() else { return Some(StreamEnd::UnknownStream(self.id)) };
+        let end = self.session.end_of(stream);
+        if end.is_none() {
+            self.session.watch(self.key, Edge::Ended);
+        }
+        end
     }
 
     /// Whether everything that was written, and the FIN, has been handed out by
@@ -305,13 +410,71 @@ impl<'a> StreamMut<'a> {
         self.session.stop(self.key);
     }
 
-    /// Gives the stream up: what was written is still sent, then FIN; what arrives from now on is
+    /// Resets the stream with `code` unless this side has finished it.
+    pub fn reset_unfinished(&mut self, code: ErrorCode) {
+        self.session.reset_unfinished(self.key, code);
+    }
+
+    /// Whether [`release`](Self::release) resets the stream if it is unfinished by then.
+    #[must_use]
+    pub fn reset_on_drop(&self) -> bool {
+        self.record().is_some_and(|stream| stream.reset_on_drop)
+    }
+
+    /// Chooses what [`release`](Self::release) does to the stream if it is unfinished by then: it
+    /// resets it with [`ErrorCode::STREAM_CANCELLED`], or finishes it. A new stream has
+    /// [`Config::reset_on_drop`](crate::Config::reset_on_drop).
+    pub fn set_reset_on_drop(&mut self, reset: bool) {
+        if let Some(stream) = self.session.store.get_mut(self.key) {
+            stream.reset_on_drop = reset;
+        }
+    }
+
+    /// The writer goes, and the reader stays: [`finish`](Self::finish), unless
+    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. A stream that was never
+    /// written to is not announced by that: its FIN waits until the reader is
+    /// [blocked](Self::read).
+    pub fn release_send(&mut self) {
+        self.session.release_send(self.key);
+    }
+
+    /// Gives the stream up: what was written is still sent, then FIN, unless
+    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. What arrives from now on is
     /// dropped, and answered by [`ErrorCode::STREAM_CLOSED`] once all is sent. A stream that was
-    /// never written to leaves no trace on the wire.
+    /// never announced leaves no trace on the wire.
     pub fn release(self) {
-        let Self { session, key } = self;
+        let Self { session, key, .. } = self;
         if session.store.get(key).is_some_and(|stream| stream.owner == Owner::Application) {
             session.release(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::frame::Role;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn t14_a_missing_record_is_an_error_and_never_a_clean_end() {
+        let config = Config::default().into();
+        let mut session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
+        let id = StreamId::new(7);
+        let mut stream = StreamMut::new(&mut session, Key::NONE, id);
+        let (read, write) = (ReadError::UnknownStream(id), WriteError::UnknownStream(id));
+        assert_eq!(stream.read(&mut [0]), Err(read.clone()));
+        assert_eq!(stream.read(&mut []), Err(read.clone()));
+        assert_eq!(stream.read_chunk(1), Err(read.clone()));
+        assert_eq!(stream.read_chunk(0), Err(read.clone()));
+        assert_eq!(stream.readable(), Err(read));
+        assert_eq!(stream.room(), Err(write.clone()));
+        assert_eq!(stream.write(b"x"), Err(write.clone()));
+        assert_eq!(stream.writable(), Err(write.clone()));
+        assert_eq!(stream.finish(), Err(write.clone()));
+        assert_eq!(stream.flushed(), Err(write));
+        assert_eq!(stream.ended(), Some(StreamEnd::UnknownStream(id)));
+        assert_eq!((stream.id(), stream.peek(&mut [0]), stream.consume(1)), (id, 0, 0));
     }
 }

@@ -65,8 +65,14 @@ pub(crate) enum Owner {
 /// One bit for each thing to report of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Edge {
-    Readable = 0b01,
-    Writable = 0b10,
+    Readable = 0b0001,
+    Writable = 0b0010,
+    Flushed = 0b0100,
+    Ended = 0b1000,
+}
+
+impl Edge {
+    pub(crate) const ALL: [Self; 4] = [Self::Readable, Self::Writable, Self::Flushed, Self::Ended];
 }
 
 /// One stream.
@@ -89,6 +95,12 @@ pub(crate) struct Stream {
     pub(crate) interest: u8,
     /// Edges to report.
     pub(crate) edges: u8,
+    /// The reader was told "blocked" and waits.
+    pub(crate) awaited: bool,
+    /// The stream is reset if it is released unfinished.
+    pub(crate) reset_on_drop: bool,
+    /// The batch of output that has the last frame of DATA in it.
+    pub(crate) batch: u32,
     /// The peer has sent something on it, or has had the time to.
     pub(crate) answered: bool,
     /// Its SYN was sent, or received.
@@ -122,6 +134,9 @@ impl Stream {
             priority: Priority::DEFAULT,
             interest: Edge::Readable as u8 | Edge::Writable as u8,
             edges: 0,
+            awaited: false,
+            reset_on_drop: config.reset_on_drop,
+            batch: 0,
             answered: false,
             announced: !matches!(send, SendState::Fresh),
             spoke: false,
@@ -133,10 +148,20 @@ impl Stream {
         }
     }
 
+    /// Whether the application waits for something.
+    pub(crate) const fn is_watched(&self, edge: Edge) -> bool {
+        self.interest & edge as u8 != 0
+    }
+
     /// Whether DATA, SYN or FIN could leave now.
     pub(crate) fn can_send(&self) -> bool {
         if self.outgoing.is_empty() {
-            matches!(self.send, SendState::Finishing { .. })
+            match self.send {
+                SendState::Announcing | SendState::Finishing { .. } => true,
+                // Somebody waits for what the peer has to say: it has to hear of the stream.
+                SendState::Fresh | SendState::Left => self.awaited,
+                _ => false,
+            }
         } else {
             self.send.is_sending() && self.send_window.credit() > 0
         }
@@ -192,6 +217,9 @@ impl Stream {
             priority,
             interest,
             edges,
+            awaited,
+            reset_on_drop,
+            batch,
             answered,
             announced,
             spoke,
@@ -203,6 +231,8 @@ impl Stream {
         } = self;
         digest.value(&(id, owner, send, recv, stream_type, priority));
         digest.value(&[*interest, *edges]);
+        digest.value(&[awaited, reset_on_drop]);
+        digest.flag(digest.batch == Some(*batch));
         digest.value(&[answered, announced, spoke, complete, takes_no_slot]);
         for buffer in [outgoing, incoming] {
             let mut bytes = alloc::vec![0; buffer.len()];

@@ -60,7 +60,8 @@ pub(crate) enum Link {
     Control = 1,
     Event = 2,
     Owed = 3,
-    /// Waiting for its type, to be accepted, for room in the session's send buffer, or for its end.
+    /// Waiting for its type, to be accepted, for room in the session's send buffer, for the transport
+    /// to take what was sent last, or for its end.
     Wait = 4,
 }
 
@@ -92,10 +93,12 @@ pub(crate) enum Queue {
     Budget,
     /// Released and sent, and the peer has not ended it; oldest first.
     GivenUp,
+    /// All that was written is in the batch that is with the driver, and somebody waits for that.
+    Taking,
 }
 
 impl Queue {
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 18;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Beat,
@@ -115,6 +118,7 @@ impl Queue {
         Self::Accept,
         Self::Budget,
         Self::GivenUp,
+        Self::Taking,
     ];
 
     /// The place of this queue in [`Self::ALL`].
@@ -131,6 +135,7 @@ impl Queue {
             Self::Accept => 14,
             Self::Budget => 15,
             Self::GivenUp => 16,
+            Self::Taking => 17,
         }
     }
 
@@ -141,7 +146,9 @@ impl Queue {
             Self::Control => Link::Control,
             Self::Event => Link::Event,
             Self::Owed => Link::Owed,
-            Self::Untyped | Self::Accept | Self::Budget | Self::GivenUp => Link::Wait,
+            Self::Untyped | Self::Accept | Self::Budget | Self::GivenUp | Self::Taking => {
+                Link::Wait
+            }
         }
     }
 

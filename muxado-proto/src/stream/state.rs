@@ -5,15 +5,17 @@
 //! and compares. A dot means that the event changes nothing.
 //!
 //! ```text
-//! sending half      finish            SYN sent   FIN sent  reset         RST sent      RST received
-//! Fresh             Finishing, fresh  Open       .         ResetLocally  .             ResetByPeer
-//! Open              Finishing         .          .         Resetting     .             ResetByPeer
-//! Finishing, fresh  .                 Finishing  .         ResetLocally  .             ResetByPeer
-//! Finishing         .                 .          Finished  Resetting     .             ResetByPeer
-//! Finished          .                 .          .         Resetting     .             .
-//! Resetting         .                 .          .         .             ResetLocally  ResetLocally
-//! ResetLocally      .                 .          .         .             .             .
-//! ResetByPeer       .                 .          .         .             .             .
+//! sending half      announce          leave             finish            SYN sent   FIN sent  reset         RST sent      RST received
+//! Fresh             Announcing        Left              Finishing, fresh  Open       .         ResetLocally  .             ResetByPeer
+//! Left              Finishing, fresh  .                 Finishing, fresh  Finishing  .         ResetLocally  .             ResetByPeer
+//! Announcing        .                 Finishing, fresh  Finishing, fresh  Open       .         ResetLocally  .             ResetByPeer
+//! Open              .                 Finishing         Finishing         .          .         Resetting     .             ResetByPeer
+//! Finishing, fresh  .                 .                 .                 Finishing  .         ResetLocally  .             ResetByPeer
+//! Finishing         .                 .                 .                 .          Finished  Resetting     .             ResetByPeer
+//! Finished          .                 .                 .                 .          .         Resetting     .             .
+//! Resetting         .                 .                 .                 .          .         .             ResetLocally  ResetLocally
+//! ResetLocally      .                 .                 .                 .          .         .             .             .
+//! ResetByPeer       .                 .                 .                 .          .         .             .             .
 //!
 //! receiving half  FIN received  stop     reset         RST received
 //! Open            Finished      Stopped  ResetLocally  Reset
@@ -37,6 +39,11 @@ use crate::error::ErrorCode;
 pub(crate) enum SendState {
     /// Opened by this side; the first frame will carry SYN.
     Fresh,
+    /// As `Fresh`, and its writer has gone without a word: if the stream is announced, FIN follows
+    /// the SYN.
+    Left,
+    /// SYN is to be sent, with data or without.
+    Announcing,
     /// DATA may be sent.
     Open,
     /// FIN is sent as soon as the buffer is; `fresh` if the SYN has to go before.
@@ -54,12 +61,28 @@ pub(crate) enum SendState {
 impl SendState {
     /// Whether DATA frames may still leave.
     pub(crate) const fn is_sending(self) -> bool {
-        matches!(self, Self::Fresh | Self::Open | Self::Finishing { .. })
+        matches!(
+            self,
+            Self::Fresh | Self::Left | Self::Announcing | Self::Open | Self::Finishing { .. }
+        )
     }
 
     /// Whether the SYN has not been sent yet.
     pub(crate) const fn owes_syn(self) -> bool {
-        matches!(self, Self::Fresh | Self::Finishing { fresh: true })
+        matches!(
+            self,
+            Self::Fresh | Self::Left | Self::Announcing | Self::Finishing { fresh: true }
+        )
+    }
+
+    /// Whether nothing has been said about the stream, nor is to be.
+    pub(crate) const fn is_silent(self) -> bool {
+        matches!(self, Self::Fresh | Self::Left)
+    }
+
+    /// Whether the application may write, or end what it has written.
+    pub(crate) const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Fresh | Self::Left | Self::Announcing | Self::Open)
     }
 
     /// Whether nothing more will leave this half.
@@ -78,37 +101,56 @@ impl SendState {
         use SendEvent as E;
         use SendState as S;
         match (self, event) {
-            (S::Fresh, E::Finish) => S::Finishing { fresh: true },
-            (S::Fresh, E::SynSent) => S::Open,
-            (S::Fresh, E::FinSent | E::RstSent) => self,
-            (S::Fresh, E::Reset(code)) => S::ResetLocally(code),
-            (S::Fresh, E::PeerReset(code)) => S::ResetByPeer(code),
+            (S::Fresh, E::Announce) => S::Announcing,
+            (S::Fresh, E::Leave) => S::Left,
+            (S::Fresh | S::Announcing, E::Finish) => S::Finishing { fresh: true },
+            (S::Fresh | S::Announcing, E::SynSent) => S::Open,
+            (S::Announcing, E::Announce) => self,
+            (S::Announcing, E::Leave) => S::Finishing { fresh: true },
+            (S::Left, E::Announce | E::Finish) => S::Finishing { fresh: true },
+            (S::Left, E::SynSent) => S::Finishing { fresh: false },
+            (S::Left, E::Leave) => self,
+            (S::Fresh | S::Left | S::Announcing, E::FinSent | E::RstSent) => self,
+            (S::Fresh | S::Left | S::Announcing, E::Reset(code)) => S::ResetLocally(code),
+            (S::Fresh | S::Left | S::Announcing, E::PeerReset(code)) => S::ResetByPeer(code),
 
-            (S::Open, E::Finish) => S::Finishing { fresh: false },
-            (S::Open, E::SynSent | E::FinSent | E::RstSent) => self,
+            (S::Open, E::Finish | E::Leave) => S::Finishing { fresh: false },
+            (S::Open, E::Announce | E::SynSent | E::FinSent | E::RstSent) => self,
             (S::Open, E::Reset(code)) => S::Resetting(code),
             (S::Open, E::PeerReset(code)) => S::ResetByPeer(code),
 
             (S::Finishing { fresh: true }, E::SynSent) => S::Finishing { fresh: false },
-            (S::Finishing { fresh: true }, E::Finish | E::FinSent | E::RstSent) => self,
+            (
+                S::Finishing { fresh: true },
+                E::Announce | E::Leave | E::Finish | E::FinSent | E::RstSent,
+            ) => self,
             (S::Finishing { fresh: true }, E::Reset(code)) => S::ResetLocally(code),
             (S::Finishing { fresh: true }, E::PeerReset(code)) => S::ResetByPeer(code),
 
             (S::Finishing { fresh: false }, E::FinSent) => S::Finished,
-            (S::Finishing { fresh: false }, E::Finish | E::SynSent | E::RstSent) => self,
+            (
+                S::Finishing { fresh: false },
+                E::Announce | E::Leave | E::Finish | E::SynSent | E::RstSent,
+            ) => self,
             (S::Finishing { fresh: false }, E::Reset(code)) => S::Resetting(code),
             (S::Finishing { fresh: false }, E::PeerReset(code)) => S::ResetByPeer(code),
 
             // The peer has sent something that an RST must answer, though all of ours was sent.
             (S::Finished, E::Reset(code)) => S::Resetting(code),
-            (S::Finished, E::Finish | E::SynSent | E::FinSent | E::RstSent) => self,
+            (
+                S::Finished,
+                E::Announce | E::Leave | E::Finish | E::SynSent | E::FinSent | E::RstSent,
+            ) => self,
             // What is complete stays complete.
             (S::Finished, E::PeerReset(_)) => self,
 
             (S::Resetting(code), E::RstSent) => S::ResetLocally(code),
             // Neither side answers an RST with an RST.
             (S::Resetting(code), E::PeerReset(_)) => S::ResetLocally(code),
-            (S::Resetting(_), E::Finish | E::SynSent | E::FinSent | E::Reset(_)) => self,
+            (
+                S::Resetting(_),
+                E::Announce | E::Leave | E::Finish | E::SynSent | E::FinSent | E::Reset(_),
+            ) => self,
 
             (S::ResetLocally(_) | S::ResetByPeer(_), _) => self,
         }
@@ -118,6 +160,16 @@ impl SendState {
     #[cfg(feature = "audit")]
     pub(crate) const fn owes_rst(self) -> bool {
         matches!(self, Self::Resetting(_))
+    }
+
+    /// The peer is to hear of the stream.
+    pub(crate) const fn announce(self) -> Self {
+        self.on(SendEvent::Announce)
+    }
+
+    /// The writer goes, having written nothing that is not sent.
+    pub(crate) const fn leave(self) -> Self {
+        self.on(SendEvent::Leave)
     }
 
     /// The application finishes the stream.
@@ -154,6 +206,10 @@ impl SendState {
 /// What can happen to the half that sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendEvent {
+    /// The peer is to hear of the stream: the application says so, or waits for what it answers.
+    Announce,
+    /// The writer goes without a word: it has written nothing that is not sent.
+    Leave,
     /// The application finishes the stream.
     Finish,
     /// The SYN has been sent.

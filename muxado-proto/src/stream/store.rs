@@ -196,6 +196,11 @@ impl Store {
         self.get(key).is_some_and(|stream| stream.links.queue(link).is_some())
     }
 
+    /// Whether the stream stands in this queue.
+    pub(crate) fn is_in(&self, queue: Queue, key: Key) -> bool {
+        self.get(key).is_some_and(|stream| stream.links.queue(queue.link()) == Some(queue))
+    }
+
     /// Puts a stream at the end of a queue, unless it stands in one with that link already.
     #[inline]
     pub(crate) fn push(&mut self, queue: Queue, key: Key) {

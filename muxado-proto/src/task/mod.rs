@@ -39,6 +39,7 @@
 
 mod capture;
 mod driver;
+mod endings;
 mod endpoint;
 mod error;
 mod face;
@@ -54,6 +55,7 @@ mod signal;
 mod stream;
 mod sync;
 mod taken;
+mod target;
 mod waiters;
 mod wake;
 

@@ -216,7 +216,7 @@ impl<T: Transport> Relay<T> {
                     Bytes::copy_from_slice(loan.bytes().get(..count).unwrap_or_default())
                 };
                 if chunk.is_empty() {
-                    self.stream.finish();
+                    self.stream.finish().map_err(RelayFault::Write)?;
                     self.inward = Inward::Done;
                     continue;
                 }

@@ -12,6 +12,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::endings::Endings;
 use super::error::PingError;
 use super::observe::{Beat, GoAway, History};
 use super::places::Places;
@@ -65,6 +66,7 @@ pub(super) struct State {
     pub(super) going_away: Option<Box<GoAway>>,
     /// What the application calls the peer.
     pub(super) peer_name: Option<Arc<str>>,
+    pub(super) endings: Endings,
     /// Without memory until somebody asks for a heartbeat.
     pings: Option<Box<Pings>>,
     pub(super) requests: Vec<Request>,
@@ -115,6 +117,7 @@ impl Shared {
             leaving: Waiters::default(),
             going_away: None,
             peer_name,
+            endings: Endings::default(),
             pings: None,
             requests: Vec::new(),
             driver: None,
@@ -191,9 +194,10 @@ impl State {
                 Event::Readable(id) => {
                     wakes.extend(self.wakers(id).and_then(|wakers| wakers.reader.take()));
                 }
-                Event::Writable(id) => {
+                Event::Writable(id) | Event::Flushed(id) => {
                     wakes.extend(self.wakers(id).and_then(|wakers| wakers.writer.take()));
                 }
+                Event::Ended(id) => self.endings.wake(id, wakes),
                 Event::Acceptable => self.accepting.wake_one(wakes),
                 Event::OpenReady => self.opening.wake_one(wakes),
                 Event::Pong { rtt } => {

@@ -3,216 +3,16 @@
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::endings::ended;
 use super::error::{ReadError, WriteError};
-use super::loans::{BUFFER, Loan};
 use super::session::Session;
-use super::shared::{Shared, State, StreamWakers};
-use super::taken::{LARGE_READ, Taken};
-use super::wake::wake;
-use crate::{ErrorCode, Priority, StreamId, StreamMut, StreamStats, StreamType};
-
-/// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
-/// driver can send one while the next is copied.
-const LARGE_WRITE: usize = 16 << 10;
-
-/// What all handles on a stream have: which one it is.
-#[derive(Debug, Clone)]
-struct Target {
-    shared: Arc<Shared>,
-    id: StreamId,
-    stream_type: Option<StreamType>,
-}
-
-impl Target {
-    /// Runs something on the stream, and wakes the driver if that left it something to do.
-    fn with<R>(&self, run: impl FnOnce(&mut StreamMut<'_>) -> R) -> Option<R> {
-        self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
-    }
-
-    /// Tries something that may be blocked, under the lock; if it is, `place` of the stream's
-    /// wakers gets ours. `None` if the stream is not there.
-    fn attempt<R>(
-        &self,
-        cx: &Context<'_>,
-        try_it: impl FnOnce(&mut StreamMut<'_>) -> Poll<R>,
-        place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
-    ) -> Poll<Option<R>> {
-        let mut state = self.shared.state.lock();
-        let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
-        let slot = stream.slot();
-        if let Poll::Ready(result) = try_it(&mut stream) {
-            let driver = state.kick();
-            drop(state);
-            driver.into_iter().for_each(wake);
-            return Poll::Ready(Some(result));
-        }
-        let mut stale = None;
-        if let Some(wakers) = state.streams.get_mut(slot) {
-            let place = place(wakers);
-            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                stale = place.replace(cx.waker().clone());
-            }
-        }
-        drop(state);
-        drop(stale);
-        Poll::Pending
-    }
-
-    fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, ReadError>> {
-        let (max, mut rest) = (buf.len(), buf);
-        self.poll_read_to(cx, max, |piece| {
-            let room = core::mem::take(&mut rest);
-            if let Some((here, more)) = room.split_at_mut_checked(piece.len()) {
-                here.copy_from_slice(piece);
-                rest = more;
-            }
-        })
-    }
-
-    fn poll_read_to(
-        &self,
-        cx: &Context<'_>,
-        max: usize,
-        mut put: impl FnMut(&[u8]),
-    ) -> Poll<Result<usize, ReadError>> {
-        if max <= LARGE_READ {
-            return self.poll_recv(cx, |stream| stream.read_to(max, put));
-        }
-        let mut taken = Taken::default();
-        let few = u32::try_from(LARGE_READ).unwrap_or(u32::MAX);
-        let first = self.poll_recv(cx, |stream| {
-            if stream.stats().receive_buffered <= few {
-                return stream.read_to(max, &mut put);
-            }
-            taken.fill(stream, max);
-            Ok(0)
-        });
-        let mut count = match first {
-            Poll::Ready(Ok(count)) => count,
-            other => return other,
-        };
-        loop {
-            let more = taken.put(&mut put);
-            count = count.saturating_add(more);
-            if more == 0 || count >= max {
-                return Poll::Ready(Ok(count));
-            }
-            self.with(|stream| taken.fill(stream, max.saturating_sub(count)));
-        }
-    }
-
-    fn poll_recv<R>(
-        &self,
-        cx: &Context<'_>,
-        read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::ReadError>,
-    ) -> Poll<Result<R, ReadError>> {
-        self.attempt(cx, |stream| ReadError::poll(read(stream)), |wakers| &mut wakers.reader)
-            .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
-    }
-
-    fn poll_send<R>(
-        &self,
-        cx: &Context<'_>,
-        write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::WriteError>,
-    ) -> Poll<Result<R, WriteError>> {
-        self.attempt(cx, |stream| WriteError::poll(write(stream)), |wakers| &mut wakers.writer)
-            .map(|result| result.unwrap_or(Err(WriteError::UnknownStream(self.id))))
-    }
-
-    fn poll_write(&self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize, WriteError>> {
-        if data.len() < LARGE_WRITE {
-            return self.poll_send(cx, |stream| stream.write(data));
-        }
-        let mut written = 0usize;
-        let mut room = match self.poll_send(cx, |stream| stream.room()) {
-            Poll::Ready(Ok(room)) => room,
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
-        };
-        while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
-            let piece = rest.get(..room).unwrap_or(rest);
-            // A piece keeps little more than itself alive (`Config::max_memory`).
-            let small = piece.len() < BUFFER - BUFFER / 8;
-            let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
-            let sent = self.with(|stream| {
-                let taken = stream.write_chunk(&mut chunk)?;
-                Ok::<_, crate::WriteError>((taken, stream.room()))
-            });
-            match sent {
-                Some(Ok((taken, more))) => {
-                    written = written.saturating_add(taken);
-                    // Errors will be there again at the next call; these bytes are in.
-                    room = more.unwrap_or(0);
-                }
-                _ => break,
-            }
-        }
-        if written > 0 {
-            Poll::Ready(Ok(written))
-        } else {
-            // The room was taken by another stream, or the stream ended meanwhile.
-            self.poll_send(cx, |stream| stream.write(data))
-        }
-    }
-
-    fn poll_write_vectored<'b>(
-        &self,
-        cx: &Context<'_>,
-        buffers: impl Iterator<Item = &'b [u8]> + Clone,
-    ) -> Poll<Result<usize, WriteError>> {
-        let total = buffers.clone().fold(0usize, |sum, buf| sum.saturating_add(buf.len()));
-        if total < LARGE_WRITE {
-            return self.poll_send(cx, |stream| stream.write_vectored(buffers));
-        }
-        let mut written = 0usize;
-        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
-            match self.poll_write(cx, buffer) {
-                Poll::Ready(Ok(count)) => {
-                    written = written.saturating_add(count);
-                    if count < buffer.len() {
-                        break;
-                    }
-                }
-                _ if written > 0 => break,
-                other => return other,
-            }
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_write_chunk(
-        &self,
-        cx: &Context<'_>,
-        chunk: &mut Bytes,
-    ) -> Poll<Result<(), WriteError>> {
-        loop {
-            match self.poll_send(cx, |stream| stream.write_chunk(chunk)) {
-                Poll::Ready(Ok(_)) if chunk.is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-
-    /// One handle on the stream goes away; `half` is what that means if another one is left.
-    fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
-        let stale = self.shared.command(|state, _| {
-            let slot = state.slot(self.id)?;
-            let stale = state.streams.release(slot);
-            if let Some(mut stream) = state.stream(self.id) {
-                if stale.is_some() { stream.release() } else { half(&mut stream) }
-            }
-            state.close_if_unused();
-            stale
-        });
-        drop(stale);
-    }
-}
+use super::shared::{Shared, State};
+use super::target::Target;
+use crate::{CloseReason, ErrorCode, Priority, StreamEnd, StreamId, StreamStats, StreamType};
 
 macro_rules! common {
     () => {
@@ -263,6 +63,40 @@ macro_rules! common {
         pub fn reset(&self, code: ErrorCode) {
             self.target.with(|stream| stream.reset(code));
         }
+
+        /// Waits until the stream has ended in both directions: both sides have finished it and the
+        /// transport has taken the end of this one, one side has reset it, or the session is over.
+        /// What arrived before can still be read.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn ended(&self) -> StreamEnd {
+            ended(&self.target.shared, self.target.id).await
+        }
+
+        /// Waits until the peer has reset the stream, and gives its code: a handler learns by it
+        /// that nobody wants the answer any more. `None` if that cannot happen any more, because
+        /// both sides have finished the stream, or this one has reset it.
+        ///
+        /// A peer that merely drops the stream says nothing until it is sent data, which it answers
+        /// with [`STREAM_CLOSED`](ErrorCode::STREAM_CLOSED): the protocol has no other word for
+        /// it. A client that wants its server to notice calls [`reset`](Self::reset).
+        ///
+        /// # Errors
+        ///
+        /// The cause, if the session ended.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn stopped(&self) -> Result<Option<ErrorCode>, CloseReason> {
+            match self.ended().await {
+                StreamEnd::Reset(code) => Ok(Some(code)),
+                StreamEnd::SessionClosed(reason) => Err(reason),
+                _ => Ok(None),
+            }
+        }
     };
 }
 
@@ -291,7 +125,7 @@ macro_rules! receiving {
         ///
         /// Cancel-safe: nothing has been taken if the future is dropped.
         pub async fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
-            poll_fn(|cx| self.target.poll_read(cx, buf)).await
+            self.target.recv(|cx| self.target.poll_read(cx, buf)).await
         }
 
         /// Hands what has arrived to `put`, piece by piece, at most `max` bytes; returns how many,
@@ -325,7 +159,9 @@ macro_rules! receiving {
         ///
         /// Cancel-safe: nothing has been taken if the future is dropped.
         pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
-            poll_fn(|cx| self.poll_read_chunk(cx, max)).await
+            let read =
+                |cx: &Context<'_>| self.target.poll_recv(cx, |stream| stream.read_chunk(max));
+            self.target.recv(read).await
         }
 
         /// [`read_chunk`](Self::read_chunk) as a poll.
@@ -430,9 +266,43 @@ macro_rules! sending {
             self.target.poll_write_chunk(cx, chunk)
         }
 
-        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on.
-        pub fn finish(&mut self) {
-            self.target.with(|stream| stream.finish());
+        /// Waits until the transport has taken everything that was written, and the end of the
+        /// stream if it was finished. That takes credit of the peer. It is all that this side can
+        /// know: the protocol has no acknowledgement.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Finished`, if that will not happen.
+        pub fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<Result<(), WriteError>> {
+            self.target.poll_send(cx, |stream| stream.flushed())
+        }
+
+        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on. Does
+        /// not wait until that is sent: [`poll_flush`](Self::poll_flush) does.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`], never `Finished`, if the stream was reset or the session is over: then
+        /// what was written may not arrive.
+        pub fn finish(&mut self) -> Result<(), WriteError> {
+            self.target.advance(|stream| stream.finish())
+        }
+
+        /// Tells the peer of a stream that was never written to, without data. Not needed before
+        /// reading: a reader that waits has its stream announced.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`finish`](Self::finish).
+        pub fn announce(&mut self) -> Result<(), WriteError> {
+            self.target.advance(|stream| stream.announce())
+        }
+
+        /// Chooses what becomes of the stream if this is dropped before the stream was finished: it
+        /// is reset with [`STREAM_CANCELLED`](ErrorCode::STREAM_CANCELLED), or finished. A new
+        /// stream has [`Config::reset_on_drop`](crate::Config::reset_on_drop).
+        pub fn set_reset_on_drop(&self, reset: bool) {
+            self.target.with(|stream| stream.set_reset_on_drop(reset));
         }
 
         /// Changes how urgent what is written is, from the next frame on.
@@ -444,6 +314,11 @@ macro_rules! sending {
 
 /// One stream, both directions. Dropping it sends what was written, then the end of the stream;
 /// the peer learns, if it goes on sending, that nobody reads.
+///
+/// A stream that is dropped before it was [finished](Self::finish) may be cut short, and to the peer
+/// it looks complete. So it is reset with [`ErrorCode::INTERNAL`] when it is dropped by a panic. For
+/// other ways of leaving early, such as a time limit around a write, choose
+/// [`set_reset_on_drop`](Self::set_reset_on_drop).
 #[derive(Debug)]
 pub struct Stream {
     target: Target,
@@ -497,7 +372,8 @@ impl Drop for RecvHalf {
     }
 }
 
-/// The sending half of a stream. Dropping it alone is [`finish`](Self::finish).
+/// The sending half of a stream. Dropping it alone is [`finish`](Self::finish), with the exceptions
+/// of [`Stream`]; a stream that was never written to is not announced by that.
 #[derive(Debug)]
 pub struct SendHalf {
     target: Target,
@@ -510,6 +386,6 @@ impl SendHalf {
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
-        self.target.release(|stream| stream.finish());
+        self.target.release(Target::release_send);
     }
 }

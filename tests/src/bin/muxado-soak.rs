@@ -103,7 +103,7 @@ async fn streams<R: Runtime>(client: &R::Session, count: u64, seed: u64) {
                         // As many resets as a peer puts up with.
                         0 => drop(stream),
                         _ => {
-                            stream.finish();
+                            stream.finish().unwrap();
                             assert!(read_to_end(&mut stream).await.expect("an answer") == text);
                         }
                     }
@@ -134,7 +134,7 @@ async fn session<R: Runtime>(random: &mut Random) {
         );
         match random.below(4) {
             0 => stream.reset(ErrorCode(8)),
-            1 => stream.finish(),
+            1 => drop(stream.finish()),
             2 => drop(stream),
             _ => streams.push(stream),
         }

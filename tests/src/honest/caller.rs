@@ -119,7 +119,7 @@ impl Caller {
         }
         if call.written == load.request && !call.finished {
             call.finished = true;
-            stream.finish();
+            let _ended = stream.finish();
         }
         let wanted = load.leave.map_or(usize::MAX, |(count, _)| count);
         while call.read < wanted {

@@ -200,9 +200,9 @@ impl Pair {
             }
             match self.links[side].write(self.now, source, out) {
                 Ok(bytes) if bytes.is_empty() => return any,
-                Ok(_) => {
+                Ok(bytes) => {
                     any = true;
-                    session.transmitted(self.now);
+                    session.transmitted(self.now, bytes.len());
                 }
                 Err(()) => {
                     session.handle_transport_error(self.now);

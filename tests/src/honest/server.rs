@@ -162,7 +162,7 @@ impl Server {
         }
         while job.stage == Stage::Writing {
             if job.written == load.answer {
-                stream.finish();
+                let _ended = stream.finish();
                 return self.wait(session, now, id, Stage::Holding);
             }
             let data = payload(id, true, job.written);

@@ -393,12 +393,10 @@ impl AsyncWrite for CoreStream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.command(|state| {
-            if let Some(mut stream) = state.session.stream(self.id) {
-                stream.finish();
-            }
+        let finished = self.shared.command(|state| {
+            state.session.stream(self.id).map_or(Ok(()), |mut stream| stream.finish())
         });
-        Poll::Ready(Ok(()))
+        Poll::Ready(finished.map_err(io::Error::from))
     }
 }
 

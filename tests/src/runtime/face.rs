@@ -14,7 +14,8 @@ use muxado_proto::task::{
     GoAway, OpenError, PingError, ReadError, RelayError, Relayed, WriteError,
 };
 use muxado_proto::{
-    CloseReason, Config, ErrorCode, Priority, Role, SessionStats, StreamId, StreamStats, StreamType,
+    CloseReason, Config, ErrorCode, Priority, Role, SessionStats, StreamEnd, StreamId, StreamStats,
+    StreamType,
 };
 
 use super::Io;
@@ -189,6 +190,8 @@ face! {
         plain fn stream_type(&Self) -> Option<StreamType>;
         plain fn stats(&Self) -> StreamStats;
         plain fn reset(&Self, code: ErrorCode) -> ();
+        awaited fn ended(&Self) -> StreamEnd;
+        awaited fn stopped(&Self) -> Result<Option<ErrorCode>, CloseReason>;
         plain fn local_addr(&Self) -> Option<SocketAddr>;
         plain fn peer_addr(&Self) -> Option<SocketAddr>;
         plain fn peer_name(&Self) -> Option<Arc<str>>;
@@ -214,7 +217,9 @@ face! {
         plain fn poll_write_chunk(
             &mut Self, cx: &mut Context<'_>, chunk: &mut Bytes
         ) -> Poll<Result<(), WriteError>>;
-        plain fn finish(&mut Self) -> ();
+        plain fn finish(&mut Self) -> Result<(), WriteError>;
+        plain fn announce(&mut Self) -> Result<(), WriteError>;
+        plain fn set_reset_on_drop(&Self, reset: bool) -> ();
         plain fn set_priority(&Self, priority: Priority) -> ();
     }
 }

@@ -125,7 +125,10 @@ pub trait Writer {
         bufs: &[IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// Flushes, and half-closes.
+    /// Waits until the transport has taken what was written.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Half-closes.
     fn half_close(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 

@@ -83,8 +83,11 @@ macro_rules! writer {
                 AsyncWriteExt::write_vectored(self, bufs).await
             }
 
+            async fn flush(&mut self) -> io::Result<()> {
+                AsyncWriteExt::flush(self).await
+            }
+
             async fn half_close(&mut self) -> io::Result<()> {
-                AsyncWriteExt::flush(self).await?;
                 AsyncWriteExt::close(self).await
             }
         }

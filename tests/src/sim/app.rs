@@ -1,5 +1,7 @@
 //! A random application on one end of a session, which tells the model what it does and sees.
 
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -26,6 +28,9 @@ struct Handle {
     finished: bool,
     reading_over: bool,
     writing_over: bool,
+    /// It waits for the transport, or for the end, and was not told yet.
+    flushing: bool,
+    ending: bool,
 }
 
 /// The application.
@@ -93,7 +98,11 @@ impl App {
         let mut any = false;
         while let Some(event) = session.poll_event() {
             any = true;
-            if self.closed.is_some() && !matches!(event, Event::Readable(_) | Event::Writable(_)) {
+            let of_a_stream = matches!(
+                event,
+                Event::Readable(_) | Event::Writable(_) | Event::Flushed(_) | Event::Ended(_)
+            );
+            if self.closed.is_some() && !of_a_stream {
                 return Err(format!("side {}: {event:?} behind Closed", self.side));
             }
             match event {
@@ -101,6 +110,8 @@ impl App {
                 Event::OpenReady => self.can_open = true,
                 Event::Readable(id) => self.wake(id.get(), |handle| handle.readable = true),
                 Event::Writable(id) => self.wake(id.get(), |handle| handle.writable = true),
+                Event::Flushed(id) => self.wake(id.get(), |handle| handle.flushing = false),
+                Event::Ended(id) => self.wake(id.get(), |handle| handle.ending = false),
                 Event::GoAway { .. } => self.go_away = true,
                 Event::Closed(reason) => {
                     if session.close_reason() != Some(&reason) {
@@ -158,7 +169,7 @@ impl App {
                     // Refused, if at all, because the session ends; then streams say so too.
                     let _refused = session.ping(now);
                 }
-                Ok(())
+                self.look(session, model, id)
             }
             _ => self.release_if_over(session, model, id),
         }
@@ -228,6 +239,8 @@ impl App {
             finished: false,
             reading_over: false,
             writing_over: false,
+            flushing: false,
+            ending: false,
         };
         self.ids.push(id);
         self.handles.insert(id, handle);
@@ -342,9 +355,13 @@ impl App {
         };
         handle.finished = true;
         self.dirty.insert(id);
-        stream.finish();
-        model.finished(id, self.side);
-        Ok(())
+        match stream.finish() {
+            Ok(()) => {
+                model.finished(id, self.side);
+                Ok(())
+            }
+            Err(error) => model.write_failed(id, self.side, &error),
+        }
     }
 
     /// Ends a stream in a way the peer does not expect.
@@ -459,6 +476,12 @@ impl App {
             };
             if !handle.readable && !matches!(stream.read(&mut [0]), Err(ReadError::Blocked)) {
                 return Err(format!("stream {id}: side {side} was not told that it is readable"));
+            }
+            if handle.flushing && stream.flushed() != Err(WriteError::Blocked) {
+                return Err(format!("stream {id}: side {side} was not told that it is flushed"));
+            }
+            if handle.ending && stream.ended().is_some() {
+                return Err(format!("stream {id}: side {side} was not told of its end"));
             }
             let waits = !handle.writable && !handle.finished;
             let (room, stats) = (stream.room(), stream.stats());

@@ -162,7 +162,8 @@ impl World {
         let view = &mut node.app.views[usize::from(at)];
         (view.awaits_data, view.awaits_room) = match act {
             Act::Finish(_) => {
-                stream.finish();
+                // Of a stream that has failed it says so.
+                let _failed = stream.finish();
                 view.finished = true;
                 (view.awaits_data, false)
             }

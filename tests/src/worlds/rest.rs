@@ -96,7 +96,7 @@ impl World {
             return Ok(());
         }
         let (opener, _) = self.opener(at);
-        let announced = own.written > 0 || own.finished || self.settings.typed;
+        let announced = own.written > 0 || own.finished || own.awaits_data || self.settings.typed;
         if opener == side && !peer.had && !announced {
             return Ok(());
         }

@@ -133,7 +133,7 @@ async fn chunks_cross_a_transport_of_single_bytes<R: Runtime>() {
     let sent = text.clone();
     let writer = R::spawn(async move {
         near.write_chunk(sent.into()).await.unwrap();
-        near.finish();
+        near.finish().unwrap();
         near
     });
     yield_now().await;

@@ -212,7 +212,7 @@ async fn nothing_is_left_of_a_session<R: Runtime>() {
     let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
     write_all(&mut near, b"a few words").await.unwrap();
     let mut bytes = Vec::new();
-    near.finish();
+    near.finish().unwrap();
     read_more(&mut far, &mut bytes).await.unwrap();
     let _cut = near.send(&peer::fin(3)).await.unwrap_err();
     drop((client, server, near, far));

@@ -265,8 +265,8 @@ async fn both_ends_close_at_once<R: Runtime>() {
     });
     write_all(&mut near, b"there").await.unwrap();
     write_all(&mut far, b"back").await.unwrap();
-    near.finish();
-    far.finish();
+    near.finish().unwrap();
+    far.finish().unwrap();
     assert_eq!(read_to_end(&mut far).await.unwrap(), b"there");
     assert_eq!(read_to_end(&mut near).await.unwrap(), b"back");
     drop((near, far));

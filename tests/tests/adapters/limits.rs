@@ -42,7 +42,7 @@ async fn a_thousand_streams_at_once<R: Runtime>() {
         .into_iter()
         .map(|mut stream| {
             R::spawn(async move {
-                stream.finish();
+                stream.finish().unwrap();
                 read_to_end(&mut stream).await.unwrap()
             })
         })
@@ -125,7 +125,7 @@ async fn opening_waits_at_the_limit<R: Runtime>() {
                     let mut stream = client.open().await.unwrap();
                     assert!(client.stats().open_streams <= 3);
                     write_all(&mut stream, b"quick").await.unwrap();
-                    stream.finish();
+                    stream.finish().unwrap();
                     // Until the peer has finished, too.
                     assert!(read_to_end(&mut stream).await.unwrap().is_empty());
                 }

@@ -1,9 +1,11 @@
 //! One suite for both adapters: every test runs on Tokio with one thread, on Tokio with several,
 //! and on smol.
 
+mod announce;
 mod apart;
 mod bulk;
 mod cancel;
+mod delivery;
 mod drops;
 mod ends;
 mod face;

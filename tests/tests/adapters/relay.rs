@@ -79,6 +79,10 @@ impl Writer for Plain {
         Writer::send(self, bufs.first().map_or(&[], |buf| buf)).await
     }
 
+    async fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     async fn half_close(&mut self) -> std::io::Result<()> {
         poll_fn(|cx| Wire::poll_close(&mut self.0, cx)).await
     }

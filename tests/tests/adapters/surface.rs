@@ -162,7 +162,7 @@ async fn figures_of_session_and_stream<R: Runtime>() {
     assert_eq!(server.stats().streams_accepted, 1);
     assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
     assert_eq!(*client.config(), Config::default());
-    near.finish();
+    near.finish().unwrap();
     assert_eq!(read_to_end(&mut far).await.unwrap(), b"hello");
 }
 

@@ -95,7 +95,7 @@ fn l2_a_finished_stream_takes_no_slot_though_its_handle_lives() {
         let id = 3 + 2 * n;
         peer.send(peer::syn_fin(id, b"?"));
         assert_eq!(peer.accept(), id);
-        peer.stream(id).finish();
+        peer.stream(id).finish().unwrap();
         assert_eq!(peer.hear(), [format!("DATA id={id} len=0 FIN")]);
         assert_eq!(peer.read(id), (b"?".to_vec(), Ok(())));
     }
@@ -119,7 +119,7 @@ fn l2_a_stream_with_something_unread_takes_a_slot() {
     let mut peer = Peer::of_server(config);
     peer.send(peer::syn_fin(3, b"?"));
     peer.accept();
-    peer.stream(3).finish();
+    peer.stream(3).finish().unwrap();
     peer.receive();
     peer.send(peer::syn(5, b"?"));
     assert_eq!(peer.session.accept(), None);
@@ -153,7 +153,7 @@ fn l2_an_opener_may_keep_what_is_over() {
     let mut peer = Peer::of_client(config);
     for id in [3, 5, 7, 9] {
         assert_eq!(peer.open(), id);
-        peer.stream(id).finish();
+        peer.stream(id).finish().unwrap();
         peer.receive();
         peer.send(peer::fin(id));
     }

@@ -31,7 +31,7 @@ fn uploads_with_a_late_reader(streams: u32) {
         let (bytes, end) = peer.read(id);
         assert!(bytes == payload(id), "stream {id} has lost something");
         end.expect("a clean end");
-        peer.stream(id).finish();
+        peer.stream(id).finish().unwrap();
         peer.stream(id).release();
     }
     let answers = peer.hear();

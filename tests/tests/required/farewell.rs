@@ -155,7 +155,7 @@ fn rule_11_closes_in_order() {
     // The stream is not finished in either direction: no GOAWAY yet.
     peer.expect(&["DATA id=3 len=7 SYN"]);
     assert!(!peer.session.wants_shutdown());
-    peer.stream(id).finish();
+    peer.stream(id).finish().unwrap();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     assert!(!peer.session.wants_shutdown());
     peer.send(peer::data_fin(id, b"reply"));
@@ -196,7 +196,7 @@ fn rule_11_does_not_wait_for_handles_on_finished_streams() {
     let mut peer = Peer::of_client(Config::default());
     let id = peer.open();
     peer.write(id, b"request");
-    peer.stream(id).finish();
+    peer.stream(id).finish().unwrap();
     peer.receive();
     peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
     peer.expect_silence();
@@ -252,7 +252,7 @@ fn rule_11_the_transport_is_not_half_closed_to_wait_for_replies() {
     let mut peer = Peer::of_client(Config::default());
     let id = peer.open();
     peer.write(id, b"request");
-    peer.stream(id).finish();
+    peer.stream(id).finish().unwrap();
     peer.session.go_away(peer.now(), ErrorCode::NO_ERROR, "");
     peer.expect(&[
         "GOAWAY last=0 code=0 text=\"\"",

@@ -8,9 +8,9 @@ fn rule_01_never_sends_syn_fin() {
     let mut peer = Peer::of_client(Config::default());
     let written = peer.open();
     peer.write(written, b"hi");
-    peer.stream(written).finish();
+    peer.stream(written).finish().unwrap();
     let unwritten = peer.open();
-    peer.stream(unwritten).finish();
+    peer.stream(unwritten).finish().unwrap();
     let dropped = peer.open();
     peer.write(dropped, b"bye");
     peer.stream(dropped).release();
@@ -45,7 +45,7 @@ fn rule_01_accepts_syn_fin_and_replies() {
     assert_eq!(peer.accept(), 5);
     assert_eq!(peer.read(5), (b"req".to_vec(), Ok(())));
     peer.write(5, b"reply");
-    peer.stream(5).finish();
+    peer.stream(5).finish().unwrap();
     peer.expect(&["DATA id=5 len=5 FIN"]);
 }
 
@@ -72,7 +72,7 @@ fn rule_02_accepts_duplicate_and_late_fins() {
         match step {
             0 => assert_eq!(peer.read(id), (b"x".to_vec(), Ok(()))),
             1 => {
-                peer.stream(id).finish();
+                peer.stream(id).finish().unwrap();
                 peer.expect(&["DATA id=3 len=0 FIN"]);
             }
             2 => peer.stream(id).release(),

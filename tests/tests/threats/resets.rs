@@ -155,7 +155,7 @@ fn one_faulty_stream_does_not_use_up_the_limit() {
         peer.send(peer::syn(id, b"kept"));
         peer.accept();
         if finished {
-            peer.stream(id).finish();
+            peer.stream(id).finish().unwrap();
             peer.receive();
         }
         peer.send(peer::fin(id));

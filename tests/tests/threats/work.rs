@@ -54,7 +54,7 @@ fn act(peer: &mut Peer, arbitrary: &mut Arbitrary, typed: bool) {
                 return;
             };
             match choice {
-                5 => stream.finish(),
+                5 => drop(stream.finish()),
                 6 => stream.reset(ErrorCode(id)),
                 7 => stream.stop(),
                 8 => stream.release(),

@@ -10,8 +10,10 @@ use super::*;
 const OWN: ErrorCode = ErrorCode::STREAM_CANCELLED;
 const PEERS: ErrorCode = ErrorCode::PROTOCOL;
 
-const SEND_STATES: [SendState; 8] = [
+const SEND_STATES: [SendState; 10] = [
     SendState::Fresh,
+    SendState::Left,
+    SendState::Announcing,
     SendState::Open,
     SendState::Finishing { fresh: true },
     SendState::Finishing { fresh: false },
@@ -21,7 +23,9 @@ const SEND_STATES: [SendState; 8] = [
     SendState::ResetByPeer(PEERS),
 ];
 
-const SEND_EVENTS: [SendEvent; 6] = [
+const SEND_EVENTS: [SendEvent; 8] = [
+    SendEvent::Announce,
+    SendEvent::Leave,
     SendEvent::Finish,
     SendEvent::SynSent,
     SendEvent::FinSent,
@@ -45,6 +49,8 @@ const RECV_EVENTS: [RecvEvent; 4] =
 const fn send_name(state: SendState) -> &'static str {
     match state {
         SendState::Fresh => "Fresh",
+        SendState::Left => "Left",
+        SendState::Announcing => "Announcing",
         SendState::Open => "Open",
         SendState::Finishing { fresh: true } => "Finishing, fresh",
         SendState::Finishing { fresh: false } => "Finishing",
@@ -57,6 +63,8 @@ const fn send_name(state: SendState) -> &'static str {
 
 const fn send_event_name(event: SendEvent) -> &'static str {
     match event {
+        SendEvent::Announce => "announce",
+        SendEvent::Leave => "leave",
         SendEvent::Finish => "finish",
         SendEvent::SynSent => "SYN sent",
         SendEvent::FinSent => "FIN sent",
@@ -150,6 +158,8 @@ type Halves = (SendState, RecvState);
 /// What happens to a stream, on both of its halves at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Happening {
+    Announce,
+    Leave,
     Finish,
     Stop,
     Reset,
@@ -165,7 +175,9 @@ enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
+        Self::Announce,
+        Self::Leave,
         Self::Finish,
         Self::Stop,
         Self::Reset,
@@ -187,12 +199,19 @@ impl Happening {
             Self::RstSent => matches!(send, SendState::Resetting(_)),
             Self::Fin => recv.is_open() && !send.owes_syn(),
             Self::Violation | Self::PeerReset => !send.owes_syn(),
-            Self::Finish | Self::Stop | Self::Reset | Self::GoAway => true,
+            Self::Announce
+            | Self::Leave
+            | Self::Finish
+            | Self::Stop
+            | Self::Reset
+            | Self::GoAway => true,
         }
     }
 
     fn apply(self, (send, recv): Halves) -> Halves {
         match self {
+            Self::Announce => (send.announce(), recv),
+            Self::Leave => (send.leave(), recv),
             Self::Finish => (send.finish(), recv),
             Self::Stop => (send, recv.stop()),
             Self::Reset if send.is_over() && !recv.is_open() => (send, recv.reset(OWN)),
@@ -319,7 +338,7 @@ const fn named(what: Happening) -> Option<(u8, &'static str)> {
         Happening::Reset | Happening::Violation => Some((4, "reset")),
         Happening::PeerReset => Some((5, "RST received")),
         Happening::GoAway => Some((6, "GOAWAY")),
-        Happening::Finish | Happening::RstSent => None,
+        Happening::Announce | Happening::Leave | Happening::Finish | Happening::RstSent => None,
     }
 }
 

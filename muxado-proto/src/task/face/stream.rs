@@ -52,6 +52,36 @@ macro_rules! task_stream_methods {
         pub fn reset(&self, code: $crate::ErrorCode) {
             self.0.reset(code);
         }
+
+        /// Waits until the stream has ended in both directions: both sides have finished it and the
+        /// transport has taken the end of this one, one side has reset it, or the session is over.
+        /// What arrived before can still be read.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn ended(&self) -> $crate::StreamEnd {
+            self.0.ended().await
+        }
+
+        /// Waits until the peer has reset the stream, and gives its code: a handler learns by it
+        /// that nobody wants the answer any more. `None` if that cannot happen any more, because
+        /// both sides have finished the stream, or this one has reset it.
+        ///
+        /// A peer that merely drops the stream says nothing until it is sent data, which it answers
+        /// with [`STREAM_CLOSED`](crate::ErrorCode::STREAM_CLOSED): the protocol has no other word for
+        /// it. A client that wants its server to notice calls [`reset`](Self::reset).
+        ///
+        /// # Errors
+        ///
+        /// The cause, if the session ended.
+        ///
+        /// # Cancel safety
+        ///
+        /// Cancel-safe.
+        pub async fn stopped(&self) -> Result<Option<$crate::ErrorCode>, $crate::CloseReason> {
+            self.0.stopped().await
+        }
     };
 }
 
@@ -146,9 +176,32 @@ macro_rules! task_sending_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_write_chunk(cx, chunk))
         }
 
-        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on.
-        pub fn finish(&mut self) {
-            self.0.finish();
+        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on. Does
+        /// not wait until that is sent: `flush` does.
+        ///
+        /// # Errors
+        ///
+        /// [`WriteError`](crate::WriteError), never `Finished`, if the stream was reset or the session is over: then
+        /// what was written may not arrive.
+        pub fn finish(&mut self) -> Result<(), $crate::task::WriteError> {
+            self.0.finish()
+        }
+
+        /// Tells the peer of a stream that was never written to, without data. Not needed before
+        /// reading: a reader that waits has its stream announced.
+        ///
+        /// # Errors
+        ///
+        /// Those of [`finish`](Self::finish).
+        pub fn announce(&mut self) -> Result<(), $crate::task::WriteError> {
+            self.0.announce()
+        }
+
+        /// Chooses what becomes of the stream if this is dropped before the stream was finished: it
+        /// is reset with [`STREAM_CANCELLED`](crate::ErrorCode::STREAM_CANCELLED), or finished. A new
+        /// stream has [`Config::reset_on_drop`](crate::Config::reset_on_drop).
+        pub fn set_reset_on_drop(&self, reset: bool) {
+            self.0.set_reset_on_drop(reset);
         }
 
         /// Changes how urgent what is written is, from the next frame on.

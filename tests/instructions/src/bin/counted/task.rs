@@ -138,7 +138,7 @@ impl World {
                 for _ in 0..times {
                     let mut stream = near.open().await.expect("the session lives");
                     write(&mut stream, &message).await;
-                    stream.finish();
+                    stream.finish().unwrap();
                     read(&mut stream, &mut message).await;
                     assert_eq!(stream.read_some(&mut [0]).await, Ok(0));
                     drop(stream);

@@ -1,0 +1,107 @@
+//! How far a stream has come, as its application can ask and wait for it: what can still be read or
+//! written, whether the transport has taken all, and how the stream has ended.
+
+use super::Session;
+use crate::error::{ErrorCode, ReadError, StreamEnd, WriteError};
+use crate::stream::key::Key;
+use crate::stream::schedule::Queue;
+use crate::stream::state::{RecvState, SendState};
+use crate::stream::{Edge, Stream};
+
+impl Session {
+    /// Why nothing can be read from a stream whose buffer is empty; `Ok` at its end.
+    pub(super) fn nothing_to_read(&self, stream: &Stream) -> Result<(), ReadError> {
+        match stream.recv {
+            RecvState::Finished => Ok(()),
+            RecvState::Reset(code) => Err(ReadError::Reset(code)),
+            RecvState::ResetLocally(code) => Err(ReadError::ResetLocally(code)),
+            RecvState::Stopped | RecvState::Ignored => {
+                Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED))
+            }
+            RecvState::Open => Err(self
+                .farewell
+                .reason()
+                .map_or(ReadError::Blocked, |reason| ReadError::SessionClosed(reason.clone()))),
+        }
+    }
+
+    /// Why nothing more can be written to a stream. It is `Finished` only if what was written has
+    /// been, or may still be, taken by the transport.
+    pub(super) fn writing_is_over(&self, stream: &Stream) -> Result<(), WriteError> {
+        let finished = match stream.send {
+            SendState::Resetting(code) | SendState::ResetLocally(code) => {
+                return Err(WriteError::ResetLocally(code));
+            }
+            SendState::ResetByPeer(code) => return Err(WriteError::Reset(code)),
+            SendState::Finished if self.handover.has_taken(stream.batch) => {
+                return Err(WriteError::Finished);
+            }
+            SendState::Finished | SendState::Finishing { .. } | SendState::Left => true,
+            SendState::Fresh | SendState::Announcing | SendState::Open => false,
+        };
+        match self.farewell.reason() {
+            Some(reason) => Err(WriteError::SessionClosed(reason.clone())),
+            None if finished => Err(WriteError::Finished),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the transport has taken all that a stream has to send.
+    pub(super) fn is_flushed(&self, stream: &Stream) -> bool {
+        let unsent = matches!(stream.send, SendState::Announcing | SendState::Finishing { .. });
+        stream.outgoing.is_empty() && !unsent && self.handover.has_taken(stream.batch)
+    }
+
+    /// How a stream has ended, if it has in both directions.
+    pub(super) fn end_of(&self, stream: &Stream) -> Option<StreamEnd> {
+        match (stream.send, stream.recv) {
+            (SendState::Resetting(code) | SendState::ResetLocally(code), _)
+            | (_, RecvState::ResetLocally(code)) => Some(StreamEnd::ResetLocally(code)),
+            (SendState::ResetByPeer(code), _) | (_, RecvState::Reset(code)) => {
+                Some(StreamEnd::Reset(code))
+            }
+            (SendState::Finished, RecvState::Finished | RecvState::Ignored)
+                if self.handover.has_taken(stream.batch) =>
+            {
+                Some(StreamEnd::Finished)
+            }
+            _ => self.farewell.reason().map(|reason| StreamEnd::SessionClosed(reason.clone())),
+        }
+    }
+
+    /// The application waits for `edge`, which the transport may bring about.
+    pub(super) fn watch(&mut self, key: Key, edge: Edge) {
+        self.wait_for(key, edge);
+        let Some(stream) = self.store.get(key) else { return };
+        if stream.outgoing.is_empty() && !self.handover.has_taken(stream.batch) {
+            self.store.push(Queue::Taking, key);
+        }
+    }
+
+    /// The batch before is written: reports it to those who wait for that.
+    pub(super) fn report_taken(&mut self) {
+        while let Some(key) = self.store.pop(Queue::Taking) {
+            self.report_progress(key);
+        }
+    }
+
+    /// Reports that the transport has taken all of a stream, or that it has ended, if so.
+    pub(super) fn report_progress(&mut self, key: Key) {
+        let Some(stream) = self.store.get(key) else { return };
+        let ended = stream.is_watched(Edge::Ended) && self.end_of(stream).is_some();
+        if stream.is_watched(Edge::Flushed) && self.is_flushed(stream) {
+            self.notify(key, Edge::Flushed);
+        }
+        if ended {
+            self.notify(key, Edge::Ended);
+        }
+    }
+
+    /// A stream is over: reports that to whoever waits for anything.
+    pub(super) fn notify_all(&mut self, key: Key) {
+        self.store.unlink(Queue::Taking, key);
+        for edge in Edge::ALL {
+            self.notify(key, edge);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Those who wait for the end of a stream.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+
+use super::shared::Shared;
+use super::waiters::{Ticket, Waiters};
+use crate::{StreamEnd, StreamId};
+
+/// The waiters of each stream; without memory until there is one.
+#[derive(Debug, Default)]
+pub(super) struct Endings(BTreeMap<StreamId, Waiters>);
+
+impl Endings {
+    /// Waits. Gives the waker that was there before, to be dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    fn wait(&mut self, id: StreamId, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
+        self.0.entry(id).or_default().wait(ticket, waker)
+    }
+
+    /// The stream has ended.
+    pub(super) fn wake(&mut self, id: StreamId, wakes: &mut Vec<Waker>) {
+        if let Some(mut waiters) = self.0.remove(&id) {
+            waiters.wake_all(wakes);
+        }
+    }
+
+    /// The waiter goes away. Gives its waker, to be dropped when the lock is.
+    #[must_use = "wakers are dropped without the lock"]
+    fn leave(&mut self, id: StreamId, ticket: &mut Ticket) -> Option<Waker> {
+        let waiters = self.0.get_mut(&id)?;
+        let own = waiters.done(ticket);
+        if waiters.is_empty() {
+            self.0.remove(&id);
+        }
+        own
+    }
+}
+
+/// Waits until a stream has ended in both directions.
+pub(super) async fn ended(shared: &Shared, id: StreamId) -> StreamEnd {
+    let mut waiting = Ending { shared, id, ticket: Ticket::default() };
+    poll_fn(|cx| waiting.poll(cx)).await
+}
+
+/// One that waits for the end of a stream, and leaves when it is dropped.
+struct Ending<'a> {
+    shared: &'a Shared,
+    id: StreamId,
+    ticket: Ticket,
+}
+
+impl Ending<'_> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<StreamEnd> {
+        let mut state = self.shared.state.lock();
+        let Some(mut stream) = state.stream(self.id) else {
+            return Poll::Ready(StreamEnd::UnknownStream(self.id));
+        };
+        if let Some(end) = stream.ended() {
+            return Poll::Ready(end);
+        }
+        let stale = state.endings.wait(self.id, &mut self.ticket, cx.waker());
+        drop(state);
+        drop(stale);
+        Poll::Pending
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let own = self.shared.state.lock().endings.leave(self.id, &mut self.ticket);
+        drop(own);
+    }
+}

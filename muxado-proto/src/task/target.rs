@@ -1,0 +1,276 @@
+//! What the handles on a stream do with it.
+
+use alloc::sync::Arc;
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+use std::thread::panicking;
+
+use bytes::Bytes;
+
+use super::error::{ReadError, WriteError};
+use super::loans::{BUFFER, Loan};
+use super::shared::{Shared, StreamWakers};
+use super::taken::{LARGE_READ, Taken};
+use super::wake::wake;
+use crate::{ErrorCode, StreamId, StreamMut, StreamType};
+
+/// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
+/// driver can send one while the next is copied.
+const LARGE_WRITE: usize = 16 << 10;
+
+/// What all handles on a stream have: which one it is.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: StreamId,
+    pub(super) stream_type: Option<StreamType>,
+}
+
+impl Target {
+    /// Runs something on the stream, and wakes the driver if that left it something to do.
+    pub(super) fn with<R>(&self, run: impl FnOnce(&mut StreamMut<'_>) -> R) -> Option<R> {
+        self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
+    }
+
+    /// Tries something that may be blocked, under the lock; if it is, `place` of the stream's
+    /// wakers gets ours. `None` if the stream is not there.
+    fn attempt<R>(
+        &self,
+        cx: &Context<'_>,
+        try_it: impl FnOnce(&mut StreamMut<'_>) -> Poll<R>,
+        place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
+    ) -> Poll<Option<R>> {
+        let mut state = self.shared.state.lock();
+        let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
+        let slot = stream.slot();
+        if let Poll::Ready(result) = try_it(&mut stream) {
+            let driver = state.kick();
+            drop(state);
+            driver.into_iter().for_each(wake);
+            return Poll::Ready(Some(result));
+        }
+        let mut stale = None;
+        if let Some(wakers) = state.streams.get_mut(slot) {
+            let place = place(wakers);
+            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                stale = place.replace(cx.waker().clone());
+            }
+        }
+        // A reader that waits may have a stream to be announced.
+        let driver = state.kick();
+        drop(state);
+        drop(stale);
+        driver.into_iter().for_each(wake);
+        Poll::Pending
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, ReadError>> {
+        let (max, mut rest) = (buf.len(), buf);
+        self.poll_read_to(cx, max, |piece| {
+            let room = core::mem::take(&mut rest);
+            if let Some((here, more)) = room.split_at_mut_checked(piece.len()) {
+                here.copy_from_slice(piece);
+                rest = more;
+            }
+        })
+    }
+
+    pub(super) fn poll_read_to(
+        &self,
+        cx: &Context<'_>,
+        max: usize,
+        mut put: impl FnMut(&[u8]),
+    ) -> Poll<Result<usize, ReadError>> {
+        if max <= LARGE_READ {
+            return self.poll_recv(cx, |stream| stream.read_to(max, put));
+        }
+        let mut taken = Taken::default();
+        let few = u32::try_from(LARGE_READ).unwrap_or(u32::MAX);
+        let first = self.poll_recv(cx, |stream| {
+            if stream.stats().receive_buffered <= few {
+                return stream.read_to(max, &mut put);
+            }
+            taken.fill(stream, max);
+            Ok(0)
+        });
+        let mut count = match first {
+            Poll::Ready(Ok(count)) => count,
+            other => return other,
+        };
+        loop {
+            let more = taken.put(&mut put);
+            count = count.saturating_add(more);
+            if more == 0 || count >= max {
+                return Poll::Ready(Ok(count));
+            }
+            self.with(|stream| taken.fill(stream, max.saturating_sub(count)));
+        }
+    }
+
+    pub(super) fn poll_recv<R>(
+        &self,
+        cx: &Context<'_>,
+        read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::ReadError>,
+    ) -> Poll<Result<R, ReadError>> {
+        self.attempt(cx, |stream| ReadError::poll(read(stream)), |wakers| &mut wakers.reader)
+            .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
+    }
+
+    /// Reads until `poll` is ready. Whoever goes away before that waits no longer: the stream is not
+    /// announced for it.
+    pub(super) async fn recv<R>(&self, mut poll: impl FnMut(&Context<'_>) -> Poll<R>) -> R {
+        let mut reading = Reading { target: self, waits: false };
+        poll_fn(|cx| {
+            let result = poll(cx);
+            reading.waits = result.is_pending();
+            result
+        })
+        .await
+    }
+
+    pub(super) fn poll_send<R>(
+        &self,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::WriteError>,
+    ) -> Poll<Result<R, WriteError>> {
+        self.attempt(cx, |stream| WriteError::poll(write(stream)), |wakers| &mut wakers.writer)
+            .map(|result| result.unwrap_or(Err(WriteError::UnknownStream(self.id))))
+    }
+
+    pub(super) fn poll_write(
+        &self,
+        cx: &Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, WriteError>> {
+        if data.len() < LARGE_WRITE {
+            return self.poll_send(cx, |stream| stream.write(data));
+        }
+        let mut written = 0usize;
+        let mut room = match self.poll_send(cx, |stream| stream.room()) {
+            Poll::Ready(Ok(room)) => room,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
+            let piece = rest.get(..room).unwrap_or(rest);
+            // A piece keeps little more than itself alive (`Config::max_memory`).
+            let small = piece.len() < BUFFER - BUFFER / 8;
+            let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
+            let sent = self.with(|stream| {
+                let taken = stream.write_chunk(&mut chunk)?;
+                Ok::<_, crate::WriteError>((taken, stream.room()))
+            });
+            match sent {
+                Some(Ok((taken, more))) => {
+                    written = written.saturating_add(taken);
+                    // Errors will be there again at the next call; these bytes are in.
+                    room = more.unwrap_or(0);
+                }
+                _ => break,
+            }
+        }
+        if written > 0 {
+            Poll::Ready(Ok(written))
+        } else {
+            // The room was taken by another stream, or the stream ended meanwhile.
+            self.poll_send(cx, |stream| stream.write(data))
+        }
+    }
+
+    pub(super) fn poll_write_vectored<'b>(
+        &self,
+        cx: &Context<'_>,
+        buffers: impl Iterator<Item = &'b [u8]> + Clone,
+    ) -> Poll<Result<usize, WriteError>> {
+        let total = buffers.clone().fold(0usize, |sum, buf| sum.saturating_add(buf.len()));
+        if total < LARGE_WRITE {
+            return self.poll_send(cx, |stream| stream.write_vectored(buffers));
+        }
+        let mut written = 0usize;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            match self.poll_write(cx, buffer) {
+                Poll::Ready(Ok(count)) => {
+                    written = written.saturating_add(count);
+                    if count < buffer.len() {
+                        break;
+                    }
+                }
+                _ if written > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    pub(super) fn poll_write_chunk(
+        &self,
+        cx: &Context<'_>,
+        chunk: &mut Bytes,
+    ) -> Poll<Result<(), WriteError>> {
+        loop {
+            match self.poll_send(cx, |stream| stream.write_chunk(chunk)) {
+                Poll::Ready(Ok(_)) if chunk.is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Half-closes or announces the stream.
+    pub(super) fn advance(
+        &self,
+        step: impl FnOnce(&mut StreamMut<'_>) -> Result<(), crate::WriteError>,
+    ) -> Result<(), WriteError> {
+        match self.with(|stream| WriteError::poll(step(stream))) {
+            Some(Poll::Ready(result)) => result,
+            // Neither waits for anything.
+            Some(Poll::Pending) => Ok(()),
+            None => Err(WriteError::UnknownStream(self.id)),
+        }
+    }
+
+    /// The handle that sends goes away, and the other one is left.
+    pub(super) fn release_send(stream: &mut StreamMut<'_>) {
+        if panicking() {
+            stream.reset_unfinished(ErrorCode::INTERNAL);
+        }
+        stream.release_send();
+    }
+
+    /// One handle on the stream goes away; `half` is what that means if another one is left.
+    pub(super) fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
+        let stale = self.shared.command(|state, _| {
+            let slot = state.slot(self.id)?;
+            let stale = state.streams.release(slot);
+            if let Some(mut stream) = state.stream(self.id) {
+                let last = stale.is_some();
+                if last && panicking() {
+                    stream.reset_unfinished(ErrorCode::INTERNAL);
+                }
+                if last { stream.release() } else { half(&mut stream) }
+            }
+            state.close_if_unused();
+            stale
+        });
+        drop(stale);
+    }
+}
+
+/// A read that may be given up.
+struct Reading<'a> {
+    target: &'a Target,
+    waits: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.target.with(|stream| stream.cancel_read());
+        }
+    }
+}
