@@ -405,7 +405,7 @@ fn l14_a_clock_that_steps_back_ends_nothing() {
     session.stream(id).expect("opened").write(b"hello").expect("room");
     let mut out = Transmit::new();
     assert!(session.poll_transmit(back, &mut out, usize::MAX) > 0);
-    session.transmitted(back);
+    session.transmitted(back, out.len());
     session.handle_slice(back, b"\0\0\x04");
     session.handle_timeout(back);
     session.handle_timeout(start);

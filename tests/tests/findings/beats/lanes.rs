@@ -69,7 +69,7 @@ impl End {
         let mut any = false;
         loop {
             if self.out.is_empty() {
-                self.session.transmitted(now);
+                self.session.transmitted(now, std::mem::take(&mut self.progress));
                 if self.session.poll_transmit(now, &mut self.out, BATCH) == 0 {
                     return any;
                 }
@@ -81,8 +81,7 @@ impl End {
             any = true;
             self.progress += count;
             if self.progress >= PROGRESS {
-                self.progress = 0;
-                self.session.transmitted(now);
+                self.session.transmitted(now, std::mem::take(&mut self.progress));
             }
         }
     }
