@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use muxado_proto::decode::{Decoder, Item};
 use muxado_proto::{
     Config, ErrorCode, Event, Heartbeat, Priority, Role, Session, StreamId, StreamType, Timestamp,
-    Transmit,
+    Transmit, TransportError,
 };
 
 use crate::sim::Source;
@@ -126,7 +126,10 @@ impl Lab {
             0 => self.session.close(self.now, code, "close"),
             1 => self.session.go_away(self.now, code, "go away"),
             2 => self.session.abort(self.now, code, "abort"),
-            _ => self.session.handle_transport_error(self.now),
+            _ => {
+                let error = TransportError::new(std::fmt::Error);
+                self.session.handle_transport_error(self.now, error);
+            }
         }
     }
 

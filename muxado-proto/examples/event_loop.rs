@@ -32,7 +32,7 @@ use clap::Parser as _;
 use driving::Clock;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use muxado_proto::{Session, Timestamp, Transmit};
+use muxado_proto::{Session, Timestamp, Transmit, TransportError};
 use service::{App, Options, Service};
 
 const LISTENER: Token = Token(0);
@@ -252,8 +252,8 @@ impl Connection {
             self.app.react(&mut self.session, now);
             self.write(now)
         });
-        if result.is_err() {
-            self.session.handle_transport_error(now);
+        if let Err(error) = result {
+            self.session.handle_transport_error(now, TransportError::new(error));
             self.app.react(&mut self.session, now);
         }
     }

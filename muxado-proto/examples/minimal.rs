@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use muxado_proto::{
     Config, ErrorCode, Event, Role, Session, SessionKey, StreamId, Timestamp, Transmit,
+    TransportError,
 };
 
 /// Runs a session until it has ended and the socket can be dropped. `react` is the application.
@@ -53,7 +54,7 @@ fn run(
             Ok(0) => session.handle_eof(now()),
             Ok(count) => session.handle_slice(now(), &buffer[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => session.handle_transport_error(now()),
+            Err(error) => session.handle_transport_error(now(), TransportError::new(error)),
         }
         session.handle_timeout(now());
     }

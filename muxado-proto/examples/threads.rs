@@ -23,7 +23,7 @@ use std::thread;
 use application::Application;
 use clap::{CommandFactory as _, Parser as _};
 use driving::Clock;
-use muxado_proto::{Role, Session, Timestamp, Transmit};
+use muxado_proto::{Role, Session, Timestamp, Transmit, TransportError};
 use muxado_rpc::{End, Ends, Options, Work};
 
 /// Bytes of output asked of the session at a time.
@@ -129,8 +129,8 @@ impl Connection {
                     state.session.handle_slice(now, &buffer[..count]);
                     true
                 }
-                Err(_) => {
-                    state.session.handle_transport_error(now);
+                Err(error) => {
+                    state.session.handle_transport_error(now, TransportError::new(error));
                     false
                 }
             };
@@ -157,13 +157,13 @@ impl Connection {
                 }
                 Step::Finished => return,
             };
-            if result.is_err() {
+            if let Err(error) = result {
                 let mut state = self.lock();
                 let now = self.clock.now();
                 // If it was the time limit of the write that has passed, so has the session's,
                 // and that is the reason it ends for.
                 state.session.handle_timeout(now);
-                state.session.handle_transport_error(now);
+                state.session.handle_transport_error(now, TransportError::new(error));
                 state.react(now);
             }
         }

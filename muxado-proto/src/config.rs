@@ -259,9 +259,20 @@ settings! {
     /// released it, and everything that was written, and the FIN, was sent. Then it is reset with
     /// `STREAM_CLOSED`. Default 60 s.
     given_up_timeout: Duration = Duration::from_secs(60);
-    /// How long the streams of a session that is going away may take to finish. Default 10 s.
+    /// How long a session that this side closes may stand still before its streams are cut: time
+    /// in which no payload arrives and the transport takes none. Default 10 s.
     drain_timeout: Duration = Duration::from_secs(10);
-    /// How long the peer may take to end the transport once this side has. Default 2 s.
+    /// How long a session that this side closes may drain in all, however much moves. Also how
+    /// long a session that the peer closes may stand still. `drain_timeout` counts if it is longer.
+    /// Default 5 minutes.
+    drain_limit: Duration = Duration::from_secs(300);
+    /// Whether [`Session::close`](crate::Session::close) sends a GOAWAY while streams are open, so
+    /// that the peer ends those that only wait. It waits until nothing has moved for 100 ms. Without, the GOAWAY comes
+    /// when all streams have ended. Default `true`; `false` for peers on ngrok's crate, whose
+    /// streams read an end at a GOAWAY (PROTOCOL.md §12.3).
+    announce_close: bool = true;
+    /// How long an end may take in all once the session is over: until the transport has taken the
+    /// last GOAWAY, and the peer has ended its side. Default 2 s.
     linger_timeout: Duration = Duration::from_secs(2);
 
     @follow max_inbound_streams {
@@ -306,6 +317,7 @@ impl Config {
             .max_inbound_streams(512)
             .auto_tune(false)
             .session_receive_buffer((512 + 480 + 4 + 1) * u64::from(DEFAULT_WINDOW))
+            .announce_close(false)
     }
 }
 

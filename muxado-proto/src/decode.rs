@@ -176,6 +176,12 @@ impl Decoder {
         self.have != 0 || !matches!(self.state, State::Header)
     }
 
+    /// What has arrived of the next header; `None` within a frame.
+    pub(crate) fn partial(&self) -> Option<&[u8]> {
+        let header = matches!(self.state, State::Header);
+        self.partial.get(..self.have).filter(|_| header)
+    }
+
     /// Bytes of the current DATA frame's payload that are still to come.
     #[cfg(feature = "audit")]
     pub(crate) const fn payload_left(&self) -> usize {

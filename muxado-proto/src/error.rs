@@ -1,10 +1,12 @@
 //! Error codes of the wire and errors of the API.
 
-use alloc::string::String;
-use bytes::Bytes;
+mod reason;
+
 use core::fmt;
 
 use crate::frame::StreamId;
+
+pub use reason::{CloseReason, CutBy, TransportError};
 
 /// A code in an RST or GOAWAY frame (PROTOCOL.md §10.1).
 ///
@@ -95,96 +97,6 @@ impl From<ErrorCode> for u32 {
     }
 }
 
-/// Why a session ended. Everyone who waits on the session or one of its streams gets the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "audit", derive(Hash))]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// This side closed it, with this code.
-    Local {
-        /// The code sent in the GOAWAY.
-        code: ErrorCode,
-    },
-    /// The peer sent a GOAWAY.
-    Remote {
-        /// The code of the GOAWAY.
-        code: ErrorCode,
-        /// Its debug text, cut to the configured limit.
-        text: Bytes,
-    },
-    /// The peer broke the protocol or a limit; a GOAWAY with this code was sent.
-    Violation {
-        /// The code sent in the GOAWAY.
-        code: ErrorCode,
-        /// What the peer did.
-        what: &'static str,
-    },
-    /// The transport ended without a GOAWAY.
-    TransportEof,
-    /// The transport failed; whoever drives it has the error.
-    TransportError,
-    /// No heartbeat came back within the tolerance.
-    HeartbeatTimeout,
-    /// Nothing arrived for the configured time.
-    IdleTimeout,
-    /// The transport took no output for the configured time.
-    WriteStalled,
-    /// A frame was begun and not completed within the configured time.
-    FrameStalled,
-    /// Whoever drove the session went away before it ended.
-    Abandoned,
-}
-
-impl CloseReason {
-    /// The code that describes this reason, as an application would report it.
-    #[must_use]
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Local { code } | Self::Remote { code, .. } | Self::Violation { code, .. } => {
-                *code
-            }
-            Self::TransportEof | Self::TransportError => ErrorCode::PEER_EOF,
-            Self::HeartbeatTimeout
-            | Self::IdleTimeout
-            | Self::WriteStalled
-            | Self::FrameStalled => ErrorCode::WRITE_TIMEOUT,
-            Self::Abandoned => ErrorCode::SESSION_CLOSED,
-        }
-    }
-
-    /// Whether the session ended as intended: closed with [`ErrorCode::NO_ERROR`] by either side.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        matches!(self, Self::Local { code } | Self::Remote { code, .. } if *code == ErrorCode::NO_ERROR)
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local { code } => write!(f, "closed by this side: {code}"),
-            Self::Remote { code, text } if text.is_empty() => {
-                write!(f, "closed by the peer: {code}")
-            }
-            Self::Remote { code, text } => {
-                write!(f, "closed by the peer: {code}: {}", String::from_utf8_lossy(text))
-            }
-            Self::Violation { code, what } => {
-                write!(f, "peer violated the protocol: {what} ({code})")
-            }
-            Self::TransportEof => f.write_str("transport ended without a GOAWAY"),
-            Self::TransportError => f.write_str("transport failed"),
-            Self::HeartbeatTimeout => f.write_str("no heartbeat within the tolerance"),
-            Self::IdleTimeout => f.write_str("nothing arrived for too long"),
-            Self::WriteStalled => f.write_str("transport took no output for too long"),
-            Self::FrameStalled => f.write_str("frame not completed in time"),
-            Self::Abandoned => f.write_str("session driver was dropped"),
-        }
-    }
-}
-
-impl core::error::Error for CloseReason {}
-
 /// Why a stream could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -238,8 +150,10 @@ pub enum ReadError {
     Blocked,
     /// The peer reset the stream.
     Reset(ErrorCode),
-    /// This side reset the stream, or stopped reading it. The code is the one sent.
+    /// This side reset the stream. The code is the one sent.
     ResetLocally(ErrorCode),
+    /// This side has stopped reading the stream ([`StreamMut::stop`](crate::StreamMut::stop)).
+    Stopped,
     /// The session ended before the peer finished the stream.
     SessionClosed(CloseReason),
     /// No such stream: it was released.
@@ -252,6 +166,7 @@ impl fmt::Display for ReadError {
             Self::Blocked => f.write_str("nothing to read yet"),
             Self::Reset(code) => write!(f, "stream was reset by the peer: {code}"),
             Self::ResetLocally(code) => write!(f, "stream was reset by this side: {code}"),
+            Self::Stopped => f.write_str("this side has stopped reading the stream"),
             Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),
             Self::UnknownStream(id) => write!(f, "no stream {id}"),
         }
@@ -384,41 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_close_without_an_error_is_clean() {
-        let text = Bytes::new();
-        let (good, bad) = (ErrorCode::NO_ERROR, ErrorCode::PROTOCOL);
-        assert!(CloseReason::Local { code: good }.is_clean());
-        assert!(CloseReason::Remote { code: good, text: text.clone() }.is_clean());
-        assert!(!CloseReason::Local { code: bad }.is_clean());
-        assert!(!CloseReason::Remote { code: bad, text }.is_clean());
-        assert!(!CloseReason::Violation { code: good, what: "?" }.is_clean());
-        assert!(!CloseReason::TransportEof.is_clean());
-    }
-
-    #[test]
-    fn reasons_read_well() {
-        let code = ErrorCode::INTERNAL;
-        let remote = |text: &'static str| CloseReason::Remote { code, text: text.into() };
-        let texts = [
-            (CloseReason::Local { code }, "closed by this side: internal error (2)"),
-            (remote(""), "closed by the peer: internal error (2)"),
-            (remote("out of disk"), "closed by the peer: internal error (2): out of disk"),
-            (
-                CloseReason::Violation { code: ErrorCode::PROTOCOL, what: "SYN twice" },
-                "peer violated the protocol: SYN twice (protocol error (1))",
-            ),
-        ];
-        for (reason, text) in texts {
-            assert_eq!(reason.to_string(), text);
-        }
-    }
-
-    #[test]
     fn errors_read_well_and_name_their_cause() {
         let over = || CloseReason::TransportEof;
         let cause = "session is over: transport ended without a GOAWAY";
         let code = ErrorCode(9000);
-        let errors: [(&dyn core::error::Error, &str, bool); 15] = [
+        let errors: [(&dyn core::error::Error, &str, bool); 16] = [
             (&OpenError::Blocked, "as many streams are open as the configuration allows", false),
             (&OpenError::GoingAway, "session is going away and opens no more streams", false),
             (&OpenError::SessionClosed(over()), cause, true),
@@ -426,6 +311,7 @@ mod tests {
             (&ReadError::Reset(code), "stream was reset by the peer: code 9000", false),
             (&ReadError::ResetLocally(code), "stream was reset by this side: code 9000", false),
             (&ReadError::UnknownStream(StreamId::new(7)), "no stream 7", false),
+            (&ReadError::Stopped, "this side has stopped reading the stream", false),
             (&ReadError::SessionClosed(over()), cause, true),
             (&WriteError::Blocked, "send buffer is full", false),
             (&WriteError::Finished, "stream was finished by this side", false),

@@ -1,6 +1,7 @@
 //! What a session has to tell.
 
 use bytes::Bytes;
+use core::fmt;
 use core::time::Duration;
 
 use crate::error::{CloseReason, ErrorCode};
@@ -40,7 +41,7 @@ pub enum Event {
     /// A heartbeat did not come back in time, or its stream was ended by the peer.
     HeartbeatMissed,
     /// The peer has announced the end of the session: no more streams can be opened, those open
-    /// run on for at most the drain timeout.
+    /// run on. A stream kept for later is best ended now: the peer waits for it.
     GoAway {
         /// Why.
         code: ErrorCode,
@@ -49,9 +50,31 @@ pub enum Event {
     },
     /// This side has used up its ids. Open a new session.
     StreamsExhausted,
+    /// Something looks as if the two ends were not made for each other. The session goes on.
+    Warning(Warning),
     /// The session is over. Always the last event of the session itself; what the streams have
     /// received can still be read.
     Closed(CloseReason),
+}
+
+/// What looks as if the two ends were not made for each other: see [`Event::Warning`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The session is not typed, and the peer has opened a stream that begins like a heartbeat: it
+    /// seems to be typed.
+    TypedPeer,
+    /// The first frame of the session was of an unknown type: the peer may speak another protocol.
+    UnknownGreeting,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TypedPeer => "the peer sends heartbeats, so it is typed, and this end is not",
+            Self::UnknownGreeting => "the first frame is of an unknown type: is the peer muxado?",
+        })
+    }
 }
 
 /// The events of the session itself, one bit each, in the order in which they are reported.
@@ -64,6 +87,7 @@ pub(crate) enum Signal {
     GoAway = 1 << 4,
     StreamsExhausted = 1 << 5,
     Closed = 1 << 6,
+    Warning = 1 << 7,
 }
 
 /// The pending signals.

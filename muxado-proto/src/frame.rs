@@ -213,6 +213,11 @@ impl Header {
         }
     }
 
+    /// Whether it is that of the [`GOAWAY_PAD`].
+    pub(crate) fn is_pad(self) -> bool {
+        self.encode() == GOAWAY_PAD
+    }
+
     /// A DATA header.
     #[must_use]
     pub const fn data(id: StreamId, length: u32, flags: Flags) -> Self {

@@ -126,6 +126,7 @@ mod digest;
 mod error;
 mod event;
 pub mod frame;
+mod greeting;
 mod heartbeat;
 mod limits;
 mod secret;
@@ -143,8 +144,11 @@ mod timers;
 mod transmit;
 
 pub use config::{Config, ConfigBuilder, ConfigError, DEFAULT_WINDOW, Heartbeat, RateLimit};
-pub use error::{CloseReason, ErrorCode, OpenError, PingError, ReadError, StreamEnd, WriteError};
-pub use event::Event;
+pub use error::{
+    CloseReason, CutBy, ErrorCode, OpenError, PingError, ReadError, StreamEnd, TransportError,
+    WriteError,
+};
+pub use event::{Event, Warning};
 pub use frame::{Role, StreamId};
 pub use secret::SessionKey;
 #[cfg(feature = "audit")]

@@ -60,6 +60,9 @@ stats! {
         oddities;
         /// RSTs that were not generated because too many were waiting.
         resets_dropped;
+        /// Streams that the end of the session has cut: that the two sides had not both ended, or
+        /// whose end the transport may not have taken.
+        streams_cut;
         /// Heartbeats sent.
         beats_sent;
         /// Heartbeats that came back.

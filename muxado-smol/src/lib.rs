@@ -63,8 +63,9 @@ pub use muxado_proto::task::{
     WriteError, error_code,
 };
 pub use muxado_proto::{
-    CloseReason, Config, ConfigBuilder, ConfigError, ErrorCode, Heartbeat, Priority, RateLimit,
-    Role, SessionStats, StreamEnd, StreamId, StreamStats, StreamType,
+    CloseReason, Config, ConfigBuilder, ConfigError, CutBy, ErrorCode, Heartbeat, Priority,
+    RateLimit, Role, SessionStats, StreamEnd, StreamId, StreamStats, StreamType, TransportError,
+    Warning,
 };
 pub use relay::relay;
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};

@@ -159,7 +159,7 @@ impl Model {
     /// A side has given the stream up.
     pub fn released(&mut self, id: u32, side: usize) {
         let half = self.half(id, side);
-        half.silent = !half.finished && half.written == 0;
+        half.silent |= !half.finished && half.written == 0;
         half.finished = true;
         // Whoever has read to the end has missed nothing by leaving.
         half.left |= !half.ended && half.read_error.is_none();
@@ -218,7 +218,12 @@ impl Model {
     /// A side failed to read.
     pub fn read_failed(&mut self, id: u32, side: usize, error: ReadError) -> Verdict {
         let half = self.half(id, side);
-        let other = half.read_error.as_ref().is_some_and(|earlier| *earlier != error);
+        // A later GOAWAY of the peer may change the cause of a session's end.
+        let over = |error: &ReadError| matches!(error, ReadError::SessionClosed(_));
+        let other = half
+            .read_error
+            .as_ref()
+            .is_some_and(|earlier| *earlier != error && !(over(earlier) && over(&error)));
         if (half.ended || other) && !half.left {
             return Err(format!(
                 "stream {id}: side {side} got {error:?} after {:?}",
@@ -226,13 +231,15 @@ impl Model {
             ));
         }
         half.read_error = Some(error.clone());
-        let (own, stopped) = (half.reset, half.left);
+        let (own, stopped, unwritten) = (half.reset, half.left, half.written == 0);
+        half.silent |= unwritten && error == ReadError::ResetLocally(ErrorCode::SESSION_CLOSED);
         let excused = match &error {
             ReadError::Reset(code) => self.may_be_told(id, side, *code),
             ReadError::ResetLocally(code) => {
-                own == Some(*code) || (stopped && *code == ErrorCode::STREAM_CANCELLED)
+                own == Some(*code) || self.is_unannounced(side, unwritten, *code)
             }
-            ReadError::SessionClosed(reason) => self.sides[side].over.as_ref() == Some(reason),
+            ReadError::Stopped => stopped,
+            ReadError::SessionClosed(reason) => self.is_end(side, reason),
             _ => false,
         };
         let left = self.half(id, side).left;
@@ -245,19 +252,41 @@ impl Model {
     /// A side failed to write.
     pub fn write_failed(&mut self, id: u32, side: usize, error: &WriteError) -> Verdict {
         let half = self.half(id, side);
+        let (own, left, unwritten) = (half.reset, half.left, half.written == 0);
         let excused = match error {
             WriteError::Finished => half.finished,
             WriteError::ResetLocally(code) => {
-                half.reset == Some(*code) || (half.left && *code == ErrorCode::STREAM_CLOSED)
+                own == Some(*code)
+                    || (left && *code == ErrorCode::STREAM_CLOSED)
+                    || self.is_unannounced(side, unwritten, *code)
             }
             WriteError::Reset(code) => self.may_be_told(id, side, *code),
-            WriteError::SessionClosed(reason) => self.sides[side].over.as_ref() == Some(reason),
+            WriteError::SessionClosed(reason) => self.is_end(side, reason),
             _ => false,
         };
         if excused {
             return Ok(());
         }
         Err(format!("stream {id}: side {side} could not write: {error:?}"))
+    }
+
+    /// Whether a stream may have been reset because it was not written to when its side began to end
+    /// the session.
+    fn is_unannounced(&self, side: usize, unwritten: bool, code: ErrorCode) -> bool {
+        unwritten && code == ErrorCode::SESSION_CLOSED && !self.sides[side].closing.is_empty()
+    }
+
+    /// Whether this is why the session of a side has ended, or why its peer has gone away.
+    fn is_end(&self, side: usize, reason: &CloseReason) -> bool {
+        let peer = &self.sides[1 - side];
+        let told = match reason {
+            CloseReason::Remote { code, .. } => {
+                *code != ErrorCode::NO_ERROR
+                    && (peer.foreign || peer.over.is_some() || peer.closing.contains(code))
+            }
+            _ => false,
+        };
+        told || self.sides[side].over.as_ref() == Some(reason)
     }
 
     /// Whether a side may learn that its stream was reset with this code.

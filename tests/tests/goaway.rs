@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use muxado_proto::{CloseReason, Config, ErrorCode, Event, OpenError, ReadError, WriteError};
+use muxado_proto::{
+    CloseReason, Config, CutBy, ErrorCode, Event, OpenError, ReadError, TransportError, WriteError,
+};
 use muxado_tests::peer::{self, Peer};
 
 const PAD: &str = "UNKNOWN type=15 id=0 len=0";
@@ -29,9 +31,9 @@ fn go_away_refuses_new_streams_and_finishes_the_rest() {
     peer.write(3, b"bye");
     assert_eq!(peer.session.close_reason(), None);
     peer.stream(3).release();
-    peer.expect(&["DATA id=3 len=3 FIN"]);
+    // The GOAWAY was sent already; the pad says that nothing follows.
+    peer.expect(&["DATA id=3 len=3 FIN", PAD]);
     assert_eq!(peer.session.close_reason(), Some(&CloseReason::Local { code: ErrorCode(77) }));
-    // It was said already.
     peer.expect_silence();
     assert!(peer.session.wants_shutdown());
 }
@@ -45,7 +47,7 @@ fn a_second_go_away_changes_nothing() {
     peer.session.close(peer.now(), ErrorCode::INTERNAL, "third");
     peer.expect_silence();
     peer.pass(Duration::from_secs(10));
-    let reason = CloseReason::Local { code: ErrorCode::NO_ERROR };
+    let reason = CloseReason::Cut { streams: 1, by: CutBy::Time };
     assert_eq!(peer.session.close_reason(), Some(&reason));
 }
 
@@ -99,8 +101,8 @@ fn close_refuses_what_nobody_accepted() {
     peer.stream(3).release();
     let frames = peer.hear();
     assert_eq!(
-        frames[frames.len() - 3..],
-        ["RST id=3 code=6", "GOAWAY last=5 code=0 text=\"\"", PAD]
+        frames[frames.len() - 4..],
+        ["RST id=3 code=6", "GOAWAY last=5 code=0 text=\"\"", PAD, PAD]
     );
 }
 
@@ -108,7 +110,7 @@ fn close_refuses_what_nobody_accepted() {
 fn close_of_an_idle_session_is_immediate() {
     let mut peer = Peer::of_client(Config::default());
     peer.session.close(peer.now(), ErrorCode::NO_ERROR, "bye");
-    peer.expect(&["GOAWAY last=0 code=0 text=\"bye\"", PAD]);
+    peer.expect(&["GOAWAY last=0 code=0 text=\"bye\"", PAD, PAD]);
     peer.shut();
     assert!(peer.session.is_finished());
     let reason = CloseReason::Local { code: ErrorCode::NO_ERROR };
@@ -146,8 +148,9 @@ fn the_end_of_the_transport_ends_everything_with_one_cause() {
 #[test]
 fn a_failed_transport_is_given_up_at_once() {
     let mut peer = server_with_stream();
-    peer.session.handle_transport_error(peer.now());
-    assert_eq!(peer.session.close_reason(), Some(&CloseReason::TransportError));
+    let error = TransportError::new(std::io::Error::other("cable cut"));
+    peer.session.handle_transport_error(peer.now(), error.clone());
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::TransportError(error)));
     assert!(peer.session.is_finished());
     peer.expect_silence();
     assert_eq!(peer.session.poll_timeout(), None);
@@ -161,7 +164,7 @@ fn what_ends_the_transport_after_a_go_away_is_that_go_away() {
         peer.send(peer::go_away(0, 5, b"shutting down"));
         let now = peer.now();
         if failed {
-            peer.session.handle_transport_error(now)
+            peer.session.handle_transport_error(now, TransportError::new(std::fmt::Error))
         } else {
             peer.shut()
         }

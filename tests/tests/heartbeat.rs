@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muxado_proto::{CloseReason, Config, Event, Heartbeat, PingError, StreamType};
+use muxado_proto::{CloseReason, Config, CutBy, Event, Heartbeat, PingError, StreamType};
 use muxado_tests::peer::{self, Peer};
 use muxado_tests::vectors::Frame;
 
@@ -194,6 +194,6 @@ fn a_session_that_goes_away_needs_no_heartbeat() {
     peer.receive();
     peer.session.go_away(peer.now(), 0.into(), "");
     peer.pass(Duration::from_secs(10));
-    let local = CloseReason::Local { code: 0.into() };
-    assert_eq!(peer.session.close_reason(), Some(&local));
+    let cut = CloseReason::Cut { streams: 1, by: CutBy::Time };
+    assert_eq!(peer.session.close_reason(), Some(&cut));
 }

@@ -6,6 +6,7 @@ use bytes::Buf;
 use muxado_proto::frame::{Flags, Header};
 use muxado_proto::{
     Config, DEFAULT_WINDOW, ErrorCode, ReadError, Role, Session, StreamId, Timestamp, Transmit,
+    TransportError,
 };
 
 const NOW: Timestamp = Timestamp::ZERO;
@@ -142,7 +143,7 @@ fn nothing_is_granted_after_the_end() {
     feed(&mut session, &syn(2));
     feed(&mut session, b"hi");
     let id = session.accept().expect("a stream");
-    session.handle_transport_error(NOW);
+    session.handle_transport_error(NOW, TransportError::new(std::fmt::Error));
     assert_eq!(session.stream(id).expect("held").read_chunk(10), Ok(Some("hi".into())));
     assert!(!session.wants_transmit());
     assert_eq!(output(&mut session, NOW), b"");

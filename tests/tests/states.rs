@@ -172,7 +172,7 @@ fn stop_reading_goes_on_writing() {
     let mut peer = with_stream();
     peer.send(peer::data(3, b"unwanted"));
     peer.stream(3).stop();
-    assert_eq!(peer.read(3).1, Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED)));
+    assert_eq!(peer.read(3).1, Err(ReadError::Stopped));
     peer.send(peer::data(3, &vec![0; 200_000]));
     assert_eq!(peer.session.stats().receive_buffered, 0);
     peer.write(3, b"more");
@@ -377,7 +377,7 @@ fn a_reader_that_has_stopped_is_told_so_to_the_end() {
     for end in [peer::fin(3), peer::rst(3, 6)] {
         let mut peer = with_stream();
         peer.stream(3).stop();
-        let stopped = Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED));
+        let stopped = Err(ReadError::Stopped);
         assert_eq!(peer.read(3).1, stopped);
         peer.send(end);
         assert_eq!(peer.read(3).1, stopped);

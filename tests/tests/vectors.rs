@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use muxado_proto::{CloseReason, ErrorCode, ReadError, WriteError};
+use muxado_proto::{CloseReason, CutBy, ErrorCode, ReadError, WriteError};
 use muxado_tests::codec::decode;
 use muxado_tests::replay::{Played, play};
 use muxado_tests::vectors::{self, End, Frame, Implementation, Role, Step, Transcript};
@@ -295,10 +295,13 @@ fn after_goaway_streams_run_on_and_later_ones_are_gone() {
 #[test]
 fn the_malformed_goaway_of_ngrok_is_a_quiet_end() {
     check_scenario("session-close", Implementation::Ngrok, |played, _, at| {
-        let Some(CloseReason::Remote { code, .. }) = played.close_reason else {
-            panic!("{at}: {:?}", played.close_reason);
+        // Nobody is blamed; that streams were open when the transport ended is told.
+        let quiet = match &played.close_reason {
+            Some(CloseReason::Remote { code, .. }) => *code == ErrorCode::NO_ERROR,
+            Some(CloseReason::Cut { by, .. }) => *by == CutBy::TransportEof,
+            _ => false,
         };
-        assert_eq!(code, ErrorCode::NO_ERROR, "{at}");
+        assert!(quiet, "{at}: {:?}", played.close_reason);
     });
 }
 

@@ -179,9 +179,10 @@ impl Session {
         check(!over || self.orphans.is_empty(), "refusals of a session that is over")?;
         let blocked = self.counts.has_waiting_opener() && self.farewell.is_open();
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
-        let drained = self.farewell.refuses_streams()
-            && self.counts.all_complete()
-            && self.orphans.is_empty();
-        check(!drained, "a session that has drained and is not over")
+        let drained = self.farewell.refuses_streams() && self.is_idle();
+        check(
+            !drained || self.farewell.is_announced(),
+            "a session that has drained and does not say so",
+        )
     }
 }

@@ -7,6 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::inlet::Newcomer;
+use super::lifecycle::Goodbye;
 use super::tally::{fewer, more};
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode, OpenError, PingError};
@@ -185,7 +186,9 @@ impl Session {
         }
         let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
         if closes && verdict == Verdict::Silent && self.farewell.is_open() {
-            self.end(CloseReason::HeartbeatTimeout, Some(ErrorCode::WRITE_TIMEOUT));
+            let text = b"no heartbeat within the tolerance: are both ends typed?";
+            let goodbye = Goodbye::With(ErrorCode::WRITE_TIMEOUT, Bytes::from_static(text));
+            self.end(CloseReason::HeartbeatTimeout, goodbye);
         }
     }
 

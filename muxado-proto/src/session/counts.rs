@@ -29,6 +29,11 @@ pub(super) struct Counts {
     finished: u32,
     /// Opened by this side, announced lately or not yet, and the peer has sent nothing on them.
     unanswered: u32,
+    /// Streams that have ended in both directions since the batch that the transport is taking was
+    /// begun: their end may be in it.
+    unconfirmed: u32,
+    /// Nobody accepts streams of the peer.
+    closed_to_peer: bool,
     /// The application was told that opening is blocked.
     opener_waits: bool,
     /// The application was not given a stream that waits to be accepted.
@@ -72,8 +77,12 @@ impl Counts {
         fewer(&mut self.unanswered);
     }
 
-    /// A stream is over in both directions.
-    pub(super) const fn completed(&mut self, own: bool, in_hand: bool) {
+    /// A stream is over in both directions. `confirmed`: the transport has taken all that was handed
+    /// out.
+    pub(super) const fn completed(&mut self, own: bool, in_hand: bool, confirmed: bool) {
+        if !confirmed {
+            more(&mut self.unconfirmed);
+        }
         let side = self.side(own);
         fewer(&mut side.open);
         if in_hand {
@@ -97,6 +106,27 @@ impl Counts {
                 fewer(&mut self.finished);
             }
         }
+    }
+
+    /// The transport has taken all that was handed out.
+    pub(super) const fn confirmed(&mut self) {
+        self.unconfirmed = 0;
+    }
+
+    /// Streams that have not ended in both directions, or whose end the transport may not have
+    /// taken.
+    pub(super) const fn unfinished(&self) -> u32 {
+        self.open().saturating_add(self.unconfirmed)
+    }
+
+    /// Whether somebody accepts streams of the peer.
+    pub(super) const fn set_accepting(&mut self, accepts: bool) {
+        self.closed_to_peer = !accepts;
+    }
+
+    /// Whether nobody accepts streams of the peer.
+    pub(super) const fn is_closed_to_peer(&self) -> bool {
+        self.closed_to_peer
     }
 
     /// A stream has lost its record.
@@ -245,12 +275,15 @@ impl Counts {
             accepted,
             finished,
             unanswered,
+            unconfirmed,
+            closed_to_peer,
             opener_waits,
             acceptor_waits,
             backlog_full: _,
         } = self;
         digest.value(&[inbound.open, inbound.over, outbound.open, outbound.over]);
-        digest.value(&[accepted, finished, unanswered]);
+        digest.value(&[accepted, finished, unanswered, unconfirmed]);
+        digest.flag(*closed_to_peer);
         digest.flag(*opener_waits);
         digest.flag(*acceptor_waits);
     }
@@ -279,7 +312,7 @@ mod tests {
         }
         assert!(counts.is_inbound_full(&config) && !counts.may_accept(&config));
         counts.acceptor_waits();
-        counts.completed(false, true);
+        counts.completed(false, true, true);
         assert!(!counts.is_inbound_full(&config), "the peer knows that it may open another one");
         assert!(!counts.take_waiting_acceptor(&config));
         counts.released(&stream(&config, true, false), false);
@@ -295,7 +328,7 @@ mod tests {
             assert!(counts.may_accept(&config));
             counts.let_in();
             counts.accepted(&stream(&config, false, false));
-            counts.completed(false, true);
+            counts.completed(false, true, true);
             counts.finished();
         }
         assert!(!counts.may_accept(&config));

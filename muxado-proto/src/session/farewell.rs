@@ -1,26 +1,92 @@
 //! How far a session has come: its phase, the GOAWAYs of both sides, and the end of the transport.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::{CloseReason, ErrorCode, OpenError};
+use crate::config::Config;
+use crate::error::{CloseReason, CutBy, ErrorCode, OpenError};
+use crate::time::Timestamp;
 
 /// GOAWAYs a peer may send: one to go away, one to close, and some more. Each costs a look at every
 /// stream.
-const MAX_GO_AWAYS: u32 = 16;
+const MAX_GO_AWAYS: u8 = 16;
+
+/// How long nothing may have moved for a close to be announced while streams are open: one known
+/// peer reads nothing behind a GOAWAY, not even credit, so transfers under way come first.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// How far the session has come.
 #[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone, Hash))]
+#[cfg_attr(feature = "audit", derive(Clone))]
 enum Phase {
     /// Streams can be opened.
     Open,
-    /// No new streams from here. `refuse`: the peer's new ones are refused too, because this side
-    /// has begun; then the session is over when the streams that are open have ended.
-    Draining { reason: CloseReason, refuse: bool },
+    /// No new streams from here; those that are open run on towards an end of the session.
+    Draining(Box<Drain>),
     /// Over, for this reason.
-    Over(CloseReason),
+    Over(Box<CloseReason>),
+}
+
+/// A session on its way to an orderly end.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+struct Drain {
+    /// What the session ends with if it cuts no stream.
+    reason: CloseReason,
+    by: Side,
+    newcomers: Newcomers,
+    began: Timestamp,
+    /// When payload, or the end of a stream, last went either way.
+    moved: Timestamp,
+}
+
+/// Who has begun to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+enum Side {
+    /// This side: it may hurry the streams.
+    Own,
+    /// The peer: it knows how long it waits, and ends the transport when it does not wait any more.
+    Peer,
+}
+
+/// What becomes of streams that the peer opens during the drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+enum Newcomers {
+    /// Let in: a SYN that was sent before the peer's GOAWAY may still be under way.
+    Welcome,
+    /// Refused, or known not to come: the session ends with the streams that are open.
+    Refused,
+}
+
+/// The pad frames that the peer has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+enum Pad {
+    /// There was no GOAWAY.
+    None,
+    /// A GOAWAY was read, and no pad behind it.
+    Missing,
+    /// It was read: the peer keeps to PROTOCOL.md §7.1, so no SYN follows.
+    Read,
+    /// So was another one, not behind a GOAWAY: nothing at all follows.
+    Last,
+}
+
+/// What the drain's timer finds when it goes off.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DrainStep {
+    /// Something has moved since it was set.
+    Wait(Timestamp),
+    /// The close is to be announced.
+    Announce,
+    /// The peer has gone away, nothing is open, and its end of the transport does not come.
+    Finish,
+    /// What is open is cut.
+    Cut,
 }
 
 /// The code and text of a GOAWAY.
@@ -30,27 +96,34 @@ type GoAway = (ErrorCode, Bytes);
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 struct Texts {
-    /// To be sent.
-    to_send: Option<GoAway>,
-    /// What this side says when it closes, unless it has sent a GOAWAY by then.
+    /// To be sent: announces an orderly end.
+    orderly: Option<GoAway>,
+    /// To be sent behind that: tells of an end that is not orderly.
+    last: Option<GoAway>,
+    /// What this side says when it announces the end.
     closing: Bytes,
     received: Option<GoAway>,
+    /// Bytes that were thrown away after the end.
+    discarded: u32,
 }
 
 /// The phase of a session and what both sides have said about its end.
 ///
 /// Invariant: nothing is said or changed after the reason of the end is fixed, but for the GOAWAY
-/// that tells it.
+/// that tells it; and the reason of a drain gets worse, never better.
 #[derive(Debug)]
-#[cfg_attr(feature = "audit", derive(Clone, Hash))]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Farewell {
     phase: Phase,
     /// Without memory until there is a text.
     texts: Option<Box<Texts>>,
     /// A GOAWAY was sent, or waits to be.
     announced: bool,
+    pad: Pad,
     /// GOAWAYs of the peer.
-    count: u32,
+    count: u8,
+    /// The pad that says that nothing follows was sent.
+    said_all: bool,
     /// Nothing more to send, so the transport's write side may be shut.
     flushed: bool,
     /// The peer's side of the transport has ended, or was given up.
@@ -63,7 +136,9 @@ impl Farewell {
             phase: Phase::Open,
             texts: None,
             announced: false,
+            pad: Pad::None,
             count: 0,
+            said_all: false,
             flushed: false,
             ended: false,
         }
@@ -80,16 +155,19 @@ impl Farewell {
         matches!(self.phase, Phase::Over(_))
     }
 
-    /// Whether new streams of the peer are refused.
+    /// Whether the session ends when the streams that are open have ended; new ones of the peer
+    /// are refused.
     #[inline]
     pub(super) const fn refuses_streams(&self) -> bool {
-        matches!(self.phase, Phase::Draining { refuse: true, .. })
+        match &self.phase {
+            Phase::Draining(drain) => matches!(drain.newcomers, Newcomers::Refused),
+            Phase::Open | Phase::Over(_) => false,
+        }
     }
 
     /// Whether streams that are open run on towards an end of the session.
-    #[cfg(feature = "audit")]
     pub(super) const fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::Draining { .. })
+        matches!(self.phase, Phase::Draining(_))
     }
 
     /// Why the session is over, once it is.
@@ -103,38 +181,44 @@ impl Farewell {
     /// Why no stream can be opened.
     pub(super) fn may_open(&self) -> Result<(), OpenError> {
         match &self.phase {
-            Phase::Over(reason) => Err(OpenError::SessionClosed(reason.clone())),
-            Phase::Draining { .. } => Err(OpenError::GoingAway),
+            Phase::Over(reason) => Err(OpenError::SessionClosed((**reason).clone())),
+            Phase::Draining(_) => Err(OpenError::GoingAway),
             Phase::Open => Ok(()),
         }
     }
 
-    /// The reason that draining will end with.
-    pub(super) const fn draining_reason(&self) -> Option<&CloseReason> {
+    /// The reason of a session that ends now: for `otherwise`, unless it was going away. Then it
+    /// ends as it was to, unless streams are cut.
+    pub(super) fn reason_after(
+        &self,
+        otherwise: CloseReason,
+        by: CutBy,
+        streams: u32,
+    ) -> CloseReason {
         match &self.phase {
-            Phase::Draining { reason, .. } => Some(reason),
-            _ => None,
-        }
-    }
-
-    /// The reason a session ends for that was going away already, or else `reason`.
-    pub(super) fn reason_or(&self, reason: CloseReason) -> CloseReason {
-        match (&self.phase, self.received()) {
-            (Phase::Draining { reason, .. }, _) => reason.clone(),
-            (_, Some((code, text))) => CloseReason::Remote { code: *code, text: text.clone() },
-            _ => reason,
+            Phase::Draining(drain) if streams > 0 && drain.reason.is_clean() => {
+                CloseReason::Cut { streams, by }
+            }
+            Phase::Draining(drain) => drain.reason.clone(),
+            Phase::Over(reason) => (**reason).clone(),
+            Phase::Open => otherwise,
         }
     }
 
     /// This side starts to drain; `false` if it does so already, or if the session is over. Its
-    /// reason replaces that of the peer's GOAWAY.
-    pub(super) fn drain(&mut self, code: ErrorCode, text: Bytes) -> bool {
-        match self.phase {
-            Phase::Over(_) | Phase::Draining { refuse: true, .. } => return false,
-            Phase::Open | Phase::Draining { refuse: false, .. } => {}
-        }
-        self.phase = Phase::Draining { reason: CloseReason::Local { code }, refuse: true };
-        self.set_text(text);
+    /// reason replaces that of the peer's GOAWAY if that was no error.
+    pub(super) fn drain(&mut self, code: ErrorCode, text: Bytes, now: Timestamp) -> bool {
+        let own = CloseReason::Local { code };
+        let reason = match &self.phase {
+            Phase::Over(_) => return false,
+            Phase::Draining(drain) if drain.by == Side::Own => return false,
+            Phase::Draining(drain) if !drain.reason.is_clean() => drain.reason.clone(),
+            Phase::Draining(_) | Phase::Open => own,
+        };
+        let newcomers = Newcomers::Refused;
+        let drain = Drain { reason, by: Side::Own, newcomers, began: now, moved: now };
+        self.phase = Phase::Draining(Box::new(drain));
+        self.texts().closing = text;
         true
     }
 
@@ -145,18 +229,101 @@ impl Farewell {
         if self.count > MAX_GO_AWAYS {
             return false;
         }
+        self.pad = Pad::Missing;
+        if let Phase::Draining(drain) = &mut self.phase {
+            // A later one can make the reason worse, never better; what this side has ended with an
+            // error stays so.
+            let own_error =
+                matches!(drain.reason, CloseReason::Local { .. } if !drain.reason.is_clean());
+            if code != ErrorCode::NO_ERROR && !own_error {
+                drain.reason = CloseReason::Remote { code, text: text.clone() };
+            }
+        }
         self.texts().received = Some((code, text));
         true
     }
 
     /// The peer's GOAWAY starts the drain; `false` if the session does not wait for that.
-    pub(super) fn drain_for_peer(&mut self) -> bool {
-        if !self.is_open() {
+    pub(super) fn drain_for_peer(&mut self, now: Timestamp) -> bool {
+        let Some((code, text)) = self.received().cloned().filter(|_| self.is_open()) else {
             return false;
-        }
-        let reason = self.reason_or(CloseReason::TransportEof);
-        self.phase = Phase::Draining { reason, refuse: false };
+        };
+        self.phase = Phase::Draining(Box::new(Drain {
+            reason: CloseReason::Remote { code, text },
+            by: Side::Peer,
+            newcomers: Newcomers::Welcome,
+            began: now,
+            moved: now,
+        }));
+        self.texts().closing = Bytes::from_static(b"closed by the peer");
         true
+    }
+
+    /// The pad frame has arrived.
+    pub(super) const fn on_pad(&mut self) {
+        self.pad = match self.pad {
+            Pad::None => Pad::None,
+            Pad::Missing => Pad::Read,
+            Pad::Read | Pad::Last => Pad::Last,
+        };
+        if !matches!(self.pad, Pad::None) {
+            self.refuse_newcomers();
+        }
+    }
+
+    /// Whether the pad that says that nothing follows was sent.
+    pub(super) const fn has_said_all(&self) -> bool {
+        self.said_all
+    }
+
+    /// The pad that says that nothing follows is sent.
+    pub(super) const fn say_all(&mut self) {
+        self.said_all = true;
+    }
+
+    /// No stream of the peer will come any more, or those that do are refused: a drain ends with
+    /// the streams that are open.
+    pub(super) const fn refuse_newcomers(&mut self) {
+        if let Phase::Draining(drain) = &mut self.phase {
+            drain.newcomers = Newcomers::Refused;
+        }
+    }
+
+    /// Payload, or the end of a stream, has gone either way.
+    #[inline]
+    pub(super) const fn moved(&mut self, now: Timestamp) {
+        if let Phase::Draining(drain) = &mut self.phase {
+            drain.moved = now;
+        }
+    }
+
+    /// When the drain has to be looked at again if nothing moves until then; `idle`: nothing is
+    /// open.
+    pub(super) fn drain_due(&self, config: &Config, idle: bool) -> Option<Timestamp> {
+        let Phase::Draining(drain) = &self.phase else { return None };
+        let limit = config.drain_limit.max(config.drain_timeout);
+        Some(match drain.by {
+            Side::Own if self.wants_quiet(config) => drain.moved + QUIET.min(config.drain_timeout),
+            Side::Own => (drain.moved + config.drain_timeout).min(drain.began + limit),
+            Side::Peer if idle => drain.moved + config.drain_timeout,
+            Side::Peer => drain.moved + limit,
+        })
+    }
+
+    /// Whether the close is announced as soon as nothing moves.
+    fn wants_quiet(&self, config: &Config) -> bool {
+        config.announce_close && !self.announced
+    }
+
+    /// What has to happen now that the drain's timer has gone off.
+    pub(super) fn drain_step(&self, now: Timestamp, config: &Config, idle: bool) -> DrainStep {
+        let Phase::Draining(drain) = &self.phase else { return DrainStep::Cut };
+        match self.drain_due(config, idle) {
+            Some(due) if due > now => DrainStep::Wait(due),
+            _ if drain.by == Side::Own && self.wants_quiet(config) => DrainStep::Announce,
+            _ if drain.newcomers == Newcomers::Welcome && idle => DrainStep::Finish,
+            _ => DrainStep::Cut,
+        }
     }
 
     /// Fixes the reason of the end; `false` if it was fixed before.
@@ -164,26 +331,42 @@ impl Farewell {
         if self.is_over() {
             return false;
         }
-        self.phase = Phase::Over(reason);
+        self.phase = Phase::Over(Box::new(reason));
         true
     }
 
-    /// What this side says when it closes.
-    pub(super) fn set_text(&mut self, text: Bytes) {
-        self.texts().closing = text;
-    }
-
-    /// The next GOAWAY is sent even behind one that has announced an orderly end.
-    pub(super) const fn announce_again(&mut self) {
-        self.announced = false;
-    }
-
-    /// Queues the GOAWAY, unless one was sent or waits.
-    pub(super) fn announce(&mut self, code: ErrorCode) {
-        if !core::mem::replace(&mut self.announced, true) {
-            let texts = self.texts();
-            texts.to_send = Some((code, core::mem::take(&mut texts.closing)));
+    /// Queues the GOAWAY of an orderly end, unless one was sent or waits.
+    pub(super) fn announce(&mut self) {
+        if core::mem::replace(&mut self.announced, true) {
+            return;
         }
+        let code = match &self.phase {
+            Phase::Draining(drain) => match drain.reason {
+                CloseReason::Local { code } => code,
+                _ => ErrorCode::NO_ERROR,
+            },
+            Phase::Open | Phase::Over(_) => ErrorCode::NO_ERROR,
+        };
+        let texts = self.texts();
+        texts.orderly = Some((code, core::mem::take(&mut texts.closing)));
+    }
+
+    /// Queues a GOAWAY that tells of an end that is not orderly, behind any other.
+    pub(super) fn insist(&mut self, code: ErrorCode, text: Bytes) {
+        self.announced = true;
+        self.texts().last = Some((code, text));
+    }
+
+    /// The orderly end that was to be announced is off.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(texts) = &mut self.texts {
+            texts.orderly = None;
+        }
+    }
+
+    /// Whether a GOAWAY was sent, or waits to be.
+    pub(super) const fn is_announced(&self) -> bool {
+        self.announced
     }
 
     /// The GOAWAY the peer has sent last.
@@ -191,19 +374,27 @@ impl Farewell {
         self.texts.as_ref()?.received.as_ref()
     }
 
+    /// The cause of a stream that the peer's GOAWAY has ended, if that was an error.
+    pub(super) fn error_received(&self, code: ErrorCode) -> Option<CloseReason> {
+        let (error, text) = self.received()?;
+        let tells = code == ErrorCode::REMOTE_GONE_AWAY && *error != ErrorCode::NO_ERROR;
+        tells.then(|| CloseReason::Remote { code: *error, text: text.clone() })
+    }
+
     /// Whether a GOAWAY is to be sent.
     pub(super) fn is_due(&self) -> bool {
-        self.texts.as_ref().is_some_and(|texts| texts.to_send.is_some())
+        self.texts.as_ref().is_some_and(|texts| texts.orderly.is_some() || texts.last.is_some())
     }
 
-    /// The GOAWAY to send.
+    /// The next GOAWAY to send.
     pub(super) fn take_due(&mut self) -> Option<GoAway> {
-        self.texts.as_mut()?.to_send.take()
+        let texts = self.texts.as_mut()?;
+        texts.orderly.take().or_else(|| texts.last.take())
     }
 
-    /// Nothing more will be sent; `false` if that was known.
-    pub(super) const fn flush(&mut self) -> bool {
-        !core::mem::replace(&mut self.flushed, true)
+    /// Nothing more will be sent.
+    pub(super) const fn flush(&mut self) {
+        self.flushed = true;
     }
 
     /// Whether the transport's write side may be shut.
@@ -216,16 +407,44 @@ impl Farewell {
         self.ended = true;
     }
 
+    /// Whether frames are still looked at after the end: only the peer's GOAWAY and its pad, and
+    /// only if nothing was cut. Then the transport need not linger.
+    pub(super) fn awaits_pad(&self) -> bool {
+        self.reason().is_some_and(CloseReason::is_clean) && self.pad != Pad::Last
+    }
+
+    /// A GOAWAY has arrived after the end: it changes nothing, but a pad may follow.
+    pub(super) const fn on_late_go_away(&mut self) {
+        self.pad = Pad::Missing;
+    }
+
+    /// Bytes were thrown away after the end. If those are more than `max` in all, the peer is not
+    /// going to end its side: it is taken to have.
+    pub(super) fn discard(&mut self, bytes: usize, max: u32) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let texts = self.texts();
+        texts.discarded = texts.discarded.saturating_add(bytes);
+        let too_many = texts.discarded > max;
+        self.ended |= too_many;
+    }
+
+    /// Whether anything that arrives can still be of use.
+    pub(super) const fn wants_input(&self) -> bool {
+        !self.ended
+    }
+
     /// Nobody will write or read the transport any more.
     pub(super) fn give_up_transport(&mut self) {
-        let _never_sent = self.take_due();
+        while self.take_due().is_some() {}
         self.flushed = true;
         self.ended = true;
     }
 
-    /// Whether nothing can be sent or received any more.
-    pub(super) const fn is_finished(&self) -> bool {
-        self.flushed && self.ended
+    /// Whether nothing more is to be sent, or received that anybody needs: the peer has ended its
+    /// side, or said in an orderly end that nothing follows.
+    pub(super) fn is_finished(&self) -> bool {
+        let heard_all = self.pad == Pad::Last && self.reason().is_some_and(CloseReason::is_clean);
+        self.flushed && (self.ended || heard_all)
     }
 
     fn texts(&mut self) -> &mut Texts {
@@ -233,53 +452,27 @@ impl Farewell {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CODE: ErrorCode = ErrorCode::INTERNAL;
-
-    #[test]
-    fn the_first_reason_of_the_end_stands() {
-        let mut farewell = Farewell::new();
-        assert!(farewell.end(CloseReason::HeartbeatTimeout));
-        assert!(!farewell.end(CloseReason::TransportEof));
-        assert_eq!(farewell.reason(), Some(&CloseReason::HeartbeatTimeout));
-        assert!(!farewell.drain(CODE, Bytes::new()));
-        assert!(!farewell.drain_for_peer());
-    }
-
-    #[test]
-    fn a_reason_of_this_side_replaces_that_of_the_peer() {
-        let mut farewell = Farewell::new();
-        assert!(farewell.on_go_away(ErrorCode::NO_ERROR, "bye".into()));
-        assert!(farewell.drain_for_peer());
-        assert!(!farewell.refuses_streams());
-        assert!(farewell.drain(CODE, Bytes::new()));
-        assert!(farewell.refuses_streams());
-        assert_eq!(farewell.draining_reason(), Some(&CloseReason::Local { code: CODE }));
-    }
-
-    #[test]
-    fn a_go_away_is_sent_once() {
-        let mut farewell = Farewell::new();
-        farewell.set_text("first".into());
-        farewell.announce(CODE);
-        farewell.announce(ErrorCode::NO_ERROR);
-        assert_eq!(farewell.take_due(), Some((CODE, "first".into())));
-        farewell.announce(CODE);
-        assert!(!farewell.is_due());
-        farewell.announce_again();
-        farewell.announce(CODE);
-        assert!(farewell.is_due());
-    }
-
-    #[test]
-    fn a_peer_may_say_goodbye_a_few_times() {
-        let mut farewell = Farewell::new();
-        for _ in 0..MAX_GO_AWAYS {
-            assert!(farewell.on_go_away(CODE, Bytes::new()));
+#[cfg(feature = "audit")]
+impl Farewell {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        let Self { phase, texts, announced, pad, count, said_all, flushed, ended } = self;
+        match phase {
+            Phase::Open => digest.number(0),
+            Phase::Draining(drain) => {
+                let Drain { reason, by, newcomers, began, moved } = &**drain;
+                digest.number(1);
+                digest.value(&(reason, by, newcomers));
+                digest.since(*moved);
+                digest.deadline(Some(*began + digest.config.drain_limit));
+            }
+            Phase::Over(reason) => {
+                digest.number(2);
+                digest.value(reason);
+            }
         }
-        assert!(!farewell.on_go_away(CODE, Bytes::new()));
+        digest.value(&(texts, announced, pad, count, said_all, flushed, ended));
     }
 }
+
+#[cfg(test)]
+mod tests;

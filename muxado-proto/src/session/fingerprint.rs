@@ -54,7 +54,7 @@ impl Session {
             stats: _,
         } = self;
         digest.value(role);
-        digest.value(farewell);
+        farewell.digest(digest);
         handover.digest(digest);
         inlet.digest(digest);
         digest.value(ids);

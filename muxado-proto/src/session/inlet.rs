@@ -1,13 +1,22 @@
 //! Input on its way into the session: the frame that is arriving, and where its payload goes.
 
+use core::time::Duration;
+
 use crate::decode::{Decoder, Item};
 use crate::error::ErrorCode;
+use crate::event::Warning;
 use crate::frame::StreamId;
+use crate::greeting;
+use crate::heartbeat::BEAT_LEN;
 use crate::stream::key::Key;
 use crate::stream::{StreamType, TYPE_LEN};
 
 /// Bytes of a frame that have to arrive for its time limit to start anew.
 const FRAME_PROGRESS: u32 = 4096;
+
+/// How much longer a frame may take of which a piece has arrived at the very time at which it is
+/// judged: after a jump of the clock, the rest may be under way.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Where the payload of the current DATA frame goes.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +66,17 @@ impl Newcomer {
     }
 }
 
+/// A stream of an untyped session that may be the heartbeat of a typed peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+enum Suspect {
+    None,
+    /// Its SYN has as many bytes as a type.
+    Opening(StreamId),
+    /// They were the type of heartbeats: a beat comes next.
+    Beating(StreamId),
+}
+
 /// What has to happen with the time limit on the frame that is arriving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameLimit {
@@ -81,11 +101,45 @@ pub(super) struct Inlet {
     frame: u32,
     /// The frame that is watched, and the bytes since its time limit was last set.
     watched: (u32, u32),
+    /// Input has arrived at the time that it is now.
+    fresh: bool,
+    /// The frame that is watched has had its [`GRACE`].
+    graced: bool,
+    suspect: Suspect,
+    warning: Option<Warning>,
 }
 
 impl Inlet {
     pub(super) const fn new(text_limit: usize) -> Self {
-        Self { decoder: Decoder::new(text_limit), sink: Sink::Discard, frame: 0, watched: (0, 0) }
+        Self {
+            decoder: Decoder::new(text_limit),
+            sink: Sink::Discard,
+            frame: 0,
+            watched: (0, 0),
+            fresh: false,
+            graced: false,
+            suspect: Suspect::None,
+            warning: None,
+        }
+    }
+
+    /// What the first bytes of the session, `input` the latest of them, say about a peer that
+    /// speaks another protocol. Costs nothing once a frame has begun.
+    #[inline]
+    pub(super) fn greeting_of(&self, input: &[u8]) -> Option<&'static str> {
+        if self.frame > 0 { None } else { self.judge(input) }
+    }
+
+    fn judge(&self, input: &[u8]) -> Option<&'static str> {
+        let mut first = [0; greeting::LEN];
+        let bytes = self.decoder.partial()?.iter().chain(input);
+        let count = first.iter_mut().zip(bytes).map(|(place, byte)| *place = *byte).count();
+        greeting::recognise(first.get(..count)?)
+    }
+
+    /// The same when nothing more arrives.
+    pub(super) fn greeting(&self) -> Option<&'static str> {
+        self.greeting_of(&[])
     }
 
     /// The next item of `input`, `None` when it is used up.
@@ -123,6 +177,7 @@ impl Inlet {
     /// limit starts anew with every frame and whenever a fair amount of one arrives. `running`:
     /// whether a limit is set.
     pub(super) fn watch(&mut self, received: usize, running: bool) -> FrameLimit {
+        self.fresh = true;
         if !self.decoder.is_mid_frame() {
             return FrameLimit::Off;
         }
@@ -130,6 +185,7 @@ impl Inlet {
         let bytes = bytes.saturating_add(u32::try_from(received).unwrap_or(u32::MAX));
         if !running || frame != self.frame || bytes >= FRAME_PROGRESS {
             self.watched = (self.frame, 0);
+            self.graced = false;
             FrameLimit::Restart
         } else {
             self.watched = (frame, bytes);
@@ -137,7 +193,52 @@ impl Inlet {
         }
     }
 
-    #[cfg(feature = "audit")]
+    /// A stream of an untyped session begins with a SYN of four bytes, those of a type.
+    pub(super) const fn suspect(&mut self, id: StreamId) {
+        self.suspect = Suspect::Opening(id);
+    }
+
+    /// Payload of a stream of an untyped session; whether it shows that the peer is typed.
+    #[inline]
+    pub(super) fn shows_a_typed_peer(&mut self, id: StreamId, bytes: &[u8]) -> bool {
+        match self.suspect {
+            Suspect::Opening(suspect) if suspect == id => {
+                let beats = bytes == StreamType::HEARTBEAT.0.to_be_bytes();
+                self.suspect = if beats { Suspect::Beating(id) } else { Suspect::None };
+                false
+            }
+            Suspect::Beating(suspect) if suspect == id => {
+                self.suspect = Suspect::None;
+                bytes.len() == BEAT_LEN
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes something that the application is told.
+    pub(super) const fn warn(&mut self, warning: Warning) {
+        self.warning = Some(warning);
+    }
+
+    /// What the application is told last.
+    pub(super) const fn warning(&self) -> Option<Warning> {
+        self.warning
+    }
+
+    /// Time passes.
+    pub(super) const fn time_passes(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Whether the frame that is arriving, whose time limit has passed, gets a little more time:
+    /// once, if a piece of it has arrived just now.
+    pub(super) const fn takes_grace(&mut self) -> bool {
+        let may = !self.graced && self.fresh;
+        self.graced |= may;
+        may
+    }
+
+    /// Whether a frame has begun and not ended.
     pub(super) const fn is_mid_frame(&self) -> bool {
         self.decoder.is_mid_frame()
     }
@@ -155,14 +256,28 @@ impl Inlet {
 #[cfg(feature = "audit")]
 impl Inlet {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { decoder, sink, frame, watched: (watched, bytes) } = self;
+        let Self {
+            decoder,
+            sink,
+            frame,
+            watched: (watched, bytes),
+            fresh,
+            graced,
+            suspect,
+            warning,
+        } = self;
         decoder.digest(digest);
+        digest.flag(*frame == 0);
+        digest.value(suspect);
+        digest.value(warning);
         if decoder.payload_left() > 0 {
             digest.value(sink);
         }
         if decoder.is_mid_frame() {
             digest.flag(frame == watched);
             digest.value(bytes);
+            digest.flag(*fresh);
+            digest.flag(*graced);
         }
     }
 }
@@ -192,6 +307,21 @@ mod tests {
             feed(&mut inlet, &[0; 10_000 - FRAME_PROGRESS as usize - 1], true),
             FrameLimit::Off
         );
+    }
+
+    #[test]
+    fn l15_a_frame_is_given_time_once_if_it_moves_as_it_is_judged() {
+        let mut inlet = Inlet::new(0);
+        let mut input: &[u8] = &[0, 0x27, 0x10, 0x10, 0, 0, 0, 3];
+        while inlet.next(&mut input).is_some() {}
+        assert_eq!(inlet.watch(8, false), FrameLimit::Restart);
+        inlet.time_passes();
+        assert!(!inlet.takes_grace());
+        assert_eq!(inlet.watch(100, true), FrameLimit::Keep);
+        assert!(inlet.takes_grace());
+        inlet.time_passes();
+        assert_eq!(inlet.watch(100, true), FrameLimit::Keep);
+        assert!(!inlet.takes_grace());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::inlet::{FrameLimit, Newcomer, Sink};
 use super::{Refusal, Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
-use crate::event::Signal;
-use crate::frame::{Flags, HEADER_LEN, StreamId};
+use crate::event::{Signal, Warning};
+use crate::frame::{Flags, HEADER_LEN, Role, StreamId};
 use crate::limits::Excess;
 use crate::stream::ids::Seen;
 use crate::stream::key::Key;
@@ -50,6 +50,11 @@ impl Session {
         self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
         self.counts.input_begins(self.waiting(), &self.config);
         let mut input = data;
+        if let Some(what) = self.inlet.greeting_of(input) {
+            if !self.farewell.is_over() {
+                self.end_for_violation(ErrorCode::PROTOCOL, what);
+            }
+        }
         while !self.farewell.is_over() {
             let Some(item) = self.inlet.next(&mut input) else { break };
             match item {
@@ -61,7 +66,26 @@ impl Session {
                 }
             }
         }
+        if self.farewell.is_over() {
+            return self.discard(input);
+        }
         self.watch_frame(data.len());
+    }
+
+    /// What arrives after the end is thrown away, up to a bound. At an end that cut nothing it is
+    /// looked through for the pad behind the peer's GOAWAY: nothing follows that.
+    fn discard(&mut self, data: &[u8]) {
+        self.timers.set(Timer::Frame, None);
+        let mut input = data;
+        while self.farewell.awaits_pad() {
+            match self.inlet.next(&mut input) {
+                Some(Item::GoAway { .. }) => self.farewell.on_late_go_away(),
+                Some(Item::Unknown { header }) if header.is_pad() => self.farewell.on_pad(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.farewell.discard(data.len(), self.config.receive_window);
     }
 
     fn on_frame(&mut self, frame: Item<'_>) {
@@ -70,7 +94,12 @@ impl Session {
             Item::Rst { id, code } => self.on_rst(id, code),
             Item::WndInc { id, increment } => self.on_wnd_inc(id, increment),
             Item::GoAway { last, code, text } => self.on_go_away(last, code, text),
-            Item::Unknown { .. } => {
+            Item::Unknown { header } => {
+                if header.is_pad() {
+                    self.on_pad();
+                } else if self.stats.frames_received == 1 {
+                    self.warn(Warning::UnknownGreeting);
+                }
                 self.stats.unknown_frames = self.stats.unknown_frames.saturating_add(1);
                 self.on_unknown(HEADER_LEN);
             }
@@ -86,8 +115,11 @@ impl Session {
             return self.end_for_violation(ErrorCode::PROTOCOL, "DATA on stream 0");
         }
         if flags.is_syn() && id.is_opened_by(self.role) {
-            return self
-                .end_for_violation(ErrorCode::PROTOCOL, "SYN with an id of this side's parity");
+            let what = match self.role {
+                Role::Client => "SYN with an id of this side's parity: are both ends clients?",
+                Role::Server => "SYN with an id of this side's parity: are both ends servers?",
+            };
+            return self.end_for_violation(ErrorCode::PROTOCOL, what);
         }
         match self.store.entry(id) {
             Some(Entry::Live(key)) if flags.is_syn() => {
@@ -171,6 +203,9 @@ impl Session {
         } else {
             self.store.push(Queue::Accept, key);
             self.signals.raise(Signal::Acceptable);
+            if length == 4 && !flags.is_fin() {
+                self.inlet.suspect(id);
+            }
         }
         self.on_live_data(key, id, flags.with(Flags::SYN), length);
     }
@@ -191,7 +226,7 @@ impl Session {
     fn why_refused(&self, length: u32) -> Option<ErrorCode> {
         let full = self.counts.is_inbound_full(&self.config)
             || !self.credit.fits(self.counts.open(), &self.config);
-        if self.farewell.refuses_streams() || full {
+        if self.farewell.refuses_streams() || self.counts.is_closed_to_peer() || full {
             Some(ErrorCode::STREAM_REFUSED)
         } else if self.counts.is_backlog_full(self.waiting(), &self.config) {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
@@ -251,6 +286,9 @@ impl Session {
             Sink::Stream { key, id, fin } => (key, id, fin),
             Sink::Newcomer(newcomer) => return self.on_newcomer(newcomer, bytes, end, owner),
         };
+        if self.inlet.shows_a_typed_peer(id, bytes) {
+            self.warn(Warning::TypedPeer);
+        }
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.is_given_up() {
@@ -270,6 +308,7 @@ impl Session {
                 None => stream.incoming.push_copy(bytes, &mut self.pool),
             }
             self.credit.resize(before, stream.incoming.size());
+            self.farewell.moved(self.now);
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.saturating_add(count);
             match stream.owner {
@@ -286,6 +325,11 @@ impl Session {
         if end && fin {
             self.on_fin(key);
         }
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        self.inlet.warn(warning);
+        self.signals.raise(Signal::Warning);
     }
 
     pub(super) fn on_fin(&mut self, key: Key) {
@@ -411,6 +455,9 @@ impl Session {
         self.arm_untyped();
         if stream_type == StreamType::HEARTBEAT {
             self.adopt_echo(key);
+        } else if self.counts.is_closed_to_peer() {
+            self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
+            return self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
         } else {
             if let Some(stream) = self.store.get_mut(key) {
                 stream.owner = Owner::Backlog;
@@ -423,9 +470,6 @@ impl Session {
 
     /// Keeps the time limit on a frame that has begun.
     fn watch_frame(&mut self, received: usize) {
-        if self.farewell.is_over() {
-            return;
-        }
         let running = self.timers.get(Timer::Frame).is_some();
         let limit = self.inlet.watch(received, running);
         if received > 0 && limit != FrameLimit::Keep {

@@ -324,6 +324,9 @@ impl Session {
                 return Some(Event::GoAway { code: *code, text: text.clone() });
             }
         }
+        if self.signals.take(Signal::Warning) {
+            return self.inlet.warning().map(Event::Warning);
+        }
         self.signals.take(Signal::StreamsExhausted).then_some(Event::StreamsExhausted)
     }
 
@@ -393,7 +396,11 @@ impl Session {
     }
 
     fn advance_clock(&mut self, now: Timestamp) {
-        self.now = self.now.max(now).min(Timestamp::LATEST);
+        let now = now.min(Timestamp::LATEST);
+        if now > self.now {
+            self.now = now;
+            self.inlet.time_passes();
+        }
     }
 }
 

@@ -16,10 +16,12 @@ impl Session {
     /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
     /// there is nothing to send; returns by how much it grew.
     ///
-    /// Order: GOAWAY, RST, WNDINC, heartbeat, then data by priority and in turns. Call it when the
-    /// batch handed out before has been written, and until it returns 0: the session takes a
-    /// batch that is not followed by another call for a transport that stalls, after
-    /// [`write_stall_timeout`](crate::Config::write_stall_timeout).
+    /// Order: GOAWAY, behind the first frame of every stream that was written to, then RST, WNDINC,
+    /// heartbeat, and data by priority and in turns. Call it when the batch handed out before has
+    /// been written, and until it returns 0: by the next call the session knows that the transport
+    /// has taken a batch. One that is not followed by another call is taken for a transport that
+    /// stalls, after [`write_stall_timeout`](crate::Config::write_stall_timeout). A session that
+    /// ends in order is over when all is taken, so within the call that returns 0.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
         let now = self.now;
@@ -31,15 +33,24 @@ impl Session {
         }
         self.handover.begin();
         self.report_taken();
+        self.batch_taken();
         let before = out.len();
         let limit = before.saturating_add(max);
-        self.cut_farewell(out);
+        self.cut_farewell(out, limit);
         if !self.farewell.is_over() {
+            // Streams that end from here on end with this batch.
+            self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
             self.cut_refusals(out, limit);
-            self.cut_control(out, limit);
-            self.cut_data(out, limit);
-            // Of streams that were found to have waited too long for credit.
-            self.cut_control(out, limit);
+            if !self.farewell.has_said_all() {
+                self.cut_control(out, limit);
+                self.cut_data(out, limit);
+                // Of streams that were found to have waited too long for credit.
+                self.cut_control(out, limit);
+                if self.is_drained() {
+                    self.farewell.say_all();
+                    out.join(&GOAWAY_PAD);
+                }
+            }
         }
         let grown = out.len().saturating_sub(before);
         self.pace.hand_out(self.now, grown, grown >= max.min(self.batch_size()));
@@ -49,13 +60,23 @@ impl Session {
         } else {
             self.handover.nothing();
             self.outlet.rest();
-        }
-        let stall = (grown > 0).then(|| now + self.config.write_stall_timeout);
-        self.timers.set(Timer::Write, stall);
-        if grown == 0 && self.farewell.is_over() && !self.farewell.is_due() {
-            self.start_lingering();
+            self.timers.set(Timer::Write, None);
+            if self.is_drained() {
+                self.end_drained();
+            }
+            if self.farewell.is_over() {
+                self.farewell.flush();
+            }
         }
         grown
+    }
+
+    /// The transport has taken what was handed out before.
+    fn batch_taken(&mut self) {
+        self.counts.confirmed();
+        if self.timers.get(Timer::Write).is_some() {
+            self.farewell.moved(self.now);
+        }
     }
 
     /// How much to cut at once, for [`poll_transmit`](Self::poll_transmit): what the transport takes
@@ -94,6 +115,7 @@ impl Session {
         self.outlet.some_taken(self.now);
         self.pace.taken(self.now, count);
         if self.timers.get(Timer::Write).is_some() {
+            self.farewell.moved(self.now);
             self.timers.set(Timer::Write, Some(self.now + self.config.write_stall_timeout));
         }
     }
@@ -111,6 +133,7 @@ impl Session {
             || !self.orphans.is_empty()
             || !self.store.list(Queue::Control).is_empty()
             || self.store.most_urgent().is_some()
+            || self.is_drained()
     }
 
     /// Whether there is spare memory to give back, and no time for it is set.
@@ -122,10 +145,39 @@ impl Session {
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
     }
 
-    fn cut_farewell(&mut self, out: &mut Transmit) {
-        let Some((code, text)) = self.farewell.take_due() else { return };
+    /// The GOAWAYs that are due. What was written to a stream before gets its SYN before them: so a
+    /// peer that has read one, and has no stream open, knows that none will come.
+    fn cut_farewell(&mut self, out: &mut Transmit, limit: usize) {
+        if !self.farewell.is_due()
+            || !self.farewell.is_over() && !self.cut_announcements(out, limit)
+        {
+            return;
+        }
+        while let Some((code, text)) = self.farewell.take_due() {
+            self.cut_go_away(code, &text, out);
+        }
+    }
+
+    /// The first frame of every stream that was written to; `false` if there is more to cut.
+    fn cut_announcements(&mut self, out: &mut Transmit, limit: usize) -> bool {
+        for key in self.store.keys() {
+            let Some(stream) = self.store.get(key) else { continue };
+            if !stream.send.owes_syn() || !stream.can_send() {
+                continue;
+            }
+            if out.len() >= limit {
+                return false;
+            }
+            let queue = stream.ready_queue();
+            self.store.unlink(queue, key);
+            self.cut_frame(key, out);
+        }
+        true
+    }
+
+    fn cut_go_away(&mut self, code: ErrorCode, text: &[u8], out: &mut Transmit) {
         let limit = usize::try_from(self.config.goaway_text.min(MAX_PAYLOAD / 2)).unwrap_or(0);
-        let text = text.get(..limit).unwrap_or(&text);
+        let text = text.get(..limit).unwrap_or(text);
         let length = u32::try_from(text.len()).unwrap_or(0).saturating_add(8);
         let kind = FrameType::GoAway;
         let id = StreamId::new(0);
@@ -214,6 +266,9 @@ impl Session {
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
         out.join(&Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
+        if count > 0 {
+            self.farewell.moved(self.now);
+        }
         if stream.is_counted() {
             self.outlet.cut(length);
         } else if count == buffered && stream.owner == Owner::Beats {

@@ -2,7 +2,7 @@
 //! written, whether the transport has taken all, and how the stream has ended.
 
 use super::Session;
-use crate::error::{ErrorCode, ReadError, StreamEnd, WriteError};
+use crate::error::{ReadError, StreamEnd, WriteError};
 use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
 use crate::stream::state::{RecvState, SendState};
@@ -13,11 +13,12 @@ impl Session {
     pub(super) fn nothing_to_read(&self, stream: &Stream) -> Result<(), ReadError> {
         match stream.recv {
             RecvState::Finished => Ok(()),
-            RecvState::Reset(code) => Err(ReadError::Reset(code)),
+            RecvState::Reset(code) => Err(match self.farewell.error_received(code) {
+                Some(reason) => ReadError::SessionClosed(reason),
+                None => ReadError::Reset(code),
+            }),
             RecvState::ResetLocally(code) => Err(ReadError::ResetLocally(code)),
-            RecvState::Stopped | RecvState::Ignored => {
-                Err(ReadError::ResetLocally(ErrorCode::STREAM_CANCELLED))
-            }
+            RecvState::Stopped | RecvState::Ignored => Err(ReadError::Stopped),
             RecvState::Open => Err(self
                 .farewell
                 .reason()
@@ -32,7 +33,12 @@ impl Session {
             SendState::Resetting(code) | SendState::ResetLocally(code) => {
                 return Err(WriteError::ResetLocally(code));
             }
-            SendState::ResetByPeer(code) => return Err(WriteError::Reset(code)),
+            SendState::ResetByPeer(code) => {
+                return Err(match self.farewell.error_received(code) {
+                    Some(reason) => WriteError::SessionClosed(reason),
+                    None => WriteError::Reset(code),
+                });
+            }
             SendState::Finished if self.handover.has_taken(stream.batch) => {
                 return Err(WriteError::Finished);
             }

@@ -292,7 +292,10 @@ impl Session {
             return;
         }
         let own = self.ids.is_own(stream.id);
-        self.counts.completed(own, stream.owner == Owner::Application);
+        let in_hand = stream.owner == Owner::Application;
+        let confirmed = self.timers.get(Timer::Write).is_none();
+        self.counts.completed(own, in_hand, confirmed);
+        self.farewell.moved(self.now);
         let was_reset_here = matches!(stream.send, SendState::ResetLocally(_));
         if !own && stream.spoke && !was_reset_here {
             self.limits.give_back(Excess::Resets);

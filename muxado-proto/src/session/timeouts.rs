@@ -1,7 +1,11 @@
 //! What happens when time passes.
 
+use bytes::Bytes;
+
+use super::inlet::GRACE;
+use super::lifecycle::Goodbye;
 use super::{Session, Unread};
-use crate::error::{CloseReason, ErrorCode};
+use crate::error::{CloseReason, CutBy, ErrorCode};
 use crate::stream::schedule::Queue;
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -13,22 +17,19 @@ impl Session {
         self.advance_clock(now);
         let now = self.now;
         if self.timers.expire(Timer::Write, now) {
-            // What was handed out is stuck; nothing more will be taken. The reason of a session that
-            // is over stands.
-            self.end(CloseReason::WriteStalled, None);
+            // What was handed out is stuck; nothing more will be taken.
+            let reason = self.reason_after(CloseReason::WriteStalled, CutBy::WriteStalled, true);
+            self.end(reason, Goodbye::None);
             self.give_up_transport();
         }
         if self.timers.expire(Timer::Linger, now) {
             self.give_up_transport();
         }
         if self.timers.expire(Timer::Frame, now) {
-            let quiet = self.farewell.received().is_some();
-            let code = if quiet { ErrorCode::NO_ERROR } else { ErrorCode::ENHANCE_YOUR_CALM };
-            let reason = self.farewell.reason_or(CloseReason::FrameStalled);
-            self.end(reason, Some(code));
+            self.on_frame_stalled();
         }
         if self.timers.expire(Timer::Drain, now) {
-            self.end_draining();
+            self.on_drain_due();
         }
         if self.timers.expire(Timer::Tolerance, now) {
             self.on_tolerance();
@@ -69,7 +70,26 @@ impl Session {
         // A peer that still hears it has lost nothing if nothing was open.
         let complete = self.counts.all_complete();
         let code = if complete { ErrorCode::NO_ERROR } else { ErrorCode::WRITE_TIMEOUT };
-        self.end(CloseReason::IdleTimeout, Some(code));
+        let text = Bytes::from_static(b"nothing arrived for too long");
+        let reason = self.reason_after(CloseReason::IdleTimeout, CutBy::Time, true);
+        self.end(reason, Goodbye::With(code, text));
+    }
+
+    fn on_frame_stalled(&mut self) {
+        if self.inlet.takes_grace() {
+            let grace = GRACE.min(self.config.frame_stall_timeout);
+            return self.timers.set(Timer::Frame, Some(self.now + grace));
+        }
+        let quiet = self.farewell.received().is_some();
+        let reason = self.reason_after(CloseReason::FrameStalled, CutBy::FrameStalled, quiet);
+        let goodbye = if quiet {
+            self.farewell.announce();
+            Goodbye::Orderly
+        } else {
+            let text = Bytes::from_static(b"frame not completed in time");
+            Goodbye::With(ErrorCode::ENHANCE_YOUR_CALM, text)
+        };
+        self.end(reason, goodbye);
     }
 
     /// Sets the timer for the stream that has waited longest for its type.

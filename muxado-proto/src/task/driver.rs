@@ -19,7 +19,7 @@ use super::shared::{Shared, State};
 use super::signal::Signal;
 use super::wake::wake_all;
 use super::{Clock, Transport};
-use crate::{CloseReason, Timestamp, Transmit};
+use crate::{CloseReason, Timestamp, Transmit, TransportError};
 
 /// Slices of one vectored write, at most.
 const SLICES: usize = 128;
@@ -290,6 +290,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         } else {
             state.session.handle_slice(now, scratch.filled(count));
         }
+        if !state.session.wants_input() {
+            self.ended = true;
+            self.readable = false;
+        }
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);
@@ -465,10 +469,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// The transport has failed.
     fn fail(&mut self, now: Timestamp, error: io::Error, scratch: &mut Scratch) -> Turn {
         let mut state = self.shared.state.lock();
-        state.transport_error = Some(Arc::new(error));
-        state.session.handle_transport_error(now);
+        let error = Arc::new(error);
+        state.transport_error = Some(Arc::clone(&error));
+        let error = TransportError::shared(error);
+        state.session.handle_transport_error(now, error.clone());
         state.deliver(&mut scratch.wakes);
-        let reason = state.close_reason().cloned().unwrap_or(CloseReason::TransportError);
+        let reason = state.close_reason().cloned().unwrap_or(CloseReason::TransportError(error));
         drop(state);
         wake(scratch);
         self.finish(scratch);

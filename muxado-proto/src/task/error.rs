@@ -32,8 +32,10 @@ pub enum OpenError {
 pub enum ReadError {
     /// The peer reset the stream.
     Reset(ErrorCode),
-    /// This side reset the stream, or stopped reading it. The code is the one sent.
+    /// This side reset the stream. The code is the one sent.
     ResetLocally(ErrorCode),
+    /// This side has stopped reading the stream.
+    Stopped,
     /// The session ended before the peer finished the stream.
     SessionClosed(CloseReason),
     /// No such stream: it was released.
@@ -126,7 +128,7 @@ impl ReadError {
         match self {
             Self::Reset(code) | Self::ResetLocally(code) => Some(*code),
             Self::SessionClosed(reason) => Some(reason.code()),
-            Self::UnknownStream(_) => None,
+            Self::Stopped | Self::UnknownStream(_) => None,
         }
     }
 
@@ -137,6 +139,7 @@ impl ReadError {
             Err(crate::ReadError::Blocked) => return Poll::Pending,
             Err(crate::ReadError::Reset(code)) => Self::Reset(code),
             Err(crate::ReadError::ResetLocally(code)) => Self::ResetLocally(code),
+            Err(crate::ReadError::Stopped) => Self::Stopped,
             Err(crate::ReadError::SessionClosed(reason)) => Self::SessionClosed(reason),
             Err(crate::ReadError::UnknownStream(id)) => Self::UnknownStream(id),
         }))
@@ -234,6 +237,7 @@ impl From<ReadError> for crate::ReadError {
         match error {
             ReadError::Reset(code) => Self::Reset(code),
             ReadError::ResetLocally(code) => Self::ResetLocally(code),
+            ReadError::Stopped => Self::Stopped,
             ReadError::SessionClosed(reason) => Self::SessionClosed(reason),
             ReadError::UnknownStream(id) => Self::UnknownStream(id),
         }
@@ -380,6 +384,7 @@ mod tests {
         for error in [
             ReadError::Reset(CODE),
             ReadError::ResetLocally(CODE),
+            ReadError::Stopped,
             ReadError::SessionClosed(over()),
             ReadError::UnknownStream(id),
         ] {

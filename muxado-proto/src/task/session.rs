@@ -18,7 +18,7 @@ use super::shared::{Request, Shared, State};
 use super::stream::Stream;
 use super::waiters::{Ticket, Waiters};
 use super::wake::wake_all;
-use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamId, StreamType};
+use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamId, StreamType, Warning};
 
 /// A handle on a session: opens and accepts streams. Clones are handles on the same session.
 ///
@@ -75,6 +75,10 @@ impl Drop for Session {
         }
         self.shared.command(|state, _| {
             state.session_handles = state.session_handles.saturating_sub(1);
+            if state.session_handles == 0 {
+                // Nobody can accept a stream any more: the peer is told, not left waiting.
+                state.session.set_accepting(false);
+            }
             state.close_if_unused();
         });
     }
@@ -258,6 +262,12 @@ impl Session {
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.shared.state.lock().close_reason().cloned()
+    }
+
+    /// What looks as if the two ends were not made for each other, if anything does.
+    #[must_use]
+    pub fn warning(&self) -> Option<Warning> {
+        self.shared.state.lock().warning
     }
 
     /// What the transport failed with, if it did.

@@ -19,7 +19,7 @@ use super::places::Places;
 use super::sync::Mutex;
 use super::waiters::Waiters;
 use super::wake::wake_all;
-use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp};
+use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp, Warning};
 
 /// Something a handle asks for that needs the time, which only the driver has.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub(super) struct State {
     pub(super) session_handles: usize,
     /// What the transport failed with.
     pub(super) transport_error: Option<Arc<io::Error>>,
+    /// What looks wrong, the latest.
+    pub(super) warning: Option<Warning>,
 }
 
 /// One session and everybody on it.
@@ -125,6 +127,7 @@ impl Shared {
             driver_gone: false,
             session_handles: 0,
             transport_error: None,
+            warning: None,
         };
         let before = SESSIONS.fetch_add(1, Ordering::Relaxed);
         let number = u64::try_from(before.wrapping_add(1)).unwrap_or(u64::MAX);
@@ -221,6 +224,7 @@ impl State {
                     self.opening.wake_all(wakes);
                 }
                 Event::StreamsExhausted => self.opening.wake_all(wakes),
+                Event::Warning(warning) => self.warning = Some(warning),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use muxado_proto::{Config, Event, Role, Session, SessionKey, Timestamp, Transmit};
+use muxado_proto::{Config, Event, Role, Session, SessionKey, Timestamp, Transmit, TransportError};
 
 use super::{Caller, Load, Server};
 use crate::sim::{Arrival, Link, Shape, Source};
@@ -148,7 +148,9 @@ impl Pair {
             match arrival {
                 Arrival::Bytes(bytes) => session.handle_slice(now, &bytes),
                 Arrival::Eof => session.handle_eof(now),
-                Arrival::Error => session.handle_transport_error(now),
+                Arrival::Error => {
+                    session.handle_transport_error(now, TransportError::new(std::fmt::Error))
+                }
             }
         }
         any |= self.apply(side)?;
@@ -205,7 +207,7 @@ impl Pair {
                     session.transmitted(self.now, bytes.len());
                 }
                 Err(()) => {
-                    session.handle_transport_error(self.now);
+                    session.handle_transport_error(self.now, TransportError::new(std::fmt::Error));
                     return true;
                 }
             }

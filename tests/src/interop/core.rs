@@ -18,7 +18,7 @@ use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadHalf, Write
 use mio::{Events, Interest, Poll as MioPoll, Token};
 use muxado_proto::{
     ErrorCode, Event, OpenError, ReadError, Session, StreamId, StreamType, Timestamp, Transmit,
-    WriteError,
+    TransportError, WriteError,
 };
 
 use super::endpoint::{Accepted, Endpoint, MuxStream};
@@ -115,11 +115,11 @@ impl EventLoop {
         let mut events = Events::with_capacity(8);
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            if self.turn(&mut buffer).is_err() {
+            if let Err(error) = self.turn(&mut buffer) {
                 self.out = Transmit::new();
                 let now = self.shared.now();
                 let mut state = self.shared.lock();
-                state.session.handle_transport_error(now);
+                state.session.handle_transport_error(now, TransportError::new(error));
                 self.shared.react(state);
                 break;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use muxado_proto::{Config, Role, Session, Timestamp, Transmit};
+use muxado_proto::{Config, Role, Session, Timestamp, Transmit, TransportError};
 
 use super::app::App;
 use super::link::{Arrival, Link};
@@ -15,6 +15,11 @@ use crate::model::{Model, Verdict};
 
 /// Bytes asked of a session at once.
 const BATCH: u64 = 64 * 1024;
+
+/// What a transport of a simulation fails with.
+fn broken() -> TransportError {
+    TransportError::new(std::io::Error::other("broken"))
+}
 
 /// A session and what is around it.
 #[derive(Debug)]
@@ -122,7 +127,7 @@ impl Node {
                     }
                 }
                 Arrival::Eof => self.session.handle_eof(clock),
-                Arrival::Error => self.session.handle_transport_error(clock),
+                Arrival::Error => self.session.handle_transport_error(clock, broken()),
             }
         }
         any
@@ -173,7 +178,7 @@ impl Node {
                 Err(()) => {
                     self.out = Bytes::new();
                     let clock = self.clock(now);
-                    self.session.handle_transport_error(clock);
+                    self.session.handle_transport_error(clock, broken());
                     any = true;
                     break;
                 }

@@ -58,6 +58,9 @@ pub struct Tap {
     go_aways: u32,
     /// A GOAWAY was said and its pad was not.
     owes_pad: bool,
+    /// The pad that says that nothing follows was said; an abort may still follow, and the refusal of
+    /// a stream that was opened meanwhile.
+    done: bool,
     /// Credit went out that only makes sense right before an RST of this stream.
     owes_rst: Option<u32>,
 }
@@ -79,6 +82,7 @@ impl Tap {
             prefix: Vec::new(),
             go_aways: 0,
             owes_pad: false,
+            done: false,
             owes_rst: None,
         }
     }
@@ -105,6 +109,15 @@ impl Tap {
     fn said(&mut self, item: Item<'_>, model: &mut Model) -> Verdict {
         let pad = matches!(item, Item::Unknown { header }
             if header.kind == FrameType::Unknown(15) && header.length == 0);
+        if pad && !self.owes_pad && self.go_aways > 0 && !self.done {
+            self.done = true;
+            return Ok(());
+        }
+        let may_follow =
+            matches!(item, Item::GoAway { .. } | Item::Rst { code: ErrorCode::STREAM_REFUSED, .. });
+        if self.done && !pad && !may_follow {
+            return Err(format!("{item:?} behind the last pad"));
+        }
         if self.owes_pad != pad {
             return Err(format!("{item:?} where a pad was due, or a pad where none was"));
         }

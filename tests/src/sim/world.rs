@@ -355,9 +355,12 @@ impl<'a> World<'a> {
                 Some(CloseReason::Remote { code, .. }) => {
                     peer.closing.contains(code) || peer.foreign || peer.over.is_some()
                 }
-                Some(CloseReason::TransportEof | CloseReason::TransportError) => {
+                Some(CloseReason::TransportEof | CloseReason::TransportError(_)) => {
                     broken || peer.foreign
                 }
+                // While the transport is whole, an end that was announced cuts only what the other
+                // side has not heard of: streams whose SYN crossed its last words.
+                Some(CloseReason::Cut { .. }) => broken || peer.foreign || !peer.closing.is_empty(),
                 Some(CloseReason::FrameStalled | CloseReason::WriteStalled) => {
                     self.plan.work.leap > 0
                 }

@@ -1,6 +1,8 @@
 //! What applications do.
 
-use muxado_proto::{ErrorCode, OpenError, ReadError, StreamId, StreamType, WriteError};
+use muxado_proto::{
+    ErrorCode, OpenError, ReadError, StreamId, StreamType, TransportError, WriteError,
+};
 
 use super::app::{End, Facing, RESET, View, pattern};
 use super::settings::MAX_STREAMS;
@@ -224,7 +226,7 @@ impl World {
         if act == Act::Break {
             let node = self.node_mut(side);
             node.app.broken = true;
-            node.session.handle_transport_error(now);
+            node.session.handle_transport_error(now, TransportError::new(std::fmt::Error));
             self.link_mut(other(side)).lose();
         }
         true

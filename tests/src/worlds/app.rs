@@ -122,7 +122,9 @@ impl Facing<'_> {
             ReadError::Blocked | ReadError::SessionClosed(_) => true,
             ReadError::Reset(code) => self.explains(code),
             ReadError::ResetLocally(code) if code == RESET => self.own.reset,
-            ReadError::ResetLocally(_) => self.own.stopped,
+            // It was not written to when this side began to end the session.
+            ReadError::ResetLocally(ErrorCode::SESSION_CLOSED) => self.own.written == 0,
+            ReadError::Stopped => self.own.stopped,
             _ => false,
         };
         if right { Ok(()) } else { Err(format!("reads {error:?} without a cause")) }
@@ -135,6 +137,7 @@ impl Facing<'_> {
             WriteError::Finished => self.own.finished,
             WriteError::Reset(code) => self.explains(code),
             WriteError::ResetLocally(code) if code == RESET => self.own.reset,
+            WriteError::ResetLocally(ErrorCode::SESSION_CLOSED) => self.own.written == 0,
             WriteError::ResetLocally(ErrorCode::STREAM_CLOSED) => {
                 self.own.stopped && self.own.finished
             }
@@ -151,7 +154,8 @@ pub fn may_close(reason: &CloseReason, own: &App, peer: &App, lost: bool) -> Res
         CloseReason::Remote { .. } => peer.leaving || peer.closed,
         // The peer may have gone after its time limit, and what it said got lost with the transport.
         CloseReason::TransportEof => lost || peer.closed,
-        CloseReason::TransportError => own.broken,
+        CloseReason::TransportError(_) => own.broken,
+        CloseReason::Cut { .. } => own.leaving || peer.leaving || peer.closed || lost,
         _ => false,
     };
     if right { Ok(()) } else { Err(format!("is over for {reason:?}")) }

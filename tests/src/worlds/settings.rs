@@ -188,6 +188,7 @@ impl Settings {
             .id_gaps(2)
             .update_delay(Duration::from_millis(5))
             .drain_timeout(Duration::from_millis(20))
+            .drain_limit(Duration::from_millis(20))
             .linger_timeout(Duration::from_millis(10))
             .given_up_timeout(long)
             .typed_timeout(long)

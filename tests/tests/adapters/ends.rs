@@ -1,11 +1,12 @@
 //! The end of a session: in order and out of order, everybody learns the same cause.
 
+use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use muxado_proto::task::{OpenError, PingError, ReadError, WriteError};
-use muxado_proto::{CloseReason, Config, ErrorCode, Role, StreamType};
+use muxado_proto::{CloseReason, Config, CutBy, ErrorCode, Role, StreamType};
 use muxado_tests::peer;
 use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
@@ -148,7 +149,11 @@ async fn a_failing_transport_wakes_everybody<R: Runtime>() {
     let mut peer = RawPeer::new(far);
     let waiters = Waiters::start::<R>(&client, &mut peer).await;
     peer.send([0, 0, 0, 0xf0, 0, 0, 0, 0]).await;
-    waiters.learn(&CloseReason::TransportError).await;
+    let reason = client.closed().await;
+    assert_eq!(reason.to_string(), "transport failed: spoiled");
+    let source = reason.source().and_then(|source| source.downcast_ref::<io::Error>());
+    assert_eq!(source.map(io::Error::kind), Some(ErrorKind::Other));
+    waiters.learn(&reason).await;
     let error = client.transport_error().expect("it is kept");
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Other, "spoiled"));
 }
@@ -303,11 +308,13 @@ async fn closing_has_a_time_limit<R: Runtime>() {
     let mut stream = client.open().await.unwrap();
     write_all(&mut stream, b"never finished").await.unwrap();
     // The stream stays open, and the peer does not end its side either.
-    assert!(client.close().await.is_clean());
-    let told = peer.find(|frame| frame.kind() == Frame::GOAWAY).await;
-    assert_eq!(told.word(4), 0);
+    let reason = client.close().await;
+    assert_eq!(reason, CloseReason::Cut { streams: 1, by: CutBy::Time });
+    let told = peer.find(|frame| frame.kind() == Frame::GOAWAY && frame.word(4) != 0).await;
+    assert_eq!(told.word(4), ErrorCode::WRITE_TIMEOUT.0);
+    assert!(told.to_bytes().ends_with(b"1 stream was cut: not finished in time"));
     let error = stream.send(b"x").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 async fn what_arrived_is_read_after_the_end<R: Runtime>() {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muxado_proto::task::OpenError;
-use muxado_proto::{CloseReason, Config, Role};
+use muxado_proto::{CloseReason, Config, CutBy, Role};
 use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{
     Fault, Faults, Runtime, Traffic, pipe, read_to_end, write_all, yield_now,
@@ -133,6 +133,13 @@ async fn single_bytes_and_spurious_pendings<R: Runtime>() {
     assert!(outcome.client.is_clean() && outcome.server.is_clean());
 }
 
+fn is_failure(reason: &CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::TransportError(_) | CloseReason::Cut { by: CutBy::TransportError(_), .. }
+    )
+}
+
 /// How many bytes pass in a run, each way.
 async fn traffic<R: Runtime>() -> (u64, u64) {
     let traffic: Arc<Traffic> = Arc::default();
@@ -154,7 +161,7 @@ async fn the_transport_fails_to_read_at_any_byte<R: Runtime>() {
     for at in 0..total {
         let fault = Some((at, Fault::Error));
         let outcome = run::<R>(Faults { read: fault, ..Faults::default() }).await;
-        let expected = outcome.client == CloseReason::TransportError || outcome.client.is_clean();
+        let expected = is_failure(&outcome.client) || outcome.client.is_clean();
         assert!(expected, "{:?} after {at} bytes", outcome.client);
     }
 }
@@ -164,7 +171,7 @@ async fn the_transport_fails_to_write_at_any_byte<R: Runtime>() {
     for at in 0..total {
         let fault = Some((at, Fault::Error));
         let outcome = run::<R>(Faults { write: fault, ..Faults::default() }).await;
-        let expected = outcome.client == CloseReason::TransportError || outcome.client.is_clean();
+        let expected = is_failure(&outcome.client) || outcome.client.is_clean();
         assert!(expected, "{:?} after {at} bytes", outcome.client);
     }
 }
@@ -174,7 +181,7 @@ async fn the_transport_takes_nothing_at_any_byte<R: Runtime>() {
     for at in 0..total {
         let fault = Some((at, Fault::End));
         let outcome = run::<R>(Faults { write: fault, ..Faults::default() }).await;
-        let expected = outcome.client == CloseReason::TransportError || outcome.client.is_clean();
+        let expected = is_failure(&outcome.client) || outcome.client.is_clean();
         assert!(expected, "{:?} after {at} bytes", outcome.client);
     }
 }
@@ -188,7 +195,7 @@ async fn the_transport_is_stuck_for_writing_at_any_byte<R: Runtime>() {
             || outcome.client == CloseReason::TransportEof
             || outcome.client == CloseReason::FrameStalled
             || outcome.client.is_clean()
-            || matches!(outcome.client, CloseReason::Remote { .. });
+            || matches!(outcome.client, CloseReason::Remote { .. } | CloseReason::Cut { .. });
         assert!(expected, "{:?} after {at} bytes", outcome.client);
     }
 }
@@ -199,7 +206,12 @@ async fn the_transport_is_stuck_for_reading_at_any_byte<R: Runtime>() {
     for at in (0..total).step_by(5) {
         let fault = Some((at, Fault::Never));
         let outcome = stuck_reading::<R>(Faults { read: fault, ..Faults::default() }).await;
-        assert!(outcome.is_clean() || outcome == CloseReason::FrameStalled, "{outcome:?} at {at}");
+        let expected = outcome.is_clean()
+            || matches!(
+                outcome,
+                CloseReason::Cut { streams: 1, by: CutBy::FrameStalled | CutBy::Time }
+            );
+        assert!(expected, "{outcome:?} at {at}");
     }
 }
 

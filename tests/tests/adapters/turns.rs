@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use muxado_proto::task::Session;
 use muxado_proto::task::{OpenError, WriteError};
-use muxado_proto::{CloseReason, Config, ErrorCode, Role};
+use muxado_proto::{CloseReason, Config, CutBy, ErrorCode, Role};
 use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Manual, Polled, now, settle};
 use muxado_tests::runtime::{Fault, Faults, Wire, pipe};
@@ -243,11 +243,20 @@ fn a_sequence_that_is_not_awaited_keeps_no_turn() {
 
 #[test]
 fn a_session_that_ends_while_the_transport_is_stuck_ends_in_time() {
-    let ways: [fn(&Manual); 2] = [
-        |end| end.session.abort(ErrorCode::INTERNAL, "enough"),
-        |end| drop(Polled::new(end.session.close()).poll()),
+    type Way = (fn(&Manual), u64, CloseReason);
+    let ways: [Way; 2] = [
+        (
+            |end| end.session.abort(ErrorCode::INTERNAL, "enough"),
+            2,
+            CloseReason::Local { code: ErrorCode::INTERNAL },
+        ),
+        (
+            |end| drop(Polled::new(end.session.close()).poll()),
+            12,
+            CloseReason::Cut { streams: 1, by: CutBy::Time },
+        ),
     ];
-    for way in ways {
+    for (way, seconds, reason) in ways {
         let (near, far) = pipe(16);
         let mut client = Manual::new(near, Role::Client, Config::default());
         let mut stream = now(client.session.open()).unwrap();
@@ -257,10 +266,11 @@ fn a_session_that_ends_while_the_transport_is_stuck_ends_in_time() {
         assert_eq!(client.settle(), None);
         drop(stream);
         let mut ended = None;
-        for _ in 0..60 {
-            ended = ended.or_else(|| client.pass(Duration::from_secs(1)));
+        for _ in 0..seconds {
+            assert_eq!(ended, None);
+            ended = client.pass(Duration::from_secs(1));
         }
-        assert!(matches!(ended, Some(CloseReason::Local { .. } | CloseReason::WriteStalled)));
+        assert_eq!(ended, Some(reason));
         drop(far);
     }
 }

@@ -2,6 +2,10 @@
 
 mod announce;
 mod beats;
+mod ends;
+mod greetings;
 mod limits;
 mod memory;
+mod pair;
 mod streams;
+mod waits;

@@ -153,7 +153,7 @@ fn t6_whoever_waits_is_told_that_it_will_not_come() {
     let now = peer.now();
     assert!(cut(&mut peer.session, now) > 0);
     assert_eq!(peer.stream(3).flushed(), Err(WriteError::Blocked));
-    peer.session.handle_transport_error(now);
+    peer.session.handle_transport_error(now, muxado_proto::TransportError::new(std::fmt::Error));
     assert!(peer.events().contains(&Event::Flushed(id(3))));
     assert!(matches!(peer.stream(3).flushed(), Err(WriteError::SessionClosed(_))));
 }

@@ -6,7 +6,9 @@ use muxado_tests::conformance::wire::{self, FIN, SYN, data, goaway, pad};
 use muxado_tests::interop::process::{Kind, Peer};
 use muxado_tests::interop::raw::Raw;
 use muxado_tests::interop::tap::From;
-use muxado_tokio::{CloseReason, Config, ErrorCode, Heartbeat, OpenError, ReadError, Stream};
+use muxado_tokio::{
+    CloseReason, Config, CutBy, ErrorCode, Heartbeat, OpenError, ReadError, Stream,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::*;
@@ -223,7 +225,7 @@ fn peer_goes_away(lab: &Lab, kind: Kind) {
 }
 
 fn quiet_end(lab: &Lab, kind: Kind) {
-    let config = Config::builder().drain_timeout(BLOCKED);
+    let config = Config::builder().drain_timeout(BLOCKED).drain_limit(BLOCKED);
     let mut ours = lab.ours(kind, &["--app", "control"], config);
     let mut stream = ours.wait(ours.session.open()).expect("a stream opens");
     ours.wait(stream.write_all(b"x")).expect("it takes data");
@@ -233,7 +235,8 @@ fn quiet_end(lab: &Lab, kind: Kind) {
     let error = ours.wait(stream.read(&mut [0])).expect_err("there is nothing to read");
     let error = error.get_ref().and_then(|error| error.downcast_ref::<ReadError>());
     let reason = ours.wait(ours.session.closed());
-    assert!(matches!(reason, CloseReason::Remote { code: NO_ERROR, .. }), "{reason}");
+    // Nobody is blamed, and the stream is told to be cut.
+    assert_eq!(reason, CloseReason::Cut { streams: 1, by: CutBy::Time });
     assert_eq!(error, Some(&ReadError::SessionClosed(reason)));
 }
 
@@ -302,7 +305,7 @@ fn reads_to_the_end(lab: &Lab, kind: Kind) {
     ours.peer.must("open", "s", plain());
     ours.peer.must("write", "s", count(LENGTH));
     ours.peer.must("close_session", "", plain());
-    let reason = CloseReason::Remote { code: NO_ERROR, text: "no error".into() };
+    let reason = CloseReason::Cut { streams: 1, by: CutBy::TransportEof };
     let mut stream = ours.wait(ours.session.accept()).expect("it is accepted");
     let mut data = Vec::new();
     let error = ours.wait(stream.read_to_end(&mut data)).expect_err("there was no FIN");

@@ -217,8 +217,8 @@ fn go_away_flood() {
     let flood: Vec<u8> =
         (0..100_000).flat_map(|n| peer::go_away(0x7fff_ffff - n, 0, b"")).collect();
     peer.send(flood);
-    let reason = CloseReason::Remote { code: ErrorCode::NO_ERROR, text: "".into() };
-    assert_eq!(peer.session.close_reason(), Some(&reason));
+    let reason = peer.session.close_reason();
+    assert!(matches!(reason, Some(CloseReason::Cut { streams: 1024, .. })), "{reason:?}");
     assert!(peer.session.stats().frames_received < 20);
     let told = peer.events().into_iter().filter(|event| matches!(event, Event::GoAway { .. }));
     assert_eq!(told.count(), 1);

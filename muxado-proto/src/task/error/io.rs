@@ -5,7 +5,7 @@ use core::task::Poll;
 use std::io;
 
 use super::{Error, OpenError, PingError, ReadError, WriteError};
-use crate::{CloseReason, ConfigError, ErrorCode};
+use crate::{CloseReason, ConfigError, CutBy, ErrorCode};
 
 /// The muxado code behind an [`io::Error`]: of the reset or the end of the session that caused it.
 ///
@@ -95,11 +95,16 @@ impl From<Error> for io::Error {
 /// The kind for an operation that the end of the session ended.
 const fn closed_kind(reason: &CloseReason) -> io::ErrorKind {
     match reason {
-        CloseReason::Local { .. } => io::ErrorKind::BrokenPipe,
+        CloseReason::Local { .. } | CloseReason::Cut { by: CutBy::Abort, .. } => {
+            io::ErrorKind::BrokenPipe
+        }
         CloseReason::HeartbeatTimeout
         | CloseReason::IdleTimeout
         | CloseReason::WriteStalled
-        | CloseReason::FrameStalled => io::ErrorKind::TimedOut,
+        | CloseReason::FrameStalled
+        | CloseReason::Cut {
+            by: CutBy::Time | CutBy::WriteStalled | CutBy::FrameStalled, ..
+        } => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::ConnectionAborted,
     }
 }
@@ -137,8 +142,10 @@ impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         let kind = match &error {
             ReadError::Reset(_) => io::ErrorKind::ConnectionReset,
-            ReadError::ResetLocally(_) => io::ErrorKind::BrokenPipe,
-            ReadError::SessionClosed(CloseReason::TransportEof) => io::ErrorKind::UnexpectedEof,
+            ReadError::ResetLocally(_) | ReadError::Stopped => io::ErrorKind::BrokenPipe,
+            ReadError::SessionClosed(
+                CloseReason::TransportEof | CloseReason::Cut { by: CutBy::TransportEof, .. },
+            ) => io::ErrorKind::UnexpectedEof,
             ReadError::SessionClosed(reason) => closed_kind(reason),
             ReadError::UnknownStream(_) => io::ErrorKind::NotConnected,
         };
@@ -206,7 +213,8 @@ mod tests {
         let own = CloseReason::Local { code: ErrorCode::NO_ERROR };
         let own = WriteError::SessionClosed(own);
         assert_eq!(io::Error::from(own).kind(), io::ErrorKind::BrokenPipe);
-        let gone = WriteError::SessionClosed(CloseReason::TransportError);
+        let error = crate::TransportError::new(io::Error::other("cable cut"));
+        let gone = WriteError::SessionClosed(CloseReason::TransportError(error));
         assert_eq!(io::Error::from(gone).kind(), io::ErrorKind::ConnectionAborted);
         assert_eq!(io::Error::from(WriteError::Finished).kind(), io::ErrorKind::BrokenPipe);
     }

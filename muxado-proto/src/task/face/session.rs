@@ -167,11 +167,15 @@ macro_rules! task_session_methods {
         }
 
         /// Closes gracefully: streams not yet accepted are refused, those open run on until both
-        /// sides have finished them, for at most
-        /// [`Config::drain_timeout`](crate::Config::drain_timeout); then the peer is told, and
-        /// everything is handed to the transport. Returns when the peer has ended its side of the
+        /// sides have finished them; then everything is handed to the transport and the peer is
+        /// told. Returns the cause of the end when the peer has answered or ended its side of the
         /// transport as well, or after
-        /// [`Config::linger_timeout`](crate::Config::linger_timeout), with the cause of the end.
+        /// [`Config::linger_timeout`](crate::Config::linger_timeout).
+        ///
+        /// What stands still for [`Config::drain_timeout`](crate::Config::drain_timeout), or takes
+        /// longer than [`Config::drain_limit`](crate::Config::drain_limit), is cut. Only an end
+        /// that [`is_clean`](crate::CloseReason::is_clean) has cut nothing: after any other,
+        /// [`CloseReason::Cut`](crate::CloseReason::Cut) for one, bytes may be lost.
         ///
         /// # Cancel safety
         ///
@@ -202,8 +206,9 @@ macro_rules! task_session_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_close(cx))
         }
 
-        /// Tells the peer to open no more streams and refuses new ones. Those open run on, for at
-        /// most [`Config::drain_timeout`](crate::Config::drain_timeout); then the session is over.
+        /// Tells the peer to open no more streams and refuses new ones. Those open run on, as when
+        /// the session is closed; then it is over. A stream that was opened and not written to is
+        /// reset.
         pub fn go_away(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
             self.0.go_away(code, text);
         }
@@ -218,6 +223,12 @@ macro_rules! task_session_methods {
         #[must_use]
         pub fn close_reason(&self) -> Option<$crate::CloseReason> {
             self.0.close_reason()
+        }
+
+        /// What looks as if the two ends were not made for each other, if anything does.
+        #[must_use]
+        pub fn warning(&self) -> Option<$crate::Warning> {
+            self.0.warning()
         }
 
         /// What the transport failed with, if it did.

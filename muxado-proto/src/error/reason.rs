@@ -1,0 +1,300 @@
+//! Why a session ended.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::ErrorCode;
+
+/// Why a session ended. Everyone who waits on the session or one of its streams gets the same.
+///
+/// [`is_clean`](Self::is_clean) tells whether all was well. `Local` and `Remote` with
+/// [`ErrorCode::NO_ERROR`] are the only ends that are clean: the transport has taken every byte,
+/// and both sides have ended every stream. What is written to the transport may still be lost on
+/// its way: the protocol has no acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it, with this code.
+    Local {
+        /// The code sent in the GOAWAY.
+        code: ErrorCode,
+    },
+    /// The peer sent a GOAWAY.
+    Remote {
+        /// The code of the GOAWAY.
+        code: ErrorCode,
+        /// Its debug text, cut to the configured limit.
+        text: Bytes,
+    },
+    /// One side had announced an orderly end, and the session ended before the streams did: bytes
+    /// may be lost.
+    Cut {
+        /// How many streams were cut: not ended by both sides, or ended by bytes that the
+        /// transport may not have taken.
+        streams: u32,
+        /// What cut them.
+        by: CutBy,
+    },
+    /// The peer broke the protocol or a limit; a GOAWAY with this code was sent.
+    Violation {
+        /// The code sent in the GOAWAY.
+        code: ErrorCode,
+        /// What the peer did.
+        what: &'static str,
+    },
+    /// The transport ended without a GOAWAY.
+    TransportEof,
+    /// The transport failed.
+    TransportError(TransportError),
+    /// No heartbeat came back within the tolerance.
+    HeartbeatTimeout,
+    /// Nothing arrived for the configured time.
+    IdleTimeout,
+    /// The transport took no output for the configured time.
+    WriteStalled,
+    /// A frame was begun and not completed within the configured time.
+    FrameStalled,
+    /// Whoever drove the session went away before it ended.
+    Abandoned,
+}
+
+/// What cut a session that was to end in order: see [`CloseReason::Cut`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+#[non_exhaustive]
+pub enum CutBy {
+    /// Nothing moved for [`drain_timeout`](crate::Config::drain_timeout), or the streams took
+    /// longer than [`drain_limit`](crate::Config::drain_limit).
+    Time,
+    /// This side aborted, with [`ErrorCode::NO_ERROR`].
+    Abort,
+    /// The transport ended.
+    TransportEof,
+    /// The transport failed.
+    TransportError(TransportError),
+    /// The transport took no output for the configured time.
+    WriteStalled,
+    /// A frame was begun and not completed within the configured time.
+    FrameStalled,
+    /// What the peer sent behind its GOAWAY can not be parsed, or broke a rule.
+    Violation {
+        /// The code of the fault.
+        code: ErrorCode,
+        /// What the peer did.
+        what: &'static str,
+    },
+}
+
+/// What a transport failed with. Clones are the same error, and only those are equal.
+#[derive(Clone)]
+pub struct TransportError(Arc<dyn Error + Send + Sync>);
+
+impl TransportError {
+    /// The error that the transport reported.
+    pub fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// The error that the transport reported, shared with the caller.
+    #[must_use]
+    pub fn shared<E: Error + Send + Sync + 'static>(error: Arc<E>) -> Self {
+        Self(error)
+    }
+
+    /// The error that the transport reported: an `io::Error`, say.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.0, f)
+    }
+}
+
+impl PartialEq for TransportError {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TransportError {}
+
+#[cfg(feature = "audit")]
+impl core::hash::Hash for TransportError {
+    /// Which error it was makes no difference to what follows.
+    fn hash<H: core::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl CloseReason {
+    /// The code that describes this reason, as an application would report it.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Local { code } | Self::Remote { code, .. } | Self::Violation { code, .. } => {
+                *code
+            }
+            Self::Cut { by, .. } => by.code(),
+            Self::TransportEof | Self::TransportError(_) => ErrorCode::PEER_EOF,
+            Self::HeartbeatTimeout
+            | Self::IdleTimeout
+            | Self::WriteStalled
+            | Self::FrameStalled => ErrorCode::WRITE_TIMEOUT,
+            Self::Abandoned => ErrorCode::SESSION_CLOSED,
+        }
+    }
+
+    /// Whether the session ended as intended and nothing was cut: closed with
+    /// [`ErrorCode::NO_ERROR`] by either side, every byte taken by the transport, and every stream
+    /// ended by FIN or RST at both ends.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        matches!(self, Self::Local { code } | Self::Remote { code, .. } if *code == ErrorCode::NO_ERROR)
+    }
+}
+
+impl CutBy {
+    const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Time | Self::WriteStalled | Self::FrameStalled => ErrorCode::WRITE_TIMEOUT,
+            Self::Abort => ErrorCode::SESSION_CLOSED,
+            Self::TransportEof | Self::TransportError(_) => ErrorCode::PEER_EOF,
+            Self::Violation { code, .. } => *code,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { code } => write!(f, "closed by this side: {code}"),
+            Self::Remote { code, text } if text.is_empty() => {
+                write!(f, "closed by the peer: {code}")
+            }
+            Self::Remote { code, text } => {
+                write!(f, "closed by the peer: {code}: {}", String::from_utf8_lossy(text))
+            }
+            Self::Cut { streams: 1, by } => write!(f, "1 stream was cut at the end: {by}"),
+            Self::Cut { streams, by } => write!(f, "{streams} streams were cut at the end: {by}"),
+            Self::Violation { code, what } => {
+                write!(f, "peer violated the protocol: {what} ({code})")
+            }
+            Self::TransportEof => f.write_str("transport ended without a GOAWAY"),
+            Self::TransportError(error) => write!(f, "transport failed: {error}"),
+            Self::HeartbeatTimeout => f.write_str("no heartbeat within the tolerance"),
+            Self::IdleTimeout => f.write_str("nothing arrived for too long"),
+            Self::WriteStalled => f.write_str("transport took no output for too long"),
+            Self::FrameStalled => f.write_str("frame not completed in time"),
+            Self::Abandoned => f.write_str("session driver was dropped"),
+        }
+    }
+}
+
+impl fmt::Display for CutBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time => f.write_str("not finished in time"),
+            Self::Abort => f.write_str("this side aborted"),
+            Self::TransportEof => f.write_str("transport ended"),
+            Self::TransportError(error) => write!(f, "transport failed: {error}"),
+            Self::WriteStalled => f.write_str("transport took no output for too long"),
+            Self::FrameStalled => f.write_str("frame not completed in time"),
+            Self::Violation { code, what } => write!(f, "{what} ({code})"),
+        }
+    }
+}
+
+impl Error for CloseReason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::TransportError(error) | Self::Cut { by: CutBy::TransportError(error), .. } => {
+                Some(error.get_ref())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    /// What a transport of a test fails with.
+    #[derive(Debug)]
+    struct Refused;
+
+    impl fmt::Display for Refused {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("connection refused")
+        }
+    }
+
+    impl Error for Refused {}
+
+    #[test]
+    fn only_a_close_without_an_error_is_clean() {
+        let text = Bytes::new();
+        let (good, bad) = (ErrorCode::NO_ERROR, ErrorCode::PROTOCOL);
+        assert!(CloseReason::Local { code: good }.is_clean());
+        assert!(CloseReason::Remote { code: good, text: text.clone() }.is_clean());
+        assert!(!CloseReason::Local { code: bad }.is_clean());
+        assert!(!CloseReason::Remote { code: bad, text }.is_clean());
+        assert!(!CloseReason::Violation { code: good, what: "?" }.is_clean());
+        assert!(!CloseReason::TransportEof.is_clean());
+        for by in [CutBy::Time, CutBy::Abort, CutBy::TransportEof] {
+            assert!(!CloseReason::Cut { streams: 0, by }.is_clean());
+        }
+    }
+
+    #[test]
+    fn reasons_read_well() {
+        let code = ErrorCode::INTERNAL;
+        let remote = |text: &'static str| CloseReason::Remote { code, text: text.into() };
+        let cut = |streams, by| CloseReason::Cut { streams, by };
+        let texts = [
+            (CloseReason::Local { code }, "closed by this side: internal error (2)"),
+            (remote(""), "closed by the peer: internal error (2)"),
+            (remote("out of disk"), "closed by the peer: internal error (2): out of disk"),
+            (
+                CloseReason::Violation { code: ErrorCode::PROTOCOL, what: "SYN twice" },
+                "peer violated the protocol: SYN twice (protocol error (1))",
+            ),
+            (cut(1, CutBy::Time), "1 stream was cut at the end: not finished in time"),
+            (cut(3, CutBy::TransportEof), "3 streams were cut at the end: transport ended"),
+        ];
+        for (reason, text) in texts {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn t8_the_error_of_the_transport_is_shown_and_is_the_source() {
+        let error = TransportError::new(Refused);
+        let failed = CloseReason::TransportError(error.clone());
+        let cut = CloseReason::Cut { streams: 2, by: CutBy::TransportError(error.clone()) };
+        assert_eq!(failed.to_string(), "transport failed: connection refused");
+        assert_eq!(
+            cut.to_string(),
+            "2 streams were cut at the end: transport failed: connection refused"
+        );
+        for reason in [failed, cut] {
+            assert!(reason.source().is_some_and(|source| source.is::<Refused>()));
+            assert_eq!(reason, reason.clone());
+        }
+        assert_ne!(error, TransportError::new(Refused));
+    }
+}
