@@ -1,6 +1,7 @@
 //! Those who wait for the end of a stream.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
@@ -40,20 +41,25 @@ impl Endings {
 }
 
 /// Waits until a stream has ended in both directions.
-pub(super) async fn ended(shared: &Shared, id: StreamId) -> StreamEnd {
-    let mut waiting = Ending { shared, id, ticket: Ticket::default() };
+pub(super) async fn ended(shared: &Arc<Shared>, id: StreamId) -> StreamEnd {
+    let mut waiting = Ending::new(shared, id);
     poll_fn(|cx| waiting.poll(cx)).await
 }
 
 /// One that waits for the end of a stream, and leaves when it is dropped.
-struct Ending<'a> {
-    shared: &'a Shared,
+#[derive(Debug)]
+pub(super) struct Ending {
+    shared: Arc<Shared>,
     id: StreamId,
     ticket: Ticket,
 }
 
-impl Ending<'_> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<StreamEnd> {
+impl Ending {
+    pub(super) fn new(shared: &Arc<Shared>, id: StreamId) -> Self {
+        Self { shared: Arc::clone(shared), id, ticket: Ticket::default() }
+    }
+
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<StreamEnd> {
         let mut state = self.shared.state.lock();
         let Some(mut stream) = state.stream(self.id) else {
             return Poll::Ready(StreamEnd::UnknownStream(self.id));
@@ -68,7 +74,7 @@ impl Ending<'_> {
     }
 }
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
         let own = self.shared.state.lock().endings.leave(self.id, &mut self.ticket);
         drop(own);

@@ -10,10 +10,11 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 
 use super::Transport;
+use super::endings::Ending;
 use super::error::{ReadError, WriteError, error_code};
 use super::loans::{BUFFER, Loan};
 use super::stream::Stream;
-use crate::ErrorCode;
+use crate::{ErrorCode, StreamEnd};
 
 /// Chunks, and bytes in them, that are taken off the stream for one write.
 const CHUNKS: usize = 16;
@@ -126,6 +127,7 @@ enum Inward {
 #[must_use = "a relay does nothing unless it is polled"]
 pub struct Relay<T> {
     stream: Stream,
+    ending: Ending,
     other: T,
     /// Makes the other side's end visible as one that is not intended.
     reset: fn(&mut T, ErrorCode),
@@ -144,11 +146,28 @@ impl<T> fmt::Debug for Relay<T> {
 impl<T> Relay<T> {
     /// A relay. `reset` is what has to be done to the other side, before it is dropped, for its
     /// peer to see a reset and not an end.
-    pub const fn new(stream: Stream, other: T, reset: fn(&mut T, ErrorCode)) -> Self {
+    pub fn new(stream: Stream, other: T, reset: fn(&mut T, ErrorCode)) -> Self {
         let outward = Outward::Open { chunks: VecDeque::new(), unflushed: false };
         let inward = Inward::Open(Bytes::new());
         let relayed = Relayed { from_stream: 0, to_stream: 0 };
-        Self { stream, other, reset, outward, inward, relayed, over: false }
+        let ending = stream.ending();
+        Self { stream, ending, other, reset, outward, inward, relayed, over: false }
+    }
+
+    /// What the stream cannot tell while nothing is read from it: that it was reset, or that its
+    /// session has ended.
+    fn poll_broken(&mut self, cx: &Context<'_>) -> Option<RelayFault> {
+        let reads = matches!(&self.outward, Outward::Open { chunks, .. } if chunks.is_empty());
+        if reads {
+            return None;
+        }
+        match self.ending.poll(cx) {
+            Poll::Ready(StreamEnd::Reset(code)) => Some(RelayFault::Read(ReadError::Reset(code))),
+            Poll::Ready(StreamEnd::SessionClosed(reason)) => {
+                Some(RelayFault::Read(ReadError::SessionClosed(reason)))
+            }
+            Poll::Ready(_) | Poll::Pending => None,
+        }
     }
 
     /// Ends both sides: the one that has not failed learns that the other has.
@@ -301,7 +320,10 @@ impl<T: Transport + Unpin> Future for Relay<T> {
                 self.over = true;
                 return Poll::Ready(Ok(self.relayed));
             }
-            _ => return Poll::Pending,
+            _ => match self.poll_broken(cx) {
+                Some(fault) => fault,
+                None => return Poll::Pending,
+            },
         };
         self.cut(fault.code());
         Poll::Ready(Err(RelayError { relayed: self.relayed, fault }))

@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::endings::ended;
+use super::endings::{Ending, ended};
 use super::error::{ReadError, WriteError};
 use super::session::Session;
 use super::shared::{Shared, State};
@@ -325,6 +325,11 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Waits for its end without borrowing it.
+    pub(super) fn ending(&self) -> Ending {
+        Ending::new(&self.target.shared, self.target.id)
+    }
+
     pub(super) fn new(shared: &Arc<Shared>, state: &mut State, id: StreamId) -> Self {
         state.adopt(id);
         let stream_type = state.stream(id).and_then(|stream| stream.stream_type());

@@ -20,6 +20,7 @@ suite! {
     the_end_of_each_side_is_the_half_close_of_the_other,
     a_reset_of_the_stream_resets_the_tcp_connection,
     a_reset_of_the_tcp_connection_resets_the_stream,
+    w7_a_client_that_gives_up_after_its_request_resets_the_tcp_connection,
     a_stream_relayed_to_a_stream_keeps_the_code_of_a_reset,
     five_hundred_relays_at_once,
     a_relay_aborted_at_any_point_tells_both_sides,
@@ -190,6 +191,34 @@ async fn a_reset_of_the_stream_resets_the_tcp_connection<R: Runtime>() {
     assert_eq!(error.relayed().from_stream, 10);
     let end = blocking(move || outside.read(&mut [0; 10])).await;
     assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+async fn w7_a_client_that_gives_up_after_its_request_resets_the_tcp_connection<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (mut near, far) = streams::<R>(&client, &server).await.unwrap();
+    let (inside, mut outside) = tcp();
+    let relay: Task<_> = R::spawn(R::Session::relay_tcp(far, inside));
+    write_all(&mut near, b"a whole request").await.unwrap();
+    near.half_close().await.unwrap();
+    let (mut outside, request) = blocking(move || {
+        let mut request = Vec::new();
+        outside.read_to_end(&mut request).unwrap();
+        (outside, request)
+    })
+    .await;
+    assert_eq!(request, b"a whole request");
+    // Nothing is read from the stream any more, and the service is still at work.
+    near.reset(ErrorCode(55));
+    let error = relay.await.unwrap_err();
+    assert!(matches!(error.fault(), RelayFault::Read(ReadError::Reset(ErrorCode(55)))));
+    let late = blocking(move || {
+        loop {
+            if let Err(error) = outside.write_all(b"an answer") {
+                return error.kind();
+            }
+        }
+    });
+    assert!(matches!(late.await, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe));
 }
 
 async fn a_reset_of_the_tcp_connection_resets_the_stream<R: Runtime>() {
