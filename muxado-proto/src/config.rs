@@ -512,6 +512,6 @@ mod tests {
         let few = Config::builder().max_inbound_streams(1).max_outbound_streams(1).build().unwrap();
         assert!(few.max_memory() < 70 << 20, "{}", few.max_memory());
         let ngrok = Config::for_ngrok().build().unwrap();
-        assert_eq!((ngrok.growth(), ngrok.promises()), (0, 516 * 262_144));
+        assert_eq!((ngrok.growth(), ngrok.promises()), (0, 997 * 262_144));
     }
 }
