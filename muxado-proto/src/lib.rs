@@ -129,6 +129,7 @@ pub mod frame;
 mod greeting;
 mod heartbeat;
 mod limits;
+mod memory;
 mod secret;
 mod session;
 mod stats;
@@ -150,8 +151,9 @@ pub use error::{
 };
 pub use event::{Event, Warning};
 pub use frame::{Role, StreamId};
-pub use secret::SessionKey;
 #[cfg(feature = "audit")]
+pub use memory::MemoryBudget;
+pub use secret::SessionKey;
 pub use session::AuditError;
 pub use session::{Session, StreamMut};
 pub use stats::{SessionStats, StreamStats};

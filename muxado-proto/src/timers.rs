@@ -29,9 +29,11 @@ pub(crate) enum Timer {
     Idle,
     /// The end of the transport.
     Linger,
+    /// The budget of memory that sessions share is looked at.
+    Share,
 }
 
-const COUNT: usize = Timer::Linger as usize + 1;
+const COUNT: usize = Timer::Share as usize + 1;
 
 /// The deadlines, one for each timer.
 ///

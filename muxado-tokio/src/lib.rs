@@ -58,9 +58,9 @@ pub use muxado_proto::task::{
     WriteError, error_code,
 };
 pub use muxado_proto::{
-    CloseReason, Config, ConfigBuilder, ConfigError, CutBy, ErrorCode, Heartbeat, Priority,
-    RateLimit, Role, SessionStats, StreamEnd, StreamId, StreamStats, StreamType, TransportError,
-    Warning,
+    CloseReason, Config, ConfigBuilder, ConfigError, CutBy, ErrorCode, Heartbeat, MemoryBudget,
+    Priority, RateLimit, Role, SessionStats, StreamEnd, StreamId, StreamStats, StreamType,
+    TransportError, Warning,
 };
 pub use relay::relay;
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};

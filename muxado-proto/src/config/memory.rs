@@ -90,4 +90,83 @@ impl Config {
             .saturating_add(self.ended_streams().saturating_mul(OF_AN_ENDED_STREAM))
             .saturating_add(self.of_a_session())
     }
+
+    /// What a session with these settings holds at least to be of use: it is reserved in a
+    /// [`MemoryBudget`](crate::MemoryBudget) when a session is made. It serves one stream each way, and
+    /// the heartbeats of a typed session.
+    #[must_use]
+    pub fn min_memory(&self) -> u64 {
+        u64::from(self.covered_streams())
+            .saturating_mul(2)
+            .saturating_mul(self.stream_memory())
+            .saturating_add(self.send_memory(self.min_send_buffer()))
+            .saturating_add(self.of_a_session())
+    }
+
+    /// How many streams of each side the minimum covers.
+    pub(crate) const fn covered_streams(&self) -> u32 {
+        if self.typed { 2 } else { 1 }
+    }
+
+    /// What one stream can come to hold, unless its window grows.
+    pub(crate) fn stream_memory(&self) -> u64 {
+        Self::held_for(self.receive_window.into()).saturating_add(OF_A_STREAM)
+    }
+
+    /// Bytes written and not sent that the minimum has room for.
+    pub(crate) fn min_send_buffer(&self) -> u64 {
+        u64::from(self.session_send_buffer).min(BLOCK as u64)
+    }
+
+    /// What `most` bytes written and not sent can hold, and as much again in the batch on its way.
+    pub(crate) fn send_memory(&self, most: u64) -> u64 {
+        let buffers = most.saturating_mul(2).saturating_add(BLOCK as u64);
+        buffers.saturating_add(buffers.min(OF_A_BATCH))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn the_most_memory_is_what_the_formula_says() {
+        let received = 2053 * 262_144 + (32 << 20);
+        let formula = received
+            + received / 64
+            + 2 * (16 << 20)
+            + (2 << 20)
+            + (64 << 10)
+            + (17 << 10) * 2053
+            + (9 << 10) * 3 * 1024
+            + 64 * 1024
+            + 16 * 1024
+            + 16 * 1024
+            + 2 * 4096
+            + (512 << 10);
+        assert_eq!(Config::default().max_memory(), formula);
+    }
+
+    #[test]
+    fn l4_settings_that_promise_more_than_they_hold_are_refused() {
+        let many = Config::builder().max_inbound_streams(2000);
+        let error = many.clone().build().unwrap_err();
+        assert_eq!(error.setting(), "session_receive_buffer");
+        assert!(error.to_string().contains("`max_inbound_streams`"), "{error}");
+        assert!(many.clone().overcommit(true).build().is_ok());
+        assert!(many.session_receive_buffer(1 << 30).build().is_ok());
+        let small = Config::builder().session_receive_buffer(1 << 20);
+        assert!(small.clone().build().is_err());
+        let few = small.max_inbound_streams(1).max_outbound_streams(1).max_heartbeat_responders(1);
+        assert_eq!(few.build().map(|config| config.growth()), Ok(0));
+    }
+
+    #[test]
+    fn a_session_with_fewer_streams_holds_less() {
+        let few = Config::builder().max_inbound_streams(1).max_outbound_streams(1).build().unwrap();
+        assert!(few.max_memory() < 70 << 20, "{}", few.max_memory());
+        let ngrok = Config::for_ngrok().build().unwrap();
+        assert_eq!((ngrok.growth(), ngrok.promises()), (0, 997 * 262_144));
+    }
 }

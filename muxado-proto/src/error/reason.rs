@@ -61,6 +61,9 @@ pub enum CloseReason {
     FrameStalled,
     /// Whoever drove the session went away before it ended.
     Abandoned,
+    /// The budget of memory had no room for the session's minimum; a GOAWAY with
+    /// `ENHANCE_YOUR_CALM` was sent. See [`MemoryBudget`](crate::MemoryBudget).
+    NoMemory,
 }
 
 /// What cut a session that was to end in order: see [`CloseReason::Cut`].
@@ -154,6 +157,7 @@ impl CloseReason {
             | Self::WriteStalled
             | Self::FrameStalled => ErrorCode::WRITE_TIMEOUT,
             Self::Abandoned => ErrorCode::SESSION_CLOSED,
+            Self::NoMemory => ErrorCode::ENHANCE_YOUR_CALM,
         }
     }
 
@@ -199,6 +203,7 @@ impl fmt::Display for CloseReason {
             Self::WriteStalled => f.write_str("transport took no output for too long"),
             Self::FrameStalled => f.write_str("frame not completed in time"),
             Self::Abandoned => f.write_str("session driver was dropped"),
+            Self::NoMemory => f.write_str("no memory left in the budget of the sessions"),
         }
     }
 }

@@ -283,6 +283,10 @@ impl Session {
         end: bool,
         owner: Option<&Bytes>,
     ) {
+        if !self.reserve_stream(false) {
+            self.inlet.discard();
+            return self.refuse_newcomer(newcomer);
+        }
         let Newcomer { id, fin, length, .. } = newcomer;
         let mut stream = Stream::new(id, Owner::Echo, SendState::Open, &self.config);
         stream.stream_type = Some(StreamType::HEARTBEAT);

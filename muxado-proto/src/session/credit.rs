@@ -5,6 +5,7 @@
 //! in common.
 
 use super::Session;
+use super::share::Share;
 use super::tally::{add, change, take_off};
 use crate::config::{BLOCK, Config};
 use crate::stream::Stream;
@@ -67,8 +68,8 @@ impl Credit {
 
     /// Whether more memory is held than was promised, and a block more, so that buffers have to be compacted and
     /// what arrives is copied.
-    pub(super) fn is_short(&self, config: &Config) -> bool {
-        self.held > config.promises().saturating_add(BLOCK as u64)
+    pub(super) const fn is_short(&self, promises: u64) -> bool {
+        self.held > promises.saturating_add(BLOCK as u64)
     }
 
     /// Which record is looked at next.
@@ -136,15 +137,20 @@ impl Credit {
         bytes: usize,
         streams: u32,
         config: &Config,
+        mut share: Option<&mut Share>,
     ) -> Grant {
-        let budget = growth_budget(streams, config);
+        let tight = share.as_ref().is_some_and(|share| share.is_tight());
+        let budget = if tight { 0 } else { growth_budget(streams, config) };
         let excess = u32::try_from(self.growth.saturating_sub(budget)).unwrap_or(u32::MAX);
         let drained = stream.incoming.is_empty();
         stream.recv_window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
         let taken_back = stream.recv_window.shrink(excess, config.receive_window);
         take_off(&mut self.growth, u64::from(taken_back));
+        if let Some(share) = &mut share {
+            share.release_growth(taken_back);
+        }
         if drained && excess == 0 {
-            self.grow(stream, budget, config);
+            self.grow(stream, budget, config, share);
         }
         if stream.recv_window.is_due() {
             Grant::Now
@@ -157,7 +163,13 @@ impl Credit {
 
     /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit and
     /// as far as the budget allows.
-    fn grow(&mut self, stream: &mut Stream, budget: u64, config: &Config) {
+    fn grow(
+        &mut self,
+        stream: &mut Stream,
+        budget: u64,
+        config: &Config,
+        share: Option<&mut Share>,
+    ) {
         let max = config.max_receive_window;
         let (max, budget) = match stream.recv_window.waited() {
             Wait::None => return,
@@ -170,22 +182,25 @@ impl Credit {
         let left = u32::try_from(budget.saturating_sub(self.growth)).unwrap_or(u32::MAX);
         let size = stream.recv_window.size();
         let step = size.min(max.saturating_sub(size)).min(left);
+        if share.is_some_and(|share| !share.reserve_growth(step)) {
+            return;
+        }
         stream.recv_window.grow(step);
         add(&mut self.growth, u64::from(step));
     }
 
     /// Takes back what a window had grown by when it is of no use any more: nothing will arrive,
-    /// and all that has is gone.
-    pub(super) fn close_if_done(&mut self, stream: &mut Stream, config: &Config) {
-        if !stream.recv.is_open() && stream.incoming.is_empty() {
-            self.close(stream, config);
-        }
+    /// and all that has is gone. Returns how much that was.
+    pub(super) fn close_if_done(&mut self, stream: &mut Stream, config: &Config) -> u32 {
+        let done = !stream.recv.is_open() && stream.incoming.is_empty();
+        if done { self.close(stream, config) } else { 0 }
     }
 
-    /// Takes back what a window had grown by.
-    pub(super) const fn close(&mut self, stream: &mut Stream, config: &Config) {
+    /// Takes back what a window had grown by; returns how much that was.
+    pub(super) const fn close(&mut self, stream: &mut Stream, config: &Config) -> u32 {
         let growth = stream.recv_window.close(config.receive_window);
         take_off(&mut self.growth, growth as u64);
+        growth
     }
 
     /// Whether credit has become owed for which no timer is set.
@@ -226,10 +241,15 @@ impl Session {
             return;
         }
         if !stream.recv.is_open() {
-            return self.credit.close_if_done(stream, &self.config);
+            let growth = self.credit.close_if_done(stream, &self.config);
+            if let Some(share) = &mut self.share {
+                share.release_growth(growth);
+            }
+            return;
         }
         let streams = self.counts.open();
-        match self.credit.consumed(stream, bytes, streams, &self.config) {
+        let share = self.share.as_deref_mut();
+        match self.credit.consumed(stream, bytes, streams, &self.config, share) {
             Grant::Now => self.grant_now(key),
             Grant::Soon if !self.store.is_linked(Link::Control, key) => {
                 self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();
@@ -272,7 +292,7 @@ impl Credit {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         let Self { unread, held, ended, hand, growth, arrivals, unarmed } = self;
         digest.value(&[unread, ended, growth]);
-        if self.is_short(digest.config) {
+        if self.is_short(digest.config.promises()) {
             digest.value(&(held, hand));
         }
         digest.flag(*unarmed);
@@ -300,11 +320,11 @@ mod tests {
         let mut pool = crate::stream::buffer::Pool::default();
         assert!(credit.receive(&mut stream, 200_000));
         stream.incoming.push_copy(&[0; 10], &mut pool);
-        assert_eq!(credit.consumed(&mut stream, 1000, 1, &config), Grant::Never);
-        assert_eq!(credit.consumed(&mut stream, 130_072, 1, &config), Grant::Now);
+        assert_eq!(credit.consumed(&mut stream, 1000, 1, &config, None), Grant::Never);
+        assert_eq!(credit.consumed(&mut stream, 130_072, 1, &config, None), Grant::Now);
         let _update = stream.recv_window.update(Timestamp::ZERO);
         stream.incoming.clear(&mut pool);
-        assert_eq!(credit.consumed(&mut stream, 10, 1, &config), Grant::Soon);
+        assert_eq!(credit.consumed(&mut stream, 10, 1, &config, None), Grant::Soon);
     }
 
     #[test]

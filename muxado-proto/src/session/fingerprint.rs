@@ -39,6 +39,8 @@ impl Session {
             counts,
             credit,
             budget,
+            // It is shared with others, so there is no telling what follows.
+            share: _,
             orphans,
             unanswered: _,
             outlet,

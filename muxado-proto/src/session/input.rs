@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// Why a new stream cannot be let in.
-    fn why_refused(&self, length: u32) -> Option<ErrorCode> {
+    fn why_refused(&mut self, length: u32) -> Option<ErrorCode> {
         let full = self.counts.is_inbound_full(&self.config)
             || !self.credit.fits(self.counts.open(), &self.config);
         if self.farewell.refuses_streams() || self.counts.is_closed_to_peer() || full {
@@ -232,6 +232,8 @@ impl Session {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
         } else if length > self.config.receive_window {
             Some(ErrorCode::FLOW_CONTROL)
+        } else if !self.reserve_stream(false) {
+            Some(ErrorCode::STREAM_REFUSED)
         } else {
             None
         }
@@ -289,6 +291,7 @@ impl Session {
         if self.inlet.shows_a_typed_peer(id, bytes) {
             self.warn(Warning::TypedPeer);
         }
+        let short = self.is_short();
         // The stream may have ended, and its place may have been taken, since the header.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.is_given_up() {
@@ -298,10 +301,8 @@ impl Session {
         if stream.recv == RecvState::Stopped {
             self.consumed(key, bytes.len());
         } else if stream.recv == RecvState::Open {
-            let whole = owner.filter(|data| {
-                bytes.len().saturating_mul(SLICE_FRACTION) >= data.len()
-                    && !self.credit.is_short(&self.config)
-            });
+            let whole = owner
+                .filter(|data| bytes.len().saturating_mul(SLICE_FRACTION) >= data.len() && !short);
             let before = stream.incoming.size();
             match whole {
                 Some(data) => stream.incoming.push_slice(bytes, data, &mut self.pool),
@@ -318,7 +319,8 @@ impl Session {
                 Owner::Echo => self.echo(key),
                 Owner::Backlog | Owner::Released => {}
             }
-            if self.credit.is_short(&self.config) {
+            self.arm_share();
+            if self.is_short() {
                 self.save_memory(key, bytes.len());
             }
         }

@@ -17,6 +17,15 @@ const BYTES_A_LOOK: usize = 64;
 const CANDIDATES: usize = 64;
 
 impl Session {
+    /// Whether more memory is held than was promised.
+    pub(super) fn is_short(&self) -> bool {
+        let promises = match &self.share {
+            Some(share) => share.first_windows(&self.config).saturating_add(self.credit.growth()),
+            None => self.config.promises(),
+        };
+        self.credit.is_short(promises)
+    }
+
     /// More memory is held than was promised: looks at the next streams in turn, and compacts those
     /// that hold more than their bytes. `bytes` have just arrived on the stream `last`.
     ///
@@ -37,7 +46,7 @@ impl Session {
                 }
             }
             self.credit.move_hand(self.store.end());
-            if !self.credit.is_short(&self.config) {
+            if !self.is_short() {
                 return;
             }
         }

@@ -42,12 +42,14 @@ mod output;
 mod pace;
 mod progress;
 mod send_budget;
+mod share;
 mod streams;
 mod tally;
 mod timeouts;
 mod unanswered;
 mod view;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -81,6 +83,7 @@ use orphans::{Orphans, Refusal};
 use outlet::Outlet;
 use pace::Pace;
 use send_budget::SendBudget;
+use share::Share;
 use unanswered::Unanswered;
 pub use view::StreamMut;
 
@@ -111,6 +114,8 @@ pub struct Session {
     counts: Counts,
     credit: Credit,
     budget: SendBudget,
+    /// If sessions share a budget of memory.
+    share: Option<Box<Share>>,
     orphans: Orphans,
     outlet: Outlet,
     pace: Pace,
@@ -142,7 +147,8 @@ impl Session {
             ids: Ids::new(role),
             counts: Counts::default(),
             credit: Credit::default(),
-            budget: SendBudget::default(),
+            budget: SendBudget::new(&config),
+            share: Share::new(&config),
             orphans: Orphans::default(),
             unanswered: Unanswered::default(),
             outlet: Outlet::default(),
@@ -156,6 +162,12 @@ impl Session {
             stats: Counters::default(),
             config,
         };
+        if session.config.memory_budget().is_some() && session.share.is_none() {
+            let text = Bytes::from_static(b"no memory");
+            let goodbye = lifecycle::Goodbye::With(ErrorCode::ENHANCE_YOUR_CALM, text);
+            session.end(CloseReason::NoMemory, goodbye);
+            return session;
+        }
         if session.config.heartbeat.is_some() {
             session.timers.set(Timer::Beat, Some(now));
         }
@@ -209,6 +221,13 @@ impl Session {
         if counted && !self.notify_when_open() {
             return Err(OpenError::Blocked);
         }
+        if self.ids.is_exhausted() {
+            return Err(OpenError::StreamsExhausted);
+        }
+        if !self.reserve_stream(true) {
+            self.counts.opener_waits();
+            return Err(OpenError::Blocked);
+        }
         let id = self.ids.open().ok_or(OpenError::StreamsExhausted)?;
         if self.ids.is_exhausted() {
             self.signals.raise(Signal::StreamsExhausted);
@@ -222,7 +241,7 @@ impl Session {
     }
 
     fn is_open_blocked(&self) -> bool {
-        self.counts.is_open_blocked(&self.config)
+        self.wants_memory() || self.counts.is_open_blocked(&self.config)
     }
 
     fn send_type(&mut self, id: StreamId, stream_type: StreamType) {
@@ -413,7 +432,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 1320, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 1344, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.

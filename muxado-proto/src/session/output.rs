@@ -36,6 +36,7 @@ impl Session {
         self.batch_taken();
         let before = out.len();
         let limit = before.saturating_add(max);
+        self.defund();
         self.cut_farewell(out, limit);
         if !self.farewell.is_over() {
             // Streams that end from here on end with this batch.

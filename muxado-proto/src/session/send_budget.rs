@@ -23,16 +23,46 @@ pub(super) enum Room {
 /// What all streams hold for the peer.
 ///
 /// Invariant: it is the sum of the sizes of the streams' outgoing buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct SendBudget {
     /// Bytes written and not sent.
     unsent: u64,
     /// The memory that they keep alive: the last byte of a block counts as all of it.
     held: u64,
+    /// What may be written and not sent.
+    most: u32,
+}
+
+/// What `most` written bytes may keep alive.
+fn memory(most: u64) -> u64 {
+    most.saturating_mul(2).saturating_add(BLOCK as u64)
 }
 
 impl SendBudget {
+    pub(super) fn new(config: &Config) -> Self {
+        let most = match config.memory_budget() {
+            Some(_) => u32::try_from(config.min_send_buffer()).unwrap_or(u32::MAX),
+            None => config.session_send_buffer,
+        };
+        Self { unsent: 0, held: 0, most }
+    }
+
+    /// What may be written and not sent.
+    pub(super) fn most(&self) -> u64 {
+        self.most.into()
+    }
+
+    /// Changes what may be written and not sent.
+    pub(super) fn limit(&mut self, most: u64) {
+        self.most = u32::try_from(most).unwrap_or(u32::MAX);
+    }
+
+    /// Whether more is held than `most` written bytes may keep alive.
+    pub(super) fn exceeds(&self, most: u64) -> bool {
+        self.held > memory(most)
+    }
+
     /// Bytes written and not sent.
     pub(super) const fn unsent(&self) -> u64 {
         self.unsent
@@ -53,19 +83,18 @@ impl SendBudget {
     #[cfg(feature = "audit")]
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         // The memory counts as far as it takes room away.
-        digest.value(&[self.unsent, self.left(digest.config)]);
+        digest.value(&[self.unsent, self.left()]);
     }
 
     /// What the streams may still take together.
-    fn left(&self, config: &Config) -> u64 {
-        let most = u64::from(config.session_send_buffer);
-        let memory = most.saturating_mul(2).saturating_add(BLOCK as u64);
-        most.saturating_sub(self.unsent).min(memory.saturating_sub(self.held))
+    fn left(&self) -> u64 {
+        let most = self.most();
+        most.saturating_sub(self.unsent).min(memory(most).saturating_sub(self.held))
     }
 
     /// How much a stream takes now.
     pub(super) fn room(&self, stream: &Stream, config: &Config) -> Room {
-        let shared = usize::try_from(self.left(config)).unwrap_or(usize::MAX);
+        let shared = usize::try_from(self.left()).unwrap_or(usize::MAX);
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
         let buffered = stream.outgoing.len();
         let own = limit.saturating_sub(buffered);
@@ -82,8 +111,8 @@ impl SendBudget {
     /// latest with the last one that can leave (`nothing_ready`), as streams without credit may
     /// hold the rest for as long as the peer likes.
     pub(super) fn wakes_writers(&self, nothing_ready: bool, config: &Config) -> bool {
-        let room = self.left(config);
-        let half = u64::from(config.session_send_buffer / 2);
+        let room = self.left();
+        let half = u64::from(self.most / 2);
         let enough = u64::from(config.send_buffer).min(half);
         room > 0 && (room >= enough || nothing_ready)
     }
@@ -101,7 +130,7 @@ mod tests {
         let config = Config::default();
         let id = StreamId::new(3);
         let mut stream = Stream::new(id, Owner::Application, SendState::Open, &config);
-        let mut budget = SendBudget::default();
+        let mut budget = SendBudget::new(&config);
         let limit = config.send_buffer as usize;
         assert_eq!(budget.room(&stream, &config), Room::Bytes(limit));
         budget.unsent = u64::from(config.session_send_buffer);
@@ -116,7 +145,7 @@ mod tests {
     #[test]
     fn writers_are_woken_for_a_fair_amount_or_with_the_last_frame() {
         let config = Config::default();
-        let mut budget = SendBudget::default();
+        let mut budget = SendBudget::new(&config);
         let all = u64::from(config.session_send_buffer);
         budget.unsent = all;
         assert!(!budget.wakes_writers(true, &config));

@@ -267,7 +267,10 @@ impl Session {
     /// has ended it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
-        self.credit.close_if_done(stream, &self.config);
+        let growth = self.credit.close_if_done(stream, &self.config);
+        if let Some(share) = &mut self.share {
+            share.release_growth(growth);
+        }
         if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
             stream.complete = true;
             self.completed(key);
@@ -322,7 +325,10 @@ impl Session {
         }
         if let Some(stream) = self.store.get_mut(key) {
             stream.waits_since = self.now;
-            self.credit.close(stream, &self.config);
+            let growth = self.credit.close(stream, &self.config);
+            if let Some(share) = &mut self.share {
+                share.release_growth(growth);
+            }
         }
         self.store.push(Queue::GivenUp, key);
         self.arm_given_up();
@@ -352,7 +358,8 @@ impl Session {
         if silent {
             self.ids.give_back(stream.id);
         }
-        self.credit.close(&mut stream, &self.config);
+        let growth = self.credit.close(&mut stream, &self.config);
+        self.release_stream(stream.id, growth);
         if stream.owner == Owner::Echo {
             self.beats.responder_removed();
         }

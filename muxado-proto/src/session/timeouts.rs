@@ -52,6 +52,9 @@ impl Session {
         if self.timers.expire(Timer::Stalled, now) {
             self.end_stalled();
         }
+        if self.timers.expire(Timer::Share, now) {
+            self.look_at_share();
+        }
         if self.timers.expire(Timer::Update, now) {
             while let Some(key) = self.store.pop(Queue::Owed) {
                 self.store.push(Queue::Control, key);

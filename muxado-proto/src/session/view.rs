@@ -146,6 +146,7 @@ impl<'a> StreamMut<'a> {
         let count = stream.incoming.read_to(max, put, &mut session.pool);
         if count > 0 {
             session.credit.resize(before, stream.incoming.size());
+            session.reads();
             session.took(self.key, count);
             return Ok(count);
         }
@@ -169,6 +170,7 @@ impl<'a> StreamMut<'a> {
         let before = stream.incoming.size();
         if let Some(chunk) = stream.incoming.pop(max, &mut session.pool) {
             session.credit.resize(before, stream.incoming.size());
+            session.reads();
             session.took(self.key, chunk.len());
             return Ok(Some(chunk));
         }
@@ -244,6 +246,9 @@ impl<'a> StreamMut<'a> {
         let session = &mut *self.session;
         let stream = session.store.get(self.key).ok_or(WriteError::UnknownStream(self.id))?;
         session.writing_is_over(stream)?;
+        if let Some(share) = &mut session.share {
+            share.fund(&mut session.budget, &session.config);
+        }
         let room = session.budget.room(stream, &session.config);
         if let Room::Bytes(room) = room {
             return Ok(room);

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use muxado_proto::{Config, Role};
+use muxado_proto::{CloseReason, Config, ErrorCode, Event, MemoryBudget, OpenError, Role};
 use muxado_tests::peer::{self, Peer};
 use muxado_tests::runtime::manual::{Manual, now};
 use muxado_tests::runtime::pipe;
@@ -130,4 +130,38 @@ fn w9_nothing_large_is_copied_under_the_lock() {
     });
     let (count, read) = waits.recv_timeout(Duration::from_secs(60)).expect("no deadlock");
     assert!(count == read && count > 1 << 20, "{count} {read}");
+}
+
+#[tokio::test]
+async fn s4_a_session_without_its_minimum_ends_with_a_typed_error() {
+    let budget = MemoryBudget::new(1 << 20);
+    let config = Config::builder().memory_budget(budget.clone()).build().expect("valid");
+    assert!(config.min_memory() > budget.limit() && !budget.has_room(&config));
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let client = muxado_tokio::Session::client(near, Config::default());
+    let server = muxado_tokio::Session::server(far, config);
+    assert_eq!(server.closed().await, CloseReason::NoMemory);
+    match client.closed().await {
+        CloseReason::Remote { code, .. } => assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM),
+        reason => panic!("{reason}"),
+    }
+    assert_eq!(budget.reserved(), 0);
+}
+
+#[test]
+fn s4_who_waits_for_memory_is_told_when_it_may_be_there() {
+    let least = Config::default().min_memory();
+    let budget = MemoryBudget::new(2 * least + (100 << 10));
+    let config = Config::builder().memory_budget(budget.clone()).build().expect("valid");
+    let mut waits = Peer::of_client(config.clone());
+    let mut holds = Peer::of_client(config);
+    assert_eq!((waits.open(), holds.open()), (3, 3));
+    assert_eq!(waits.session.open(), Err(OpenError::Blocked));
+    assert!(!waits.events().contains(&Event::OpenReady));
+    assert!(!waits.session.can_open());
+    drop(holds);
+    waits.pass(Duration::from_secs(1));
+    assert!(waits.events().contains(&Event::OpenReady));
+    assert_eq!(waits.open(), 5);
+    assert!(budget.reserved() <= budget.limit());
 }

@@ -3,6 +3,7 @@
 //! The allocator counts, so the tests of this binary run one at a time. What needs a runtime (the
 //! fairness of a driver, two ends that both write and do not read) is tested with the adapters.
 
+mod budget;
 mod floods;
 mod honest;
 mod lengths;

@@ -1,0 +1,202 @@
+//! The part of a session in a budget that sessions share: what it has reserved of it, and when it has
+//! to give something up.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::Session;
+use super::send_budget::SendBudget;
+use crate::config::Config;
+use crate::event::Signal;
+use crate::frame::StreamId;
+use crate::memory::Seat;
+use crate::timers::Timer;
+
+/// How long an application may have unread bytes before it counts as one that does not read, and how
+/// often a session that waits for memory looks again.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// By so much the send buffers of a session grow and shrink.
+const STEP: u64 = 64 << 10;
+
+/// What a session has reserved.
+///
+/// Invariant: the seat holds the session's minimum, and beyond it what the streams that are not part
+/// of that take, window growth, and the send buffers beyond their minimum.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+pub(super) struct Share {
+    seat: Seat,
+    /// Records of streams of the peer, and of this side.
+    inbound: u32,
+    outbound: u32,
+    /// By how much windows have grown.
+    growth: u64,
+    /// The application has read something since it was last looked at.
+    reads: bool,
+    /// A stream was not opened for want of memory, and nobody has been told to try again.
+    wanting: bool,
+}
+
+impl Share {
+    /// Reserves the minimum, if it is there.
+    pub(super) fn new(config: &Config) -> Option<Box<Self>> {
+        let seat = Seat::take(config.memory_budget()?, config.min_memory())?;
+        Some(Box::new(Self {
+            seat,
+            inbound: 0,
+            outbound: 0,
+            growth: 0,
+            reads: false,
+            wanting: false,
+        }))
+    }
+
+    /// Reserves what one more stream may hold, its first window above all.
+    fn add_stream(&mut self, own: bool, config: &Config) -> bool {
+        let covered = config.covered_streams();
+        let count = if own { &mut self.outbound } else { &mut self.inbound };
+        let fits = *count < covered || self.seat.reserve(config.stream_memory());
+        *count = count.saturating_add(u32::from(fits));
+        fits
+    }
+
+    fn remove_stream(&mut self, own: bool, config: &Config) {
+        let covered = config.covered_streams();
+        let count = if own { &mut self.outbound } else { &mut self.inbound };
+        *count = count.saturating_sub(1);
+        if *count >= covered {
+            self.seat.release(config.stream_memory());
+        }
+        self.wanting = false;
+    }
+
+    /// What the peer may have been promised, beyond growth.
+    pub(super) fn first_windows(&self, config: &Config) -> u64 {
+        let streams = u64::from(self.inbound).saturating_add(self.outbound.into());
+        streams.saturating_mul(config.receive_window.into())
+    }
+
+    /// Reserves growth of a window.
+    pub(super) fn reserve_growth(&mut self, bytes: u32) -> bool {
+        let more = self.growth.saturating_add(bytes.into());
+        let price = Config::held_for(more).saturating_sub(Config::held_for(self.growth));
+        let fits = self.seat.reserve(price);
+        if fits {
+            self.growth = more;
+        }
+        fits
+    }
+
+    /// A window has given growth back.
+    pub(super) fn release_growth(&mut self, bytes: u32) {
+        let less = self.growth.saturating_sub(bytes.into());
+        self.seat.release(Config::held_for(self.growth).saturating_sub(Config::held_for(less)));
+        self.growth = less;
+    }
+
+    /// Whether windows have to give back what they have grown by.
+    pub(super) fn is_tight(&self) -> bool {
+        self.seat.is_tight()
+    }
+
+    /// Reserves room for one more send buffer, as far as there is any.
+    pub(super) fn fund(&mut self, budget: &mut SendBudget, config: &Config) {
+        let wanted = u64::from(config.send_buffer).saturating_add(budget.unsent());
+        while budget.most() < wanted.min(config.session_send_buffer.into()) {
+            let more = budget.most().saturating_add(STEP).min(config.session_send_buffer.into());
+            let price = config.send_memory(more).saturating_sub(config.send_memory(budget.most()));
+            if !self.seat.reserve(price) {
+                break;
+            }
+            budget.limit(more);
+        }
+    }
+
+    /// Gives room for written bytes back that is not needed. What was handed out is written.
+    fn defund(&mut self, budget: &mut SendBudget, config: &Config) {
+        let least = config.min_send_buffer();
+        while budget.most() > least {
+            let less = budget.most().saturating_sub(STEP).max(least);
+            if budget.unsent().saturating_add(STEP) > less || budget.exceeds(less) {
+                break;
+            }
+            self.seat.release(
+                config.send_memory(budget.most()).saturating_sub(config.send_memory(less)),
+            );
+            budget.limit(less);
+        }
+    }
+}
+
+impl Session {
+    /// Whether there is memory for one more stream, which is reserved then.
+    pub(super) fn reserve_stream(&mut self, own: bool) -> bool {
+        let Some(share) = &mut self.share else { return true };
+        let fits = share.add_stream(own, &self.config);
+        if own && !fits {
+            share.wanting = true;
+            self.arm_share();
+        }
+        fits
+    }
+
+    /// A stream has lost its record.
+    pub(super) fn release_stream(&mut self, id: StreamId, growth: u32) {
+        if let Some(share) = &mut self.share {
+            share.release_growth(growth);
+            share.remove_stream(self.ids.is_own(id), &self.config);
+        }
+    }
+
+    /// Whether a stream cannot be opened for want of memory.
+    pub(super) fn wants_memory(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| share.wanting)
+    }
+
+    /// The application has read something.
+    pub(super) fn reads(&mut self) {
+        if let Some(share) = &mut self.share {
+            if !core::mem::replace(&mut share.reads, true) {
+                share.seat.report(0);
+            }
+        }
+    }
+
+    /// Room for written bytes goes back.
+    pub(super) fn defund(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.defund(&mut self.budget, &self.config);
+        }
+    }
+
+    /// Looks after unread bytes in a while.
+    pub(super) fn arm_share(&mut self) {
+        if self.share.is_some() && self.timers.get(Timer::Share).is_none() {
+            self.timers.set(Timer::Share, Some(self.now + LOOK));
+        }
+    }
+
+    /// Tells the budget how much the application does not read, gives up a stream if that was asked
+    /// for, and lets those who wait to open a stream try again.
+    pub(super) fn look_at_share(&mut self) {
+        let Some(share) = &mut self.share else { return };
+        let reads = core::mem::replace(&mut share.reads, false);
+        let yields = !reads && share.seat.must_yield();
+        let wanted = core::mem::replace(&mut share.wanting, false);
+        if yields && self.credit.unread() > 0 {
+            let next = self.store.key_at(self.credit.hand());
+            self.reset_large(next);
+        }
+        let unread = if reads { 0 } else { self.credit.unread() };
+        if let Some(share) = &mut self.share {
+            share.seat.report(unread);
+        }
+        if wanted && self.counts.take_waiting_opener() {
+            self.signals.raise(Signal::OpenReady);
+        }
+        if self.credit.unread() > 0 && !self.farewell.is_over() {
+            self.arm_share();
+        }
+    }
+}
