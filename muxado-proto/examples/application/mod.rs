@@ -118,7 +118,8 @@ impl Application {
 
     /// How it went; an error if the session ended before both ends had all their answers.
     pub(crate) fn end(self, session: &Session) -> Result<End, Box<dyn Error>> {
-        let closed = self.closed.ok_or("the session is not over")?;
+        let closed = self.closed.or_else(|| session.close_reason().cloned());
+        let closed = closed.ok_or("the session is not over")?;
         let peer = self.peer.ok_or_else(|| format!("no report from the peer: {closed}"))?;
         let role = session.role();
         Ok(End::new(role, [self.work.report(role), peer], &session.stats(), closed))

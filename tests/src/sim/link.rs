@@ -95,6 +95,7 @@ impl Link {
     }
 
     /// Takes a piece off the front of `out`. `Err` means that the transport is broken.
+    #[allow(clippy::result_unit_err, reason = "it has failed, and nothing more is known")]
     pub fn write(
         &mut self,
         now: Timestamp,

@@ -403,7 +403,7 @@ fn the_log_tells_of_a_life_and_of_refusals() {
     log.only(&["DEBUG", &number, "session started"]);
     log.only(&["WARN", &number, "agent 7", "streams=1", "refused"]);
     log.only(&["DEBUG", &number, "agent 7", "going away", "bye"]);
-    log.only(&["DEBUG", &number, "agent 7", "session ended", "bytes_sent"]);
+    log.only(&["WARN", &number, "agent 7", "session ended", "1 stream was cut"]);
     log.only(&["TRACE", &number, "received", "DATA", "stream=5", "length=12"]);
     log.only(&["TRACE", &number, "sent", "RST", "stream=5"]);
 }

@@ -90,7 +90,7 @@ async fn run<R: Runtime>(faults: Faults) -> Outcome {
             if write_all(&mut stream, &[number; 20]).await.is_err() {
                 return false;
             }
-            stream.finish().unwrap();
+            let _cut_off = stream.finish();
             match read_to_end(&mut stream).await {
                 Ok(answer) => {
                     assert_eq!(answer, [number; 20]);
@@ -237,7 +237,7 @@ async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
     let mut stream = client.open().await.unwrap();
     let request = R::spawn(async move {
         let _cut_off = write_all(&mut stream, &[1; 20]).await;
-        stream.finish().unwrap();
+        let _cut_off = stream.finish();
         read_to_end(&mut stream).await.map(|answer| assert_eq!(answer, [1; 20])).is_ok()
     });
     let reason = client.close().await;

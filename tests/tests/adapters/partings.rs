@@ -60,7 +60,7 @@ async fn l12_a_stream_opened_in_the_turn_of_the_close_is_served<R: Runtime>() {
     let (client, server) = R::pair(64, Config::default());
     let mut stream = client.open().await.unwrap();
     write_all(&mut stream, b"last words").await.unwrap();
-    stream.finish();
+    stream.finish().expect("it is open");
     let closer = client.clone();
     let closer = R::spawn(async move { closer.close().await });
     let mut far = server.accept().await.unwrap();

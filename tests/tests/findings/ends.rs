@@ -27,7 +27,7 @@ fn t1_a_close_that_cuts_says_so_at_both_ends() {
         sent += write_some(&mut pair.client, id, &data[sent..]);
         pair.settle();
     }
-    pair.client.stream(id).finish();
+    pair.client.stream(id).finish().expect("it is open");
     pair.close_client();
     // The server never reads.
     pair.pass(seconds(9));
@@ -72,7 +72,7 @@ fn upload_to_a_slow_reader(size: usize, step: usize) -> (Pair, usize, u32) {
         if sent < data.len() {
             sent += write_some(&mut pair.client, id, &data[sent..]);
         } else {
-            pair.client.stream(id).finish();
+            pair.client.stream(id).finish().expect("it is open");
         }
         if !closed {
             closed = true;
@@ -85,7 +85,7 @@ fn upload_to_a_slow_reader(size: usize, step: usize) -> (Pair, usize, u32) {
             Err(error) => panic!("{error} after {read} bytes"),
         };
         if read == data.len() {
-            pair.server.stream(id).finish();
+            pair.server.stream(id).finish().expect("it is open");
         }
         pair.pass(seconds(1));
         time += 1;
@@ -116,7 +116,7 @@ fn closing_client(config: Config) -> Peer {
     let mut peer = Peer::of_client(config);
     let id = peer.open();
     peer.write(id, b"request");
-    peer.stream(id).finish();
+    peer.stream(id).finish().expect("it is open");
     peer.receive();
     peer.session.close(peer.now(), NO_ERROR, "");
     peer
@@ -150,7 +150,7 @@ fn t3_a_transport_that_stalls_while_a_close_drains_is_no_clean_end() {
     let mut peer = Peer::of_client(config);
     let id = peer.open();
     peer.write(id, b"request");
-    peer.stream(id).finish();
+    peer.stream(id).finish().expect("it is open");
     let mut out = Transmit::new();
     assert!(peer.session.poll_transmit(peer.now(), &mut out, 1000) > 0);
     peer.session.close(peer.now(), NO_ERROR, "");
@@ -167,7 +167,7 @@ fn t3_what_the_transport_has_not_taken_is_cut() {
         peer.receive();
         peer.send(peer::fin(id));
         peer.session.close(peer.now(), NO_ERROR, "");
-        peer.stream(id).finish();
+        peer.stream(id).finish().expect("it is open");
         // The FIN, and with it the end of the stream, is in a batch that leaves or does not.
         let mut out = Transmit::new();
         assert!(peer.session.poll_transmit(peer.now(), &mut out, 1000) > 0);

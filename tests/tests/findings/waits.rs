@@ -20,10 +20,10 @@ fn l10_the_end_that_was_told_does_not_hurry() {
     // Nothing moves for longer than the client would wait by itself.
     pair.pass(seconds(50));
     pair.server.write(id, b"the answer");
-    pair.server.stream(id).finish();
+    pair.server.stream(id).finish().expect("it is open");
     pair.settle();
     assert_eq!(pair.client.read(id), (b"the answer".to_vec(), Ok(())));
-    pair.client.stream(id).finish();
+    pair.client.stream(id).finish().expect("it is open");
     pair.settle_to_the_end();
     assert_eq!(reason(&pair.client), remote(NO_ERROR, "restart"));
     assert!(reason(&pair.server).is_clean());
@@ -155,7 +155,7 @@ fn l12_a_stream_opened_in_the_turn_of_the_close_is_served() {
     let mut pair = Pair::at_defaults();
     let id = pair.client.open();
     pair.client.write(id, b"last words");
-    pair.client.stream(id).finish();
+    pair.client.stream(id).finish().expect("it is open");
     let now = pair.client.now();
     pair.client.session.go_away(now, NO_ERROR, "");
     pair.settle();
@@ -178,7 +178,7 @@ fn l12_a_go_away_is_answered_once_and_only_when_nothing_is_open() {
     let mut peer = Peer::of_client(Config::default());
     let id = peer.open();
     peer.write(id, b"request");
-    peer.stream(id).finish();
+    peer.stream(id).finish().expect("it is open");
     peer.receive();
     peer.send(padded(0));
     peer.expect_silence();

@@ -63,7 +63,7 @@ fn s4_an_honest_session_works_beside_a_thousand_that_fill_their_windows() {
             assert_eq!(honest.accept(), id);
             assert_eq!(honest.read(id).0, [1; 100]);
             honest.write(id, &[2; 100]);
-            honest.stream(id).finish();
+            honest.stream(id).finish().expect("it is open");
             honest.stream(id).release();
         }
         let answers = honest.hear();
