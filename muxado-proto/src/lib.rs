@@ -151,9 +151,9 @@ pub use error::{
 };
 pub use event::{Event, Warning};
 pub use frame::{Role, StreamId};
-#[cfg(feature = "audit")]
 pub use memory::MemoryBudget;
 pub use secret::SessionKey;
+#[cfg(feature = "audit")]
 pub use session::AuditError;
 pub use session::{Session, StreamMut};
 pub use stats::{SessionStats, StreamStats};
