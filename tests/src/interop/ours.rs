@@ -32,7 +32,8 @@ pub(super) fn config(options: &Options) -> io::Result<Arc<Config>> {
         }));
     }
     if options.window > 0 {
-        config = config.receive_window(options.window);
+        // Few streams are open at once: not all that may be are promised such a window.
+        config = config.receive_window(options.window).overcommit(true);
     }
     if options.send_window > 0 {
         config = config.send_window(options.send_window);
