@@ -313,7 +313,12 @@ impl Model {
         let excused = match end {
             StreamEnd::Finished => half.fin_sent && half.finished,
             StreamEnd::Reset(code) => self.may_be_told(id, side, *code),
-            StreamEnd::ResetLocally(code) => half.reset == Some(*code) || half.rst_sent.is_some(),
+            StreamEnd::ResetLocally(code) => {
+                // What arrives on a stream that was finished and is not read draws an RST, which may
+                // not have left yet.
+                let by_rule = half.finished && half.left && *code == ErrorCode::STREAM_CLOSED;
+                half.reset == Some(*code) || half.rst_sent.is_some() || by_rule
+            }
             StreamEnd::SessionClosed(reason) => self.sides[side].over.as_ref() == Some(reason),
             _ => false,
         };

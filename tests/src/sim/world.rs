@@ -355,8 +355,11 @@ impl<'a> World<'a> {
                 Some(CloseReason::Remote { code, .. }) => {
                     peer.closing.contains(code) || peer.foreign || peer.over.is_some()
                 }
-                Some(CloseReason::TransportEof | CloseReason::TransportError(_)) => {
-                    broken || peer.foreign
+                Some(CloseReason::TransportEof) => broken || peer.foreign,
+                // A peer that has closed drops the transport. A write may fail before its last
+                // words are read.
+                Some(CloseReason::TransportError(_)) => {
+                    broken || peer.foreign || peer.over.is_some()
                 }
                 // While the transport is whole, an end that was announced cuts only what the other
                 // side has not heard of: streams whose SYN crossed its last words.
