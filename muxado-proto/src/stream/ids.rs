@@ -219,16 +219,18 @@ mod tests {
 
     #[test]
     fn gap_bomb_is_bounded() {
+        // An interpreter takes minutes for all of them.
+        const END: u32 = if cfg!(miri) { 4_000 } else { 100_000 };
         let mut seen = SeenIds::default();
-        for id in (3..100_000).step_by(4) {
+        for id in (3..END).step_by(4) {
             assert_eq!(seen.insert(StreamId::new(id), 256), Seen::Fresh);
             assert!(seen.gaps.len() <= 256);
         }
         assert_eq!(seen.gaps.len(), 256);
         // The oldest gap was forgotten: its ids may have been used. The newest is open.
         assert_eq!(seen.insert(StreamId::new(5), 256), Seen::Forgotten);
-        assert_eq!(seen.insert(StreamId::new(99_997), 256), Seen::Fresh);
-        assert_eq!(seen.insert(StreamId::new(99_999), 256), Seen::Used);
+        assert_eq!(seen.insert(StreamId::new(END - 3), 256), Seen::Fresh);
+        assert_eq!(seen.insert(StreamId::new(END - 1), 256), Seen::Used);
     }
 
     fn id_key(key: u128) -> IdKey {
@@ -238,6 +240,7 @@ mod tests {
     /// A set of ids that collide under one key, which a peer could work out if it knew that key, is
     /// like any other under every other key.
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes hours for the search")]
     fn s1_a_set_that_collides_under_one_key_is_harmless_under_others() {
         const COUNT: usize = 768;
         let mask = 1023;
