@@ -227,6 +227,8 @@ impl Lab {
             self.now = self.session.poll_timeout().expect("something to wait for").max(self.now);
             self.session.handle_timeout(self.now);
         }
+        // The last output may have decided the reason.
+        self.listen();
         assert!(self.session.is_finished() && self.closed);
         while let Some(id) = self.session.accept() {
             self.held.push(id);
