@@ -207,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_a_map(ops in proptest::collection::vec((any::<bool>(), 0usize..200), 0..600)) {
+        fn is_a_map(ops in proptest::collection::vec((any::<bool>(), 0usize..200), 0..if cfg!(miri) { 40 } else { 600 })) {
             let (mut slab, mut model) = (Slab::default(), BTreeMap::new());
             for (value, (insert, pick)) in ops.into_iter().enumerate() {
                 if insert {

@@ -76,6 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes for a crowd")]
     fn w10_one_that_stays_keeps_one_page_of_a_crowd() {
         for stays in [0, 1000, 1999] {
             let mut places = Places::default();
