@@ -204,9 +204,10 @@ impl Run {
             Closer::Dialer => self.driver_dials(),
         };
         let end = if driver_closes { &served.end } else { &driven.end };
-        // The stream that asked the peer to close is open when it does: ours tells that.
-        let cut = matches!(self.mode, Mode::ClosedByServer)
-            && end.cause.as_deref() == Some("1 stream was cut at the end: transport ended");
+        // Peers close their session without waiting for streams. The stream that asked for the
+        // close is open then, and so may the answers be that the driver gave up: ours tells that.
+        let cut = matches!(self.mode, Mode::ClosedByServer | Mode::ResetByDriver)
+            && end.cause.as_deref().is_some_and(|cause| cause.ends_with(CUT_BY_THE_END));
         match end.remote_code.as_deref() {
             Some("0") => Ok(()),
             None if cut => Ok(()),
@@ -281,6 +282,9 @@ impl Run {
         }
     }
 }
+
+/// How ours tells that the peer closed the session while streams were open.
+const CUT_BY_THE_END: &str = "cut at the end: transport ended";
 
 /// Who ends a session, or tells first that it will.
 #[derive(Debug, Default)]
