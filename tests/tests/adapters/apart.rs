@@ -1,7 +1,6 @@
 //! What concerns one adapter or none: transports and muxers by hand, the budget of Tokio's tasks,
 //! the options of TCP, broken wakers and clocks, and the log.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +14,6 @@ use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
 use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::field::{Field, Visit};
 
 /// A multiplexer as libp2p's `StreamMuxer` wants it: all in poll forms, in one place.
 trait Muxer {
@@ -328,124 +326,4 @@ fn l14_a_deadline_beyond_the_clock_never_comes() {
         peer.send(peer::data_fin(3, b"fine")).await;
         assert_eq!(stream.read_chunk(8).await.unwrap().unwrap(), "fine");
     });
-}
-
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        let _infallible = write!(self.0, " {field}={value:?}");
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
-        event.record(&mut line);
-        self.0.lock().unwrap().push_back(line.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-impl Log {
-    /// The only line that has all of these words, but for those about frames.
-    fn only(&self, words: &[&str]) -> String {
-        let lines = self.0.lock().unwrap();
-        let found: Vec<_> =
-            lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).collect();
-        assert_eq!(found.len(), 1, "{words:?} in {lines:#?}");
-        found[0].clone()
-    }
-}
-
-/// A server whose peer sends this, driven to its end; gives its number as the log does.
-fn serve(inputs: &[Vec<u8>]) -> String {
-    let (near, mut far) = pipe(4096);
-    let config = Config::builder().accept_backlog(1).max_inbound_streams(1).build().unwrap();
-    let mut server = Manual::new(near, Role::Server, config);
-    server.session.set_peer_name("agent 7");
-    for input in inputs {
-        let cx = &mut Context::from_waker(Waker::noop());
-        assert!(Wire::poll_write(&mut far, cx, input).is_ready());
-        server.settle();
-    }
-    while server.pass(Duration::from_secs(1)).is_none() {}
-    format!("session={} ", server.session.number())
-}
-
-#[test]
-fn the_log_tells_of_a_life_and_of_refusals() {
-    let log = Log::default();
-    let number = tracing::subscriber::with_default(log.clone(), || {
-        let streams = [peer::syn(3, b"hello"), peer::syn(5, b"one too many")].concat();
-        serve(&[streams, peer::go_away(0, 0, b"bye")])
-    });
-    log.only(&["DEBUG", &number, "session started"]);
-    log.only(&["WARN", &number, "agent 7", "streams=1", "refused"]);
-    log.only(&["DEBUG", &number, "agent 7", "going away", "bye"]);
-    log.only(&["WARN", &number, "agent 7", "session ended", "1 stream was cut"]);
-    log.only(&["TRACE", &number, "received", "DATA", "stream=5", "length=12"]);
-    log.only(&["TRACE", &number, "sent", "RST", "stream=5"]);
-}
-
-#[test]
-fn the_log_warns_of_a_violation() {
-    let log = Log::default();
-    let number = tracing::subscriber::with_default(log.clone(), || {
-        serve(&[peer::frame(0, 0, 3, b"an RST of this length is none")])
-    });
-    log.only(&["WARN", &number, "agent 7", "session ended", "violated"]);
-    log.only(&["TRACE", &number, "received", "malformed", "length=29"]);
-}
-
-#[test]
-fn t8_the_error_of_a_transport_is_in_the_log() {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), || {
-        let (near, _far) = pipe(4096);
-        let near = Io::new(Broken(near));
-        let mut client = Manual::new(near, Role::Client, Config::default());
-        client.settle();
-        let error = client.session.transport_error().unwrap();
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    });
-    log.only(&["WARN", "transport failed", "the cable was cut"]);
-}
-
-/// A transport that fails.
-struct Broken(Io);
-
-impl Wire for Broken {
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<std::io::Result<usize>> {
-        let kind = std::io::ErrorKind::ConnectionReset;
-        Poll::Ready(Err(std::io::Error::new(kind, "the cable was cut")))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
-        Wire::poll_write(&mut self.0, cx, data)
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Wire::poll_close(&mut self.0, cx)
-    }
 }

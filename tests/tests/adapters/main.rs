@@ -12,6 +12,7 @@ mod face;
 mod faults;
 mod half_close;
 mod limits;
+mod logs;
 mod partings;
 mod relay;
 mod resets;
