@@ -65,6 +65,7 @@ fn main() -> ExitCode {
     trials.push(trial("the smallest loop", || prints("minimal", "the server says HELLO\n")));
     trials.push(trial("a child process", || prints("child", "the child says HELLO\n")));
     trials.push(trial("frames between two peers", frames_between));
+    trials.push(trial("a tunnel whose agent is lost and returns", tunnel_demo));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -117,6 +118,23 @@ fn frames_between() {
     {
         assert!(lines.iter().any(|line| line.contains(expected)), "no {expected:?}: {lines:#?}");
     }
+}
+
+/// Every request through the tunnel is answered in the end, though the agent is cut off half-way.
+fn tunnel_demo() {
+    let summary = Program::run("tunnel", &["demo", "--requests", "300", "--json"]).succeed();
+    assert_eq!(summary["answers"], 300, "{summary}");
+    // One stream for each request, and one for each attempt that was made again and got so far.
+    let [streams, repeated] = ["streams", "repeated"].map(|key| summary[key].as_u64());
+    let most = repeated.map(|repeated| 300 + repeated);
+    assert!(streams >= Some(300) && streams <= most, "{summary}");
+    assert!(summary["agent_away_ms"].as_f64() > Some(0.0), "{summary}");
+    // Half of the texts come back over HTTP, the other half goes both ways over TCP.
+    let text = |number: u64| (number * 7919 % 16_384).max(9);
+    let (there, back) =
+        ((0..300).filter(|number| number % 2 == 1).map(text).sum(), (0..300).map(text).sum());
+    assert!(summary["bytes_to_services"].as_u64() > Some(there), "{summary}");
+    assert!(summary["bytes_from_services"].as_u64() > Some(back), "{summary}");
 }
 
 fn alone(example: &str, runtime: &str) {

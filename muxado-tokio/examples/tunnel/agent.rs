@@ -1,0 +1,251 @@
+//! The agent: keeps a session with a server, and connects the server's streams to local services.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use clap::Args;
+use muxado_tokio::{Config, ErrorCode, Session, Stream, StreamType, relay, tcp};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::Result;
+use crate::protocol::{self, Hello, Public, Welcome};
+use crate::tls::{self, Fingerprint};
+
+/// How long one attempt to connect may take, to a server or to a service.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// HOST:PORT of the server. If there are several, they are tried in turn.
+    #[arg(long, required = true, value_name = "HOST:PORT")]
+    pub server: Vec<String>,
+    /// SHA-256 of the server's certificate, as the server shows it when it starts.
+    #[arg(long, value_name = "HEX")]
+    pub fingerprint: Fingerprint,
+    /// The server's token.
+    #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// Agents of one name have the same services and share the load.
+    #[arg(long)]
+    pub name: String,
+    /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
+    #[arg(long, value_name = "HOST=ADDRESS", value_parser = http_service)]
+    pub http: Vec<Service>,
+    /// Offers a local TCP service at a port of the server, 0 for any: 2222=127.0.0.1:22
+    #[arg(long, value_name = "PORT=ADDRESS", value_parser = tcp_service)]
+    pub tcp: Vec<Service>,
+}
+
+/// What an agent offers.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub public: Public,
+    /// HOST:PORT, where the agent reaches it.
+    pub local: String,
+}
+
+fn http_service(text: &str) -> std::result::Result<Service, String> {
+    let (host, local) = text.split_once('=').ok_or("HOST=ADDRESS is expected")?;
+    Ok(Service { public: Public::Http(host.to_ascii_lowercase()), local: local.to_owned() })
+}
+
+fn tcp_service(text: &str) -> std::result::Result<Service, String> {
+    let (port, local) = text.split_once('=').ok_or("PORT=ADDRESS is expected")?;
+    let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+    Ok(Service { public: Public::Tcp(port), local: local.to_owned() })
+}
+
+/// What an agent is at.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// How many sessions there have been.
+    pub sessions: u64,
+    /// What people reach through the one there is now.
+    pub services: Option<Vec<Public>>,
+}
+
+/// Runs until `stop`, then finishes what runs.
+///
+/// Once a server has taken it the agent stays, whatever happens; before that, an error that another
+/// attempt would not mend ends it.
+pub async fn run(
+    options: Options,
+    stop: CancellationToken,
+    status: watch::Sender<Status>,
+) -> Result<()> {
+    let mut agent = Agent::new(options)?;
+    let mut was_welcome = false;
+    let mut waits = backoff();
+    let mut turn = 0;
+    while !stop.is_cancelled() {
+        let server = agent.servers[turn % agent.servers.len()].clone();
+        turn += 1;
+        let attempt = tokio::select! {
+            attempt = timeout(CONNECT_LIMIT, agent.join(&server)) => attempt,
+            () = stop.cancelled() => break,
+        };
+        match attempt.unwrap_or_else(|_| Err(Failure::passing("no answer"))) {
+            Ok(session) => {
+                was_welcome = true;
+                waits = backoff();
+                status.send_modify(|status| {
+                    status.sessions += 1;
+                    status.services = Some(agent.hello.services.clone());
+                });
+                agent.running.spawn(serve(session.clone(), agent.locals.clone()));
+                let why = until_over(&session, &stop).await;
+                status.send_modify(|status| status.services = None);
+                info!("{server}: {why}");
+            }
+            Err(failure) if failure.for_good && !was_welcome => return Err(failure.text.into()),
+            Err(failure) => warn!("{server}: {}", failure.text),
+        }
+        let wait = waits.next().expect("it is endless");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => (),
+            () = stop.cancelled() => (),
+        }
+    }
+    agent.running.close();
+    agent.running.wait().await;
+    Ok(())
+}
+
+/// Waits that double from 100 ms to 10 s, each with up to 100 percent on top at random, so that the
+/// agents of a server that was lost do not return all at once.
+fn backoff() -> impl Iterator<Item = Duration> {
+    let builder = ExponentialBuilder::default().with_jitter().without_max_times();
+    builder
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(10))
+        .build()
+}
+
+/// Why there is no session with a server.
+struct Failure {
+    text: String,
+    /// Whether another attempt would fail as well.
+    for_good: bool,
+}
+
+impl Failure {
+    fn passing(error: impl ToString) -> Self {
+        Self { text: error.to_string(), for_good: false }
+    }
+}
+
+struct Agent {
+    servers: Vec<String>,
+    tls: TlsConnector,
+    config: Arc<Config>,
+    hello: Hello,
+    /// Where each service is, in the order of the hello.
+    locals: Arc<[String]>,
+    running: TaskTracker,
+}
+
+impl Agent {
+    fn new(options: Options) -> Result<Self> {
+        let (services, locals): (Vec<_>, Vec<_>) = options
+            .http
+            .into_iter()
+            .chain(options.tcp)
+            .map(|service| (service.public, service.local))
+            .unzip();
+        if services.is_empty() {
+            return Err("there is nothing to offer: use --http or --tcp".into());
+        }
+        let Options { server, fingerprint, token, name, .. } = options;
+        Ok(Self {
+            servers: server,
+            tls: tls::connector(fingerprint, None)?,
+            config: Arc::new(protocol::agent_config()),
+            hello: Hello { token, name, instance: crate::random(), services },
+            locals: locals.into(),
+            running: TaskTracker::new(),
+        })
+    }
+
+    /// Connects, and introduces itself.
+    async fn join(&mut self, server: &str) -> std::result::Result<Session, Failure> {
+        let tcp = TcpStream::connect(server).await.map_err(Failure::passing)?;
+        tcp::tune(&tcp).map_err(Failure::passing)?;
+        let from = tcp.peer_addr().map_err(Failure::passing)?;
+        let tls = self.tls.connect(tls::server_name(), tcp).await.map_err(|error| Failure {
+            for_good: tls::is_wrong_certificate(&error),
+            text: error.to_string(),
+        })?;
+        let builder = muxado_tokio::Builder::new(tls).config(self.config.clone()).peer_addr(from);
+        let session = builder.peer_name(server).client();
+        match self.introduce(&session).await.map_err(Failure::passing)? {
+            Welcome::Welcome(services) if services.len() == self.locals.len() => {
+                for service in &services {
+                    info!("{server} serves {service}");
+                }
+                // The ports stay the same when it has to connect again.
+                self.hello.services = services;
+                Ok(session)
+            }
+            Welcome::Welcome(_) => Err(Failure::passing("the server has misunderstood")),
+            Welcome::Refused { text, for_good } => Err(Failure { text, for_good }),
+        }
+    }
+
+    async fn introduce(&self, session: &Session) -> Result<Welcome> {
+        let mut stream = session.open_typed(protocol::HELLO).await?;
+        protocol::send(&mut stream, &self.hello).await?;
+        protocol::receive(&mut stream).await
+    }
+}
+
+/// Waits until the session ends, or the server wants no more of it; closes it on `stop`.
+async fn until_over(session: &Session, stop: &CancellationToken) -> String {
+    tokio::select! {
+        reason = session.closed() => reason.to_string(),
+        Ok(bye) = session.going_away() => {
+            // What runs goes on, beside the next session.
+            format!("the server leaves: {}", String::from_utf8_lossy(&bye.text))
+        }
+        () = stop.cancelled() => session.close_with(ErrorCode::NO_ERROR, "the agent leaves").await.to_string(),
+    }
+}
+
+/// Connects every stream of the server to its service, until the session is over.
+async fn serve(session: Session, locals: Arc<[String]>) {
+    let connections = TaskTracker::new();
+    while let Ok(stream) = session.accept().await {
+        let index = stream.stream_type().and_then(|StreamType(kind)| {
+            usize::try_from(kind.checked_sub(protocol::FIRST_SERVICE)?).ok()
+        });
+        match index.and_then(|index| locals.get(index)) {
+            Some(local) => drop(connections.spawn(carry(stream, local.clone()))),
+            None => stream.reset(protocol::UNREACHABLE),
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn carry(stream: Stream, local: String) {
+    let connected = timeout(CONNECT_LIMIT, TcpStream::connect(&local)).await;
+    match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+        Ok(tcp) => {
+            // Without it a small message would wait for the acknowledgement of the one before.
+            let _ = tcp.set_nodelay(true);
+            if let Err(error) = relay(stream, tcp).await {
+                tracing::debug!("{local}: {error}");
+            }
+        }
+        Err(error) => {
+            warn!("{local}: {error}");
+            stream.reset(protocol::UNREACHABLE);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A reverse tunnel: services behind a firewall, reached through a server outside.
+//!
+//! ```sh
+//! cargo run --release -p muxado-tokio --example tunnel -- demo
+//! ```
+//!
+//! runs all of it in one process. For real use, outside and inside:
+//!
+//! ```sh
+//! tunnel server --token SECRET
+//! tunnel agent --server HOST:7000 --fingerprint HEX --token SECRET --name web \
+//!     --http app.example=127.0.0.1:3000 --tcp 2222=127.0.0.1:22
+//! ```
+//!
+//! The server shows the fingerprint of its certificate when it starts.
+
+mod agent;
+mod demo;
+mod protocol;
+mod server;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::server::Server;
+use crate::tls::Identity;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// A reverse tunnel: services behind a firewall, reached through a server outside.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+    /// Tell more of what happens.
+    #[arg(long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A server, an agent and two services in this process, and requests through all of them.
+    Demo(demo::Options),
+    /// The end outside, to which people and agents connect.
+    Server(server::Options),
+    /// The end beside the services.
+    Agent(agent::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let level = match (options.verbose, &options.command) {
+        (true, _) => tracing::Level::DEBUG,
+        (false, Command::Demo(_)) => tracing::Level::ERROR,
+        (false, _) => tracing::Level::INFO,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_target(false)
+        .init();
+    let done = match options.command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Server(options) => serve(options).await,
+        Command::Agent(options) => {
+            agent::run(options, on_interrupt(), watch::Sender::default()).await
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tunnel: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: server::Options) -> Result<()> {
+    let identity = Identity::load(&options.certificate, &options.key)?;
+    let fingerprint = identity.fingerprint();
+    let stop = on_interrupt();
+    let server = Server::start(options, identity).await?;
+    println!("agents connect to {}", server.agents);
+    println!("requests arrive at http://{}", server.http);
+    println!("fingerprint {fingerprint}");
+    stop.cancelled().await;
+    info!("stopping");
+    if server.stop().await {
+        Ok(())
+    } else {
+        Err("connections were cut that had not finished".into())
+    }
+}
+
+/// Cancelled by Ctrl-C, and by SIGTERM where there is such a thing.
+fn on_interrupt() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate()).expect("it can be handled");
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => (),
+                _ = terminate.recv() => (),
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+        cancel.cancel();
+    });
+    stop
+}
+
+/// A number that no other process will choose.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

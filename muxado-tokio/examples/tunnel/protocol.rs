@@ -1,0 +1,111 @@
+//! What agent and server say to one another.
+//!
+//! An agent dials, and opens one stream of the type [`HELLO`]: it says who it is, the server answers.
+//! From then on the server opens streams, one for each connection to a service; the type of a stream
+//! says to which. What follows the type is the connection's bytes, so a service may speak first.
+
+use std::fmt;
+use std::time::Duration;
+
+use muxado_tokio::{Config, ErrorCode, Heartbeat, RateLimit, Stream, StreamType};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::Result;
+
+/// The stream on which an agent introduces itself.
+pub const HELLO: StreamType = StreamType(1);
+
+/// A stream of this type plus `n` is a connection to the agent's `n`th service.
+pub const FIRST_SERVICE: u32 = 0x100;
+
+/// How long a connection may take to authenticate.
+pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many bytes it may send until then, everything included.
+pub const HELLO_BYTES: u64 = 64 << 10;
+
+/// How many services one agent may have.
+pub const MAX_SERVICES: usize = 64;
+
+/// The first message of an agent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// Proves that it may be an agent.
+    pub token: String,
+    /// Agents of one name have the same services, and share the load.
+    pub name: String,
+    /// Chosen at random by each agent. One that returns takes the place of its former connection,
+    /// which the server may believe alive.
+    pub instance: u64,
+    /// What it offers, in the order by which streams refer to it.
+    pub services: Vec<Public>,
+}
+
+/// What people outside reach a service by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Public {
+    /// HTTP with this host name, in lower case.
+    Http(String),
+    /// A TCP port of the server; 0 for any.
+    Tcp(u16),
+}
+
+impl fmt::Display for Public {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(host) => write!(f, "http://{host}"),
+            Self::Tcp(port) => write!(f, "tcp port {port}"),
+        }
+    }
+}
+
+/// The server's answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Welcome {
+    /// The services as people reach them: with the ports that were chosen.
+    Welcome(Vec<Public>),
+    /// Why not, for people; and whether it is worth another try.
+    Refused { text: String, for_good: bool },
+}
+
+/// Sends one message, and the end of this direction.
+pub async fn send(stream: &mut Stream, message: &impl Serialize) -> Result<()> {
+    stream.write_all(&serde_json::to_vec(message)?).await?;
+    stream.shutdown().await?;
+    Ok(())
+}
+
+/// Reads one message, up to the end of the peer's direction.
+pub async fn receive<T: DeserializeOwned>(stream: &mut Stream) -> Result<T> {
+    let mut message = Vec::new();
+    stream.take(HELLO_BYTES).read_to_end(&mut message).await?;
+    Ok(serde_json::from_slice(&message)?)
+}
+
+/// The settings of the server's end of a session with an agent.
+pub fn server_config() -> Config {
+    let one = Config::builder().max_inbound_streams(1); // the one of the hello, or a heartbeat
+    one.typed(true).heartbeat(Some(beats())).build().expect("the settings fit")
+}
+
+/// The settings of the agent's end.
+pub fn agent_config() -> Config {
+    // Behind each stream stands a stranger, whom the server cannot keep from resetting it. That
+    // must not look as if the server attacked.
+    let strangers = RateLimit { burst: 100_000, per_second: 100_000 };
+    let builder = Config::builder().typed(true).heartbeat(Some(beats()));
+    builder.reset_limit(strangers).build().expect("the settings fit")
+}
+
+/// Both ends beat, so each notices within 15 s that the other has vanished.
+fn beats() -> Heartbeat {
+    let (interval, tolerance) = (Duration::from_secs(5), Duration::from_secs(10));
+    Heartbeat { interval, tolerance, ..Heartbeat::default() }
+}
+
+/// Resets a connection that leads nowhere: the service cannot be reached.
+pub const UNREACHABLE: ErrorCode = ErrorCode::STREAM_REFUSED;

@@ -1,0 +1,257 @@
+//! Which agents there are, and which service is whose.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use muxado_tokio::{OpenError, Session, SessionStats, Stream, StreamType};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::protocol::{FIRST_SERVICE, Hello, MAX_SERVICES, Public};
+
+/// How long to wait for an agent all of whose streams are in use.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// An agent that is connected.
+pub struct Agent {
+    pub name: String,
+    instance: u64,
+    pub session: Session,
+    pub services: Vec<Public>,
+    /// Connections that failed.
+    pub errors: AtomicU64,
+}
+
+/// What a connection outside gets: a stream to an agent that has the service.
+pub type Opened = (Stream, Arc<Agent>);
+
+/// Why a service cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// No agent has it.
+    Unknown,
+    /// Those that have it take no more.
+    Unavailable,
+}
+
+/// Why an agent is not let in, for its user.
+pub struct Refusal {
+    pub text: String,
+    /// Whether another attempt would be refused as well.
+    pub for_good: bool,
+}
+
+impl Refusal {
+    pub fn for_good(text: impl Into<String>) -> Self {
+        Self { text: text.into(), for_good: true }
+    }
+}
+
+/// An agent that was let in.
+pub struct Admission {
+    pub agent: Arc<Agent>,
+    /// New ports, to be served until the token is cancelled.
+    pub ports: Vec<(u16, TcpListener, CancellationToken)>,
+}
+
+pub struct Directory {
+    bind: IpAddr,
+    allowed: RangeInclusive<u16>,
+    state: Mutex<State>,
+    turn: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    agents: Vec<Arc<Agent>>,
+    services: HashMap<Public, Service>,
+    /// What agents have done that are gone.
+    past: Totals,
+}
+
+/// Lives as long as it has agents.
+struct Service {
+    owner: String,
+    agents: Vec<(Arc<Agent>, StreamType)>,
+    /// Whether its port was left to the server.
+    any_port: bool,
+    /// Ends the listener.
+    _listener: Option<DropGuard>,
+}
+
+/// What agents have done, all together.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Totals {
+    pub streams: u64,
+    pub to_services: u64,
+    pub from_services: u64,
+    pub errors: u64,
+    pub beats_missed: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, agent: &Agent) {
+        let stats: SessionStats = agent.session.stats();
+        // The server opens heartbeats as well.
+        self.streams += stats.streams_opened.saturating_sub(stats.beats_sent);
+        self.to_services += stats.payload_sent;
+        self.from_services += stats.payload_received;
+        self.errors += agent.errors.load(Ordering::Relaxed);
+        self.beats_missed += stats.beats_missed;
+    }
+}
+
+impl Directory {
+    pub fn new(bind: IpAddr, allowed: RangeInclusive<u16>) -> Self {
+        Self { bind, allowed, state: Mutex::default(), turn: AtomicUsize::new(0) }
+    }
+
+    /// Lets an agent in with all its services, or not at all.
+    pub fn admit(&self, hello: Hello, session: Session) -> Result<Admission, Refusal> {
+        check(&hello)?;
+        let mut state = self.lock();
+        let mut new = Vec::new();
+        let mut services = Vec::new();
+        for wanted in &hello.services {
+            let known = state.services.iter().find(|(public, service)| match wanted {
+                Public::Tcp(0) => service.any_port && service.owner == hello.name,
+                wanted => *public == wanted,
+            });
+            services.push(match (known, wanted) {
+                (Some((public, service)), _) if service.owner == hello.name => public.clone(),
+                (Some((public, service)), _) => {
+                    let text = format!("{public} is taken by the agent {:?}", service.owner);
+                    return Err(Refusal::for_good(text));
+                }
+                (None, Public::Http(_)) => wanted.clone(),
+                (None, Public::Tcp(port)) => {
+                    let (port, listener) = self.bind(*port)?;
+                    new.push((port, listener, CancellationToken::new()));
+                    Public::Tcp(port)
+                }
+            });
+        }
+
+        let Hello { name, instance, services: wanted, .. } = hello;
+        let errors = AtomicU64::new(0);
+        let agent = Arc::new(Agent { name, instance, session, services: services.clone(), errors });
+        let former = state
+            .agents
+            .iter()
+            .find(|other| other.name == agent.name && other.instance == instance)
+            .cloned();
+        for ((kind, public), wanted) in (FIRST_SERVICE..).zip(services).zip(wanted) {
+            let listener = new.iter().find(|(port, ..)| public == Public::Tcp(*port));
+            let service = state.services.entry(public).or_insert_with(|| Service {
+                owner: agent.name.clone(),
+                agents: Vec::new(),
+                any_port: wanted == Public::Tcp(0),
+                _listener: listener.map(|(_, _, token)| token.clone().drop_guard()),
+            });
+            service.agents.push((Arc::clone(&agent), StreamType(kind)));
+        }
+        state.agents.push(Arc::clone(&agent));
+        drop(state);
+        if let Some(former) = former {
+            self.remove(&former);
+            former.session.abort(muxado_tokio::ErrorCode::REMOTE_GONE_AWAY, "the agent returned");
+        }
+        Ok(Admission { agent, ports: new })
+    }
+
+    fn bind(&self, port: u16) -> Result<(u16, TcpListener), Refusal> {
+        if port != 0 && !self.allowed.contains(&port) {
+            let text = format!("port {port} is not one of those that agents may have");
+            return Err(Refusal::for_good(text));
+        }
+        let bound = TcpListener::bind((self.bind, port)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?.port(), listener))
+        });
+        bound.map_err(|error| {
+            let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+            let text = if taken { format!("port {port} is taken") } else { error.to_string() };
+            Refusal::for_good(text)
+        })
+    }
+
+    /// An agent gets no more connections; what it alone has is gone.
+    pub fn remove(&self, agent: &Arc<Agent>) {
+        let mut state = self.lock();
+        for service in state.services.values_mut() {
+            service.agents.retain(|(other, _)| !Arc::ptr_eq(other, agent));
+        }
+        state.services.retain(|_, service| !service.agents.is_empty());
+    }
+
+    /// Forgets an agent whose session is over, but not what it has done.
+    pub fn forget(&self, agent: &Arc<Agent>) {
+        let mut state = self.lock();
+        state.agents.retain(|other| !Arc::ptr_eq(other, agent));
+        state.past.add(agent);
+    }
+
+    /// A stream to the agent that has the fewest, of those with the service.
+    pub async fn open(&self, public: &Public) -> Result<Opened, Miss> {
+        let mut agents = match self.lock().services.get(public) {
+            Some(service) => service.agents.clone(),
+            None => return Err(Miss::Unknown),
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % agents.len();
+        agents.rotate_left(turn);
+        agents.sort_by_key(|(agent, _)| agent.session.stats().open_streams);
+        for (agent, kind) in agents {
+            // Nothing has been sent to one that is leaving, so the next may be tried.
+            let opened: Result<Result<Stream, OpenError>, _> =
+                tokio::time::timeout(OPEN_LIMIT, agent.session.open_typed(kind)).await;
+            if let Ok(Ok(stream)) = opened {
+                return Ok((stream, agent));
+            }
+        }
+        Err(Miss::Unavailable)
+    }
+
+    pub fn agents(&self) -> Vec<Arc<Agent>> {
+        self.lock().agents.clone()
+    }
+
+    /// What all agents have done, those that are gone included.
+    pub fn totals(&self) -> Totals {
+        let state = self.lock();
+        let mut totals = state.past;
+        state.agents.iter().for_each(|agent| totals.add(agent));
+        totals
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics with it")
+    }
+}
+
+/// What an agent says of itself has to make sense.
+fn check(hello: &Hello) -> Result<(), Refusal> {
+    let valid = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        (1..=253).contains(&text.len()) && text.chars().all(is_plain)
+    };
+    if !valid(&hello.name) {
+        let text = "a name has letters, digits, '-', '.' and '_', at most 253";
+        return Err(Refusal::for_good(text));
+    }
+    if hello.services.is_empty() || hello.services.len() > MAX_SERVICES {
+        return Err(Refusal::for_good(format!("an agent has 1 to {MAX_SERVICES} services")));
+    }
+    for (index, service) in hello.services.iter().enumerate() {
+        let lower = |host: &str| valid(host) && !host.chars().any(|c| c.is_ascii_uppercase());
+        if matches!(service, Public::Http(host) if !lower(host)) {
+            return Err(Refusal::for_good(format!("{service} has no valid host name")));
+        }
+        if hello.services[..index].contains(service) {
+            return Err(Refusal::for_good(format!("{service} is offered twice")));
+        }
+    }
+    Ok(())
+}

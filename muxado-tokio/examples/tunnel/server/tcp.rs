@@ -1,0 +1,54 @@
+//! Connections to the ports of TCP services: each becomes a stream.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use muxado_tokio::relay;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Shared;
+use crate::protocol::Public;
+
+/// Accepts connections until the service is gone, or the server stops.
+pub async fn serve(listener: TcpListener, port: u16, gone: CancellationToken, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = gone.cancelled() => return,
+            () = shared.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((tcp, from)) => {
+                let shared = Arc::clone(&shared);
+                shared.clone().connections.spawn(connection(tcp, from, port, shared));
+            }
+            Err(error) => super::pause(error).await,
+        }
+    }
+}
+
+async fn connection(tcp: TcpStream, from: SocketAddr, port: u16, shared: Arc<Shared>) {
+    shared.counters.tcp_connections.fetch_add(1, Ordering::Relaxed);
+    // A small message must not wait for the acknowledgement of the one before.
+    let _ = tcp.set_nodelay(true);
+    match shared.open(&Public::Tcp(port)).await {
+        Ok((stream, agent)) => {
+            // Whatever goes wrong on one side resets the other.
+            if let Err(error) = relay(stream, tcp).await {
+                debug!("port {port}, {from}: {error}");
+                if let Some(agent) = agent {
+                    agent.errors.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Err(miss) => {
+            debug!("port {port}, {from}: {miss:?}");
+            shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
+            // A reset, where an end would look like a service that has nothing to say.
+            let _ = tcp.set_zero_linger();
+        }
+    }
+}
