@@ -8,23 +8,23 @@ use core::time::Duration;
 use crate::frame::{MAX_PAYLOAD, MAX_U31};
 use crate::memory::MemoryBudget;
 
-/// The window every known implementation starts with, in bytes per stream and direction.
+/// The initial window of every known implementation, in bytes per stream and direction.
 ///
-/// Windows are not negotiated: each side assumes that the other uses the same figure.
+/// Windows are not negotiated: each side assumes that the other uses the same value.
 pub const DEFAULT_WINDOW: u32 = 262_144;
 
-/// The largest block of memory for what is written or received by copy. The last byte in it keeps
-/// all of it alive.
+/// The largest block of memory into which written or received bytes are copied. One byte in it
+/// keeps the whole block alive.
 pub(crate) const BLOCK: usize = 64 << 10;
 
-/// The largest payload of a DATA frame, unless set otherwise: four such frames with their headers are
-/// 65 472 bytes, which one segment of loopback (65 483) and one read hold.
+/// The default for the largest payload of a DATA frame: four such frames with their headers are 65
+/// 472 bytes, which fit into one segment of loopback (65 483) and into one read.
 pub(crate) const DEFAULT_FRAME: u32 = 16_360;
 
 /// The longest [`Config::update_delay`].
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(1);
 
-/// The first windows of all streams that may be open by default, and what windows may grow by.
+/// The initial windows of all streams that may be open by default, and the growth of windows.
 const DEFAULT_RECEIVE_BUFFER: u64 = (1024 + 1024 + 4 + 1) * DEFAULT_WINDOW as u64 + (32 << 20);
 
 /// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
@@ -32,23 +32,23 @@ const DEFAULT_RECEIVE_BUFFER: u64 = (1024 + 1024 + 4 + 1) * DEFAULT_WINDOW as u6
 pub struct RateLimit {
     /// Events allowed at once.
     pub burst: u32,
-    /// Events allowed per second in the long run.
+    /// Events allowed per second on average.
     pub per_second: u32,
 }
 
-/// How a session beats (PROTOCOL.md §9).
+/// How a session sends heartbeats (PROTOCOL.md §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// From one beat to the next. Default 10 s.
+    /// Time from one beat to the next. Default 10 s.
     pub interval: Duration,
-    /// How long the peer may give no sign of life once the transport has taken a beat. Default
-    /// 15 s. Whatever it sends is a sign, and so is output that had to wait and that the transport
-    /// takes. Where output may still stand before the beat, that has the time it needs at the lowest
-    /// rate seen, though no more than four tolerances. A beat that has not come back after five
-    /// tolerances is missed, even if the peer lives.
+    /// How long the peer may give no sign of life after the transport has taken a beat. Default 15
+    /// s. Input is a sign of life, and so is output that had to wait until the transport took it.
+    /// If earlier output may still be in transit before the beat, the time for it at the lowest
+    /// rate seen is added, but at most four tolerances. A beat that has not come back after five
+    /// tolerances is missed, even if the peer gives signs of life.
     pub tolerance: Duration,
-    /// Whether the session closes when the tolerance is exceeded. Default `true`; otherwise only
-    /// [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed) tells.
+    /// Whether the session closes when the tolerance is exceeded. Default `true`; if `false`, there
+    /// is only [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed).
     pub close_on_timeout: bool,
 }
 
@@ -62,7 +62,7 @@ impl Default for Heartbeat {
     }
 }
 
-/// Streams that each side may have open at once, unless it is set.
+/// The default for the streams that each side may have open at once.
 const DEFAULT_STREAMS: u32 = 1024;
 
 macro_rules! settings {
@@ -101,8 +101,8 @@ macro_rules! settings {
             $($(#[$doc])* #[must_use] pub const fn $name(&self) -> $kind { self.$name })*
             $($(#[$note])* #[must_use] pub const fn $follower(&self) -> u32 { self.$follower })*
 
-            /// Starts from these settings. Those that are as large as `max_inbound_streams` by
-            /// default, and are so here, follow it when it is changed.
+            /// Starts from these settings. A setting whose default is `max_inbound_streams`, and
+            /// that still has that value, changes with it.
             pub const fn into_builder(self) -> ConfigBuilder {
                 let streams = self.max_inbound_streams;
                 ConfigBuilder {
@@ -134,7 +134,7 @@ macro_rules! settings {
                 self
             })*
 
-            /// The settings, those that follow another one filled in.
+            /// The settings, with defaults that depend on other settings filled in.
             fn filled_in(self) -> Config {
                 let streams = self.config.max_inbound_streams;
                 Config { $($follower: self.$follower.unwrap_or(streams),)* ..self.config }
@@ -147,32 +147,37 @@ settings! {
     /// Whether streams carry a 32-bit type (PROTOCOL.md §8). Both ends must
     /// agree. Default `false`.
     typed: bool = false;
-    /// Whether, and how, this side sends heartbeats; typed sessions only. Default none. Beats of
-    /// the peer are answered in any case.
+    /// How this side sends heartbeats, if it does; only in typed sessions. Default none. Beats of
+    /// the peer are always answered.
     heartbeat: Option<Heartbeat> = None;
 
-    /// Bytes a peer may send on a new stream before it is granted more. Default 262144, which
-    /// every known peer assumes: a smaller figure makes peers overrun it and lose streams, so use
-    /// one only if the peer is configured alike.
+    /// Bytes that the peer may send on a new stream before it is granted more. Default 262144,
+    /// which every known peer assumes. With a smaller value peers send too much and lose streams,
+    /// unless the peer is configured with the same value.
     receive_window: u32 = DEFAULT_WINDOW;
-    /// Bytes this side may send on a new stream before it is granted more: the receive window of
-    /// the peer. Default 262144. A figure above the peer's real window makes it reset streams.
+    /// Bytes that this side may send on a new stream before it is granted more: the receive window
+    /// of the peer. Default 262144. If the value is above the peer's real window, the peer resets
+    /// streams.
     send_window: u32 = DEFAULT_WINDOW;
     /// Whether a stream's receive window grows while its reader keeps up and the peer runs out of
-    /// credit: up to 1 MiB as soon as it has none left, though the windows of a session together
-    /// by three times the first one at most, and further when the peer has waited for half a
-    /// millisecond. Default `true`.
+    /// credit. Default `true`.
+    ///
+    /// * A window grows up to 1 MiB as soon as the peer has no credit left. In this way all windows
+    ///   of a session together grow by at most three times `receive_window`.
+    /// * A window grows further when the peer has waited for half a millisecond.
     auto_tune: bool = true;
     /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
     max_receive_window: u32 = 16 << 20;
-    /// Bytes by which the windows of one session may grow together, as far as
-    /// `session_receive_buffer` has room beyond the first windows of all streams that may be open.
-    /// With `overcommit` it is what the streams that are open leave of it, at most half; then
-    /// windows that have grown shrink again when more streams are opened, as far as their readers
-    /// have fallen behind. Default 32 MiB.
+    /// Bytes by which all windows of one session together may grow. Default 32 MiB.
+    ///
+    /// The growth has to fit into `session_receive_buffer` beside the initial windows of all
+    /// streams that may be open. With `overcommit` it has to fit beside the streams that are open,
+    /// and into half of the buffer. Then grown windows of slow readers shrink again when more
+    /// streams are opened.
     window_budget: u32 = 32 << 20;
-    /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms, at
-    /// most 1 s: so long may stand a peer that has a smaller window than this side believes.
+    /// How long credit may be owed to a stream whose buffer the reader has emptied. Default 5 ms,
+    /// at most 1 s. A peer with a smaller window than this side assumes may be blocked for this
+    /// time.
     update_delay: Duration = Duration::from_millis(5);
 
     /// The largest payload sent in one DATA frame, in bytes. Default 16 360, so that streams
@@ -182,68 +187,75 @@ settings! {
     max_frame_size: u32 = DEFAULT_FRAME;
     /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB.
     send_buffer: u32 = 256 << 10;
-    /// Bytes written and not yet sent, per session. When the streams hold so many, each may still
-    /// hold 4 KiB, so that those without credit do not stop the others. Default 16 MiB.
+    /// Bytes written and not yet sent, per session. When this is used up, each stream may still
+    /// hold 4 KiB, so that streams without credit do not stop the others. Default 16 MiB.
     session_send_buffer: u32 = 16 << 20;
-    /// What the peer may have been promised to send before any of it is read, in bytes, per
-    /// session: the first window of every stream that may be open, heartbeats included, and beyond
-    /// that what windows may grow by. [`build`](ConfigBuilder::build) refuses less than the first
-    /// windows, unless `overcommit` is set: memory is bounded when a stream is let in, so nothing
-    /// that was promised is refused later. Default 571736064: 2053 windows, and 32 MiB.
+    /// Credit that the peer may hold and unread bytes together, in bytes, per session. Default
+    /// 571736064: 2053 initial windows, and 32 MiB.
+    ///
+    /// It covers the initial windows of all streams that may be open, heartbeats included, and the
+    /// growth of windows. [`build`](ConfigBuilder::build) refuses a value that does not cover the
+    /// initial windows, unless `overcommit` is set. So memory is bounded when a stream is admitted,
+    /// and nothing that was promised is refused later.
     session_receive_buffer: u64 = DEFAULT_RECEIVE_BUFFER;
-    /// Whether the limits on streams may promise more than `session_receive_buffer` holds. Then a
-    /// session that has received more than that resets the stream that holds most with
-    /// `ENHANCE_YOUR_CALM`, though its peer did nothing wrong. For sessions with very many streams
-    /// of which few are busy: a million of them are promised 256 GiB. Default `false`.
+    /// Whether the limits on streams may promise more than `session_receive_buffer` holds. Default
+    /// `false`.
+    ///
+    /// This is for sessions with very many streams, few of them busy: a million streams are
+    /// promised 256 GiB. If the session then receives more than `session_receive_buffer`, it resets
+    /// the stream that holds most with `ENHANCE_YOUR_CALM`, although the peer broke no rule.
     overcommit: bool = false;
 
     /// Whether a stream that is released (in the adapters: dropped) before it was finished is reset
     /// with [`STREAM_CANCELLED`](crate::ErrorCode::STREAM_CANCELLED). Otherwise it is finished, and
-    /// the peer cannot tell a message that was cut short from a whole one. Each stream can choose
-    /// for itself ([`set_reset_on_drop`](crate::StreamMut::set_reset_on_drop)). Default `false`.
+    /// the peer cannot distinguish a truncated message from a complete one. Each stream can
+    /// override this ([`set_reset_on_drop`](crate::StreamMut::set_reset_on_drop)). Default `false`.
     reset_on_drop: bool = false;
 
-    /// Streams of the peer that are open at once; one more is refused with `STREAM_REFUSED`. A
-    /// stream is open until both directions have ended: by a FIN or an RST that was sent or
-    /// received. The peer can count as much, so two ends with the same limits never refuse each
-    /// other. As many accepted streams may be in the application's hands, a reset one until it is
-    /// released; then [`Session::accept`](crate::Session::accept) gives no more. Default 1024.
+    /// Streams of the peer that may be open at once; further ones are refused with
+    /// `STREAM_REFUSED`. Default 1024.
+    ///
+    /// A stream is open until both directions have ended, by a FIN or an RST that was sent or
+    /// received. The peer can count the same, so two ends with the same limits never refuse each
+    /// other's streams. The application may hold as many accepted streams; a reset one counts until
+    /// it is released. Beyond that [`Session::accept`](crate::Session::accept) returns none.
     max_inbound_streams: u32 = DEFAULT_STREAMS;
-    /// Streams of this side that are open at once; opening one more blocks. Those that were given
-    /// up here and that the peer has not finished are open, too. With those that are over and not
-    /// released there may be twice as many. Default 1024.
+    /// Streams of this side that may be open at once; opening one more blocks. Default 1024.
+    ///
+    /// Released streams that the peer has not finished are open, too. Together with streams that
+    /// are over and not released there may be twice as many.
     max_outbound_streams: u32 = DEFAULT_STREAMS;
-    /// Streams of both sides that are open at once at which this side opens no more; opening blocks.
-    /// Default none: the limits on each side are enough. Some peers count both sides together.
+    /// Opening blocks while this many streams of both sides together are open. Default none: the
+    /// limit of each side is enough. Some peers count both sides together.
     max_open_streams: Option<u32> = None;
-    /// Streams of this side on which nothing has come back yet; opening one more blocks. The
-    /// protocol has no acknowledgement of a SYN, so the first frame of the peer counts as one.
-    /// Default none: no limit.
+    /// Streams of this side that the peer may leave unanswered at once; opening one more blocks.
+    /// The protocol has no acknowledgement of a SYN, so the first frame of the peer counts as the
+    /// answer. Default none: no limit.
     max_unanswered_streams: Option<u32> = None;
-    /// How long a stream counts as unanswered after its SYN was sent: a peer accepts streams long
-    /// before it has to answer them. Used with `max_unanswered_streams` only. Default 1 s.
+    /// How long a stream counts as unanswered after its SYN was sent, because a peer may accept a
+    /// stream long before it answers. Only used with `max_unanswered_streams`. Default 1 s.
     unanswered_timeout: Duration = Duration::from_secs(1);
-    /// How long the four bytes of a stream's type may take. Default 10 s.
+    /// How long the peer may take to send the four bytes of a stream's type. Default 10 s.
     typed_timeout: Duration = Duration::from_secs(10);
     /// Heartbeat streams of the peer that are answered at once. Default 4.
     max_heartbeat_responders: u32 = 4;
 
-    /// Ids of finished streams that are remembered, so that late frames are told from wrong ones.
-    /// Default 1024 (16 bytes each, allocated as needed).
+    /// Ids of finished streams that are remembered, so that late frames can be distinguished from
+    /// invalid ones. Default 1024 (16 bytes each, allocated as needed).
     tombstones: u32 = 1024;
-    /// RSTs for streams without a record that may wait to be sent; beyond that none are generated.
+    /// RSTs for streams without a record that may wait to be sent; further ones are not generated.
     /// Default 1024 (8 bytes each, allocated as needed), at least 1.
     pending_resets: u32 = 1024;
-    /// DATA on streams that never were, and ids used twice. Default 100, 20 per second.
+    /// DATA on streams that never existed, and ids used twice. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
-    /// Streams the peer opens and makes end in a reset. Default 1000, 33 per second.
+    /// Streams that the peer opens and then resets, or makes us reset. Default 1000, 33 per second.
     reset_limit: RateLimit = RateLimit { burst: 1000, per_second: 33 };
     /// DATA frames without payload, SYN or FIN. Default 100, 100 per second.
     empty_data_limit: RateLimit = RateLimit { burst: 100, per_second: 100 };
     /// Bytes in frames of unknown type. Default 1 MiB, 1 MiB per second.
     unknown_bytes_limit: RateLimit = RateLimit { burst: 1 << 20, per_second: 1 << 20 };
-    /// Bytes of a received GOAWAY's text that are kept, and of an own one that are sent. Default
-    /// 4 KiB.
+    /// Bytes of the text of a GOAWAY: how many of a received one are kept, and how many are sent.
+    /// Default 4 KiB.
     goaway_text: u32 = 4096;
 
     /// How long one batch of output may take to be written before the session is closed. Default
@@ -252,51 +264,53 @@ settings! {
     /// How long the peer may take over a header, a control frame, or 4 KiB of payload. Default
     /// 30 s.
     frame_stall_timeout: Duration = Duration::from_secs(30);
-    /// How long nothing may arrive from the peer before the session is closed, whatever it waits for:
-    /// a peer whose machine has vanished says nothing. Default none. A peer that has nothing to say
-    /// is silent, too, so this is for sessions whose peer says something now and then; typed ones
-    /// have `heartbeat`. A frame that arrives in drops counts as long as `frame_stall_timeout` lets
-    /// it.
+    /// How long the peer may send nothing before the session is closed. Default none.
+    ///
+    /// This detects a peer whose machine has vanished. A peer that has nothing to send is silent,
+    /// too, so set it only if the peer sends regularly; in typed sessions use `heartbeat`. Pieces
+    /// of one frame count as input, as far as `frame_stall_timeout` allows.
     idle_timeout: Option<Duration> = None;
     /// How long a stream may have data to send and no credit before it is reset with
-    /// `WRITE_TIMEOUT`. Default none: as long as the peer likes.
+    /// `WRITE_TIMEOUT`. Default none: no limit.
     stream_stall_timeout: Option<Duration> = None;
-    /// How long the peer may keep a stream that this side has given up: the application has
-    /// released it, and everything that was written, and the FIN, was sent. Then it is reset with
+    /// How long the peer may keep a stream open that this side has given up: the application has
+    /// released it, and everything written and the FIN were sent. Then it is reset with
     /// `STREAM_CLOSED`. Default 60 s.
     given_up_timeout: Duration = Duration::from_secs(60);
-    /// How long a session that this side closes may stand still before its streams are cut: time
-    /// in which no payload arrives and the transport takes none. Default 10 s.
+    /// How long a session that this side closes may make no progress before its streams are cut.
+    /// Progress is payload that arrives or that the transport takes. Default 10 s.
     drain_timeout: Duration = Duration::from_secs(10);
-    /// How long a session that this side closes may drain in all, however much moves. Also how
-    /// long a session that the peer closes may stand still. `drain_timeout` counts if it is longer.
-    /// Default 5 minutes.
+    /// How long a session that this side closes may drain in all, even with progress. Also how long
+    /// a session that the peer closes may make no progress. If `drain_timeout` is longer, it is
+    /// used instead. Default 5 minutes.
     drain_limit: Duration = Duration::from_secs(300);
-    /// Whether [`Session::close`](crate::Session::close) sends a GOAWAY while streams are open, so
-    /// that the peer ends those that only wait. It waits until nothing has moved for 100 ms. Without, the GOAWAY comes
-    /// when all streams have ended. Default `true`; `false` for peers on ngrok's crate, whose
-    /// streams read an end at a GOAWAY (PROTOCOL.md §12.3).
+    /// Whether [`Session::close`](crate::Session::close) sends a GOAWAY while streams are open, as
+    /// soon as nothing has moved for 100 ms. Then the peer can end streams that only wait.
+    /// Otherwise the GOAWAY is sent when all streams have ended. Default `true`; `false` for peers
+    /// on ngrok's crate, whose streams read an end when a GOAWAY arrives (PROTOCOL.md §12.3).
     announce_close: bool = true;
-    /// How long an end may take in all once the session is over: until the transport has taken the
-    /// last GOAWAY, and the peer has ended its side. Default 2 s.
+    /// After the session is over, how long it may take in all until the transport has taken the
+    /// last GOAWAY and the peer has ended its side. Default 2 s.
     linger_timeout: Duration = Duration::from_secs(2);
 
     @follow max_inbound_streams {
-        /// Streams the peer has opened that the application has not accepted yet. When there are
-        /// so many, more are refused with `ACCEPT_QUEUE_FULL`; those that arrive in one input are
-        /// judged together, because the application had no chance to accept any of them in
-        /// between. Default: `max_inbound_streams`, so that no stream is refused for being early.
+        /// Streams that the peer has opened and the application has not accepted yet. Further ones
+        /// are refused with `ACCEPT_QUEUE_FULL`. Default: `max_inbound_streams`, so that a slow
+        /// `accept` alone refuses no stream.
+        ///
+        /// Streams that arrive in one input are checked together, because the application could not
+        /// accept any of them in between.
         accept_backlog;
-        /// Ranges of ids the peer has skipped that may still be opened: as many as it may have
-        /// streams that are open and not written to, in the worst order. A stream with an id that
-        /// was skipped too long ago is refused. Default, and least: `max_inbound_streams` (8 bytes
-        /// each, allocated as needed).
+        /// Ranges of ids that the peer has skipped and may still open. In the worst order there is
+        /// one for each stream that the peer has open and has not written to. When there are more
+        /// ranges, the lowest is forgotten, and streams with its ids are refused. Default and
+        /// minimum: `max_inbound_streams` (8 bytes each, allocated as needed).
         id_gaps;
     }
 }
 
 impl Config {
-    /// The budget of memory that sessions share, if they do.
+    /// The memory budget that sessions share, if any.
     #[must_use]
     pub const fn memory_budget(&self) -> Option<&MemoryBudget> {
         self.memory_budget.as_ref()
@@ -309,7 +323,7 @@ impl Config {
 
     /// Defaults for a peer built on the Go implementations, v1 or v2.
     ///
-    /// Their accept backlog is 128 and an overflow leaks in v1, so at most 128 streams are
+    /// Their accept backlog is 128, and v1 leaks when it overflows, so at most 128 streams are
     /// unanswered at once (PROTOCOL.md §12.1).
     pub fn for_go() -> ConfigBuilder {
         Self::builder().max_unanswered_streams(Some(128))
@@ -317,10 +331,13 @@ impl Config {
 
     /// Defaults for a peer built on ngrok's Rust crate.
     ///
-    /// Its reader stalls at 65 streams nobody accepted, so 64 may be unanswered, and dies when one
-    /// more is opened at 512, both directions counted: it is not told of more at 480, and may open
-    /// as many itself. Its sender drops credit above its first window, so receive windows do not
-    /// grow (PROTOCOL.md §12.3).
+    /// Its quirks (PROTOCOL.md §12.3) lead to these settings:
+    ///
+    /// * Its reader stalls at 65 streams that were not accepted, so at most 64 are unanswered.
+    /// * Its reader dies when a stream is opened while 512 are open, both directions together. So
+    ///   this side opens none while 480 are open. The peer may open up to 512.
+    /// * Its sender discards credit above its initial window, so receive windows do not grow.
+    /// * Its streams read an end when a GOAWAY arrives, so `close` does not announce itself.
     pub fn for_ngrok() -> ConfigBuilder {
         Self::builder()
             .max_unanswered_streams(Some(64))
@@ -334,8 +351,8 @@ impl Config {
 }
 
 impl ConfigBuilder {
-    /// A budget of memory that the sessions with these settings share, with each other and with
-    /// whoever else has a clone of it. Default none: each session has its own
+    /// A memory budget that the sessions with these settings share with each other and with all
+    /// users of a clone of it. Default none: each session has its own
     /// [`max_memory`](Config::max_memory).
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         self.config.memory_budget = Some(budget);
@@ -421,7 +438,7 @@ impl ConfigBuilder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
-    /// What the setting has to be or needs: the predicate of a sentence.
+    /// What the setting must be or needs: the predicate of a sentence.
     rule: &'static str,
 }
 

@@ -1,8 +1,8 @@
 //! Incremental decoding: any chunking of the input gives the same items.
 //!
-//! The decoder keeps at most one partial header, one fixed-size payload of 8 bytes and the text of
-//! one GOAWAY up to a limit. It reserves nothing from a length field: the payload of a DATA frame
-//! passes through as it arrives.
+//! The decoder stores at most one partial header, one fixed-size payload of 8 bytes and the text of
+//! one GOAWAY up to a limit. It allocates nothing based on a length field: the payload of a DATA
+//! frame passes through as it arrives.
 
 use alloc::vec::Vec;
 
@@ -12,12 +12,12 @@ use core::fmt;
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_U31, StreamId};
 
-/// What the decoder makes of the input, in order.
+/// An item of the decoded input, in order.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
-    /// The header of a DATA frame. Unless `length` is zero, [`Item::Payload`]s follow that add up
-    /// to it.
+    /// The header of a DATA frame. Unless `length` is zero, [`Item::Payload`]s with that many bytes
+    /// in all follow.
     Data {
         /// The stream.
         id: StreamId,
@@ -26,7 +26,7 @@ pub enum Item<'a> {
         /// Bytes of payload to come.
         length: u32,
     },
-    /// A piece of the payload of the DATA frame announced last; never empty.
+    /// A piece of the payload of the latest DATA frame; never empty.
     Payload {
         /// The piece, a part of the input.
         bytes: &'a [u8],
@@ -63,8 +63,8 @@ pub enum Item<'a> {
     },
     /// A piece of an unknown frame's payload was skipped: this many bytes.
     Skipped(usize),
-    /// The frame has an impossible length for its type, or a GOAWAY names a stream. Its payload is
-    /// skipped, so decoding could go on.
+    /// The frame has an impossible length for its type, or a GOAWAY has a stream id. Its payload is
+    /// skipped, so decoding could continue.
     Malformed {
         /// The header.
         header: Header,
@@ -74,7 +74,7 @@ pub enum Item<'a> {
 }
 
 impl fmt::Debug for Item<'_> {
-    /// Shows of a payload how long it is, and no more.
+    /// Shows only the length of a payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data { id, flags, length } => f
@@ -114,7 +114,7 @@ enum State {
     Header,
     /// Passing payload through.
     Data { left: usize },
-    /// Dropping payload; `told` says whether as [`Item::Skipped`].
+    /// Dropping payload; `told` says whether it is reported as [`Item::Skipped`].
     Skip { left: usize, told: bool },
     /// Collecting the four bytes of an RST or WNDINC.
     Word { header: Header },
@@ -153,7 +153,7 @@ pub struct Decoder {
 }
 
 impl fmt::Debug for Decoder {
-    /// Shows how far the current frame has come, and none of its bytes.
+    /// Shows the progress of the current frame, but none of its bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
             .field("state", &self.state)

@@ -1,15 +1,14 @@
-//! A number for a state: equal for states from which everything that follows is the same.
+//! A number for a state: equal for states with the same future behaviour.
 
 use core::hash::Hasher;
 
 use crate::config::Config;
 use crate::time::Timestamp;
 
-/// Collects what a state consists of. Times count from now, and a point in the past is told from
-/// another only as far as anything depends on it.
+/// Collects the parts of a state. Times count from now, and points in the past are distinguished
+/// only if behaviour depends on them.
 ///
-/// It has two lanes of 64 bits, so that among 10^8 states the chance of two that are taken for one
-/// is below 10^-22.
+/// It has two lanes of 64 bits, so among 10^8 states the chance of a collision is below 10^-22.
 #[derive(Debug)]
 pub(crate) struct Digest<'a> {
     lanes: [u64; 2],
@@ -19,7 +18,7 @@ pub(crate) struct Digest<'a> {
     pub(crate) batch: Option<u32>,
 }
 
-/// The halves of a product on each other.
+/// Combines the two halves of a product.
 const fn fold(word: u64, by: u64) -> u64 {
     let product = (word as u128).wrapping_mul(by as u128);
     (product as u64) ^ (product >> 64) as u64
@@ -46,7 +45,7 @@ impl<'a> Digest<'a> {
         self.number(count as u64);
     }
 
-    /// A time limit: one that has passed is the same whenever that was.
+    /// A time limit: all expired ones are the same.
     pub(crate) fn deadline(&mut self, at: Option<Timestamp>) {
         self.number(at.map_or(u64::MAX, |at| (at - self.now).as_nanos() as u64));
     }
@@ -56,7 +55,7 @@ impl<'a> Digest<'a> {
         self.number((self.now - at).as_nanos() as u64);
     }
 
-    /// What has its `Hash` from its parts, and no times among them.
+    /// A value whose `Hash` covers its parts, and that contains no times.
     pub(crate) fn value(&mut self, value: &(impl core::hash::Hash + ?Sized)) {
         value.hash(self);
     }

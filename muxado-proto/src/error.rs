@@ -1,4 +1,4 @@
-//! Error codes of the wire and errors of the API.
+//! Error codes on the wire and errors of the API.
 
 mod reason;
 
@@ -10,7 +10,7 @@ pub use reason::{CloseReason, CutBy, TransportError};
 
 /// A code in an RST or GOAWAY frame (PROTOCOL.md §10.1).
 ///
-/// Any `u32` is a code: those without a name here survive a round trip, and applications may
+/// Any `u32` is a code. Codes without a name here are passed on unchanged, and applications may
 /// define their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ErrorCode(pub u32);
@@ -45,7 +45,7 @@ codes! {
     STREAM_CLOSED = 4, "stream closed";
     /// The stream was not processed at all.
     STREAM_REFUSED = 5, "stream refused";
-    /// The stream is not wanted any more.
+    /// The application no longer needs the stream.
     STREAM_CANCELLED = 6, "stream cancelled";
     /// The stream was ended by its user.
     STREAM_RESET = 7, "stream reset";
@@ -101,14 +101,14 @@ impl From<ErrorCode> for u32 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// As many streams are open as the configuration allows. [`Event::OpenReady`] tells when to
-    /// try again.
+    /// As many streams are open as the configuration allows. [`Event::OpenReady`] says when to try
+    /// again.
     ///
     /// [`Event::OpenReady`]: crate::Event::OpenReady
     Blocked,
     /// Every id has been used: start a new session.
     StreamsExhausted,
-    /// A typed stream was asked of a session that is not typed, or the reverse, or the type is
+    /// A typed stream was requested from an untyped session, or the reverse, or the type is
     /// reserved for heartbeats.
     WrongType,
     /// The session is going away: one side has sent a GOAWAY or is closing.
@@ -140,11 +140,11 @@ impl core::error::Error for OpenError {
     }
 }
 
-/// Why nothing could be read from a stream. Bytes that had arrived are always read first.
+/// Why nothing could be read from a stream. Bytes that have arrived are always read first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Nothing has arrived yet. [`Event::Readable`] tells when to try again.
+    /// Nothing has arrived yet. [`Event::Readable`] says when to try again.
     ///
     /// [`Event::Readable`]: crate::Event::Readable
     Blocked,
@@ -186,7 +186,7 @@ impl core::error::Error for ReadError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The send buffer is full. [`Event::Writable`] tells when to try again.
+    /// The send buffer is full. [`Event::Writable`] says when to try again.
     ///
     /// [`Event::Writable`]: crate::Event::Writable
     Blocked,
@@ -252,11 +252,11 @@ impl fmt::Display for StreamEnd {
     }
 }
 
-/// Why a ping can not be sent.
+/// Why a ping cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PingError {
-    /// Heartbeats run on typed sessions only.
+    /// Only typed sessions have heartbeats.
     NotTyped,
     /// No stream can be opened for the heartbeat.
     Open(OpenError),

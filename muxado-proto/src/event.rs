@@ -1,4 +1,4 @@
-//! What a session has to tell.
+//! Events that a session reports.
 
 use bytes::Bytes;
 use core::fmt;
@@ -10,14 +10,13 @@ use crate::frame::StreamId;
 /// Something the application may want to react to; see
 /// [`Session::poll_event`](crate::Session::poll_event).
 ///
-/// Readiness is edge-triggered: an event says that something has become possible that a call had
-/// answered with "blocked" (or that was never tried). It is reported once, until the next call is
-/// blocked again. There is at most one event of a kind for each stream, so unread events take no
-/// memory.
+/// Readiness is edge-triggered: an event says that an operation is now possible that returned
+/// "blocked" before (or was never tried). It is reported once, until a call is blocked again. There
+/// is at most one event of a kind for each stream, so pending events take no memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A stream waits to be accepted. Accept until there is none.
+    /// A stream waits to be accepted. Call `accept` until it returns `None`.
     Acceptable,
     /// A stream can be opened again.
     OpenReady,
@@ -25,13 +24,13 @@ pub enum Event {
     Readable(StreamId),
     /// A stream takes data again, or has an error to report.
     Writable(StreamId),
-    /// Everything that was written to a stream, and its end if it was finished, has been taken by
-    /// the transport, or will never be: [`flushed`](crate::StreamMut::flushed) tells. Reported to
-    /// those who have asked that.
+    /// The transport has taken everything that was written to a stream, and its end if it was
+    /// finished, or will never take it: [`flushed`](crate::StreamMut::flushed) says which. Reported
+    /// only after a call of `flushed` was blocked.
     Flushed(StreamId),
     /// A stream has ended in both directions: both sides have finished it, one has reset it, or the
-    /// session is over. [`ended`](crate::StreamMut::ended) tells how. Reported to those who have
-    /// asked that.
+    /// session is over. [`ended`](crate::StreamMut::ended) says how. Reported only after a call of
+    /// `ended` returned `None`.
     Ended(StreamId),
     /// A heartbeat came back.
     Pong {
@@ -40,8 +39,8 @@ pub enum Event {
     },
     /// A heartbeat did not come back in time, or its stream was ended by the peer.
     HeartbeatMissed,
-    /// The peer has announced the end of the session: no more streams can be opened, those open
-    /// run on. A stream kept for later is best ended now: the peer waits for it.
+    /// The peer has announced the end of the session: no more streams can be opened, open streams
+    /// continue. End streams that you keep for later use: the peer waits for them.
     GoAway {
         /// Why.
         code: ErrorCode,
@@ -50,19 +49,19 @@ pub enum Event {
     },
     /// This side has used up its ids. Open a new session.
     StreamsExhausted,
-    /// Something looks as if the two ends were not made for each other. The session goes on.
+    /// The configuration of the two ends seems not to match. The session continues.
     Warning(Warning),
-    /// The session is over. Always the last event of the session itself; what the streams have
-    /// received can still be read.
+    /// The session is over. Always the last event of the session itself; received bytes can still
+    /// be read from the streams.
     Closed(CloseReason),
 }
 
-/// What looks as if the two ends were not made for each other: see [`Event::Warning`].
+/// A sign that the configuration of the two ends does not match: see [`Event::Warning`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The session is not typed, and the peer has opened a stream that begins like a heartbeat: it
-    /// seems to be typed.
+    /// The session is not typed, and the peer has opened a stream that begins like a heartbeat: its
+    /// session seems to be typed.
     TypedPeer,
     /// The first frame of the session was of an unknown type: the peer may speak another protocol.
     UnknownGreeting,

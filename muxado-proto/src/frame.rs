@@ -1,4 +1,4 @@
-//! The frame header and the names on it (PROTOCOL.md §2).
+//! The frame header and its fields (PROTOCOL.md §2).
 
 use core::fmt;
 
@@ -11,22 +11,22 @@ pub const MAX_PAYLOAD: u32 = 0x00FF_FFFF;
 /// The largest stream id, and the largest window increment: both have 31 bits.
 pub const MAX_U31: u32 = 0x7FFF_FFFF;
 
-/// The name of a stream within its session: 31 bits, odd for streams the client opened and even
-/// for streams the server opened.
+/// The id of a stream within its session: 31 bits, odd for streams that the client opened, even for
+/// streams that the server opened.
 ///
-/// Ids are never used twice in a session, so an id that outlives its stream can do no harm: calls
-/// that take it answer "no such stream".
+/// Ids are never used twice in a session, so an id that outlives its stream is harmless: calls with
+/// it return "no such stream".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u32);
 
 impl StreamId {
-    /// An id from its number. The top bit is masked off, as the protocol demands on receipt.
+    /// An id from its number. The top bit is masked, as the protocol demands on receipt.
     #[must_use]
     pub const fn new(id: u32) -> Self {
         Self(id & MAX_U31)
     }
 
-    /// The number that stands in the frame header.
+    /// The number in the frame header.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -47,8 +47,7 @@ impl fmt::Display for StreamId {
 
 /// Which end of the session this is; it decides the parity of the ids it opens.
 ///
-/// By custom the side that dialled the transport is the client. All that matters is that the two
-/// ends differ.
+/// Usually the side that dialled the transport is the client. The two ends only have to differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Opens streams 3, 5, 7 …
@@ -120,8 +119,7 @@ impl FrameType {
 
 /// The flags of a DATA frame: the low four bits of the fourth header byte.
 ///
-/// Bits without a meaning are kept, so that decoding and encoding a header is the identity, and
-/// ignored.
+/// Undefined bits are ignored, but kept, so that decoding and encoding a header is the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(u8);
 
@@ -185,14 +183,14 @@ pub struct Header {
     pub length: u32,
     /// What the frame is.
     pub kind: FrameType,
-    /// Its flags; they mean something on DATA only.
+    /// Its flags; they have a meaning only on DATA.
     pub flags: Flags,
     /// Its stream; 0 for GOAWAY.
     pub id: StreamId,
 }
 
 impl Header {
-    /// The wire form. A length above [`MAX_PAYLOAD`] is cut to its low 24 bits.
+    /// The wire form. A length above [`MAX_PAYLOAD`] is truncated to its low 24 bits.
     #[must_use]
     pub const fn encode(self) -> [u8; HEADER_LEN] {
         let [_, l0, l1, l2] = self.length.to_be_bytes();
@@ -200,7 +198,7 @@ impl Header {
         [l0, l1, l2, self.kind.bits() << 4 | self.flags.bits(), i0, i1, i2, i3]
     }
 
-    /// The header from its wire form; every eight bytes are a header. The top bit of the id is
+    /// The header from its wire form; any eight bytes are a valid header. The top bit of the id is
     /// masked.
     #[must_use]
     pub const fn decode(bytes: [u8; HEADER_LEN]) -> Self {
@@ -213,7 +211,7 @@ impl Header {
         }
     }
 
-    /// Whether it is that of the [`GOAWAY_PAD`].
+    /// Whether it is the header of the [`GOAWAY_PAD`].
     pub(crate) fn is_pad(self) -> bool {
         self.encode() == GOAWAY_PAD
     }
@@ -245,8 +243,8 @@ impl Header {
 
 /// The empty frame of unknown type 15 that follows every GOAWAY.
 ///
-/// The Go reference reads eight bytes too many behind a GOAWAY and would misparse whatever came
-/// next; this frame is what it swallows. Everybody else skips it (PROTOCOL.md §7.2).
+/// The Go reference reads eight bytes too many after a GOAWAY and would misparse what follows; it
+/// consumes this frame instead. Every other peer skips it (PROTOCOL.md §7.2).
 pub const GOAWAY_PAD: [u8; HEADER_LEN] = [0, 0, 0, 0xF0, 0, 0, 0, 0];
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! The first bytes of a session when the peer speaks another protocol.
+//! Recognises another protocol by the first bytes of a session.
 //!
-//! Every pattern is one that no muxado peer begins with: read as a header, its bytes are a frame of
+//! No muxado peer begins with any of the patterns: read as a header, their bytes are a frame of
 //! impossible length, of an unknown type, or on an id far beyond the first ones.
 
-/// Bytes by which a session is judged: one header.
+/// Bytes that are examined: one header.
 pub(crate) const LEN: usize = 8;
 
 const HTTP: &str = "the peer speaks HTTP, not muxado";
 const TLS: &str = "the peer speaks TLS, not muxado: is TLS missing at this end?";
 const PROXY: &str = "a PROXY protocol header came first: take it off before the session";
 
-/// Beginnings that are recognised as they stand.
+/// Beginnings that are compared literally.
 const EXACT: &[(&[u8], &str)] = &[
     (b"GET /", HTTP),
     (b"GET http", HTTP),
@@ -38,8 +38,8 @@ const EXACT: &[(&[u8], &str)] = &[
     (b"\0\0\0\0\0\0\0\0", "the peer sends zeros"),
 ];
 
-/// What the first bytes of a session say about a peer that speaks another protocol; `None` if they
-/// may be muxado. `first` is at most [`LEN`] bytes, fewer if no more have arrived yet.
+/// Which other protocol the first bytes of a session belong to; `None` if they may be muxado.
+/// `first` has at most [`LEN`] bytes, fewer if no more have arrived yet.
 pub(crate) fn recognise(first: &[u8]) -> Option<&'static str> {
     if let [content, 3, minor, high, low, rest @ ..] = first {
         let length = u16::from_be_bytes([*high, *low]);
@@ -51,7 +51,7 @@ pub(crate) fn recognise(first: &[u8]) -> Option<&'static str> {
         }
     }
     if let Some((_, what)) = EXACT.iter().find(|(magic, _)| first.starts_with(magic)) {
-        // A short beginning is judged when the whole header is there.
+        // A short pattern is compared only when the whole header has arrived.
         return Some(*what).filter(|_| first.len() >= LEN);
     }
     match first {
@@ -114,7 +114,7 @@ mod tests {
                     header[..4].copy_from_slice(&[a, b, c, kind_and_flags]);
                     header[4..].copy_from_slice(&id.to_be_bytes());
                     let known = recognise(&header);
-                    // What is recognised could not have been understood.
+                    // Recognised bytes are not valid muxado.
                     let mut decoder = Decoder::new(0);
                     let mut input: &[u8] = &header;
                     let item = decoder.decode(&mut input);

@@ -11,10 +11,10 @@ use crate::time::Timestamp;
 /// Bytes of one beat.
 pub(crate) const BEAT_LEN: usize = 4;
 
-/// Bytes of unsent echoes at which the responder stops reading beats.
+/// The responder stops reading beats when this many bytes of echoes are unsent.
 pub(crate) const ECHO_LIMIT: usize = 64;
 
-/// So many tolerances more an echo may take that stands behind what a slow transport has swallowed.
+/// At most this many tolerances are added for an echo that waits behind data in a slow transport.
 const QUEUE_TOLERANCES: u32 = 4;
 
 /// A beat on its way.
@@ -24,7 +24,7 @@ struct Beat {
     value: [u8; BEAT_LEN],
     /// When it was written.
     written: Timestamp,
-    /// Its place behind the payload that was cut before it, once it has been cut.
+    /// How much payload was cut before it, once it has been cut.
     place: Option<u64>,
     /// When the transport had taken it.
     taken: Option<Timestamp>,
@@ -48,18 +48,18 @@ pub(crate) struct Echo {
     pub(crate) place: Option<u64>,
 }
 
-/// What is known of the life of the peer, and of the transport.
+/// What is known about the peer's signs of life, and about the transport.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signs {
     /// When the peer last gave a sign of life.
     pub(crate) last: Timestamp,
-    /// How long what stands before the beat may take.
+    /// How long the payload before the beat may take.
     pub(crate) queue: Duration,
     /// Output waits for the transport.
     pub(crate) blocked: bool,
 }
 
-/// What to think of a beat that has not come back.
+/// The verdict on a beat that has not come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing, before this time.
@@ -121,12 +121,12 @@ impl Requester {
         }
     }
 
-    /// The place before which the payload stands that the beat has to wait for.
+    /// The beat waits for the payload before this place.
     pub(crate) fn place(&self) -> u64 {
         self.outstanding.and_then(|beat| beat.place).unwrap_or_default()
     }
 
-    /// A value came back; what it tells if it is the one that was sent.
+    /// A value came back; returns the result if it is the value that was sent.
     pub(crate) fn echo(&mut self, value: [u8; BEAT_LEN], now: Timestamp) -> Option<Echo> {
         let beat = self.outstanding.filter(|beat| beat.value == value)?;
         self.outstanding = None;
@@ -145,12 +145,12 @@ impl Requester {
         self.outstanding.take().is_some()
     }
 
-    /// What to think of the beat that is under way (PROTOCOL.md §9.4).
+    /// The verdict on the outstanding beat (PROTOCOL.md §9.4).
     pub(crate) fn judge(&self, tolerance: Duration, signs: Signs, now: Timestamp) -> Verdict {
         let Some(beat) = self.outstanding else { return Verdict::Wait(Timestamp::NEVER) };
         let since = match beat.taken {
             Some(taken) => taken,
-            // The limit on the transport decides how long it may keep the beat.
+            // Until the transport takes the beat, the time limit on the transport applies.
             None if signs.blocked => return Verdict::Wait(now + tolerance),
             None => beat.written,
         };
@@ -170,7 +170,7 @@ impl Requester {
 #[cfg(feature = "audit")]
 impl Requester {
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        // The values of beats are arbitrary, so what makes them is left out.
+        // The values of beats are arbitrary, so their key and count are left out.
         let Self { stream, outstanding, rtt, key: _, count: _ } = self;
         digest.value(stream);
         digest.value(rtt);

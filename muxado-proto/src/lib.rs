@@ -2,14 +2,14 @@
 //! *streams* over one *transport* (any reliable byte stream); two peers and a transport are a
 //! *session*.
 //!
-//! This crate is the protocol and nothing else: a [`Session`] takes the bytes that have arrived
-//! and gives frames to send and events to react to. It does no I/O, reads no clock and starts no
-//! thread, so it fits every event loop; `muxado-tokio` and `muxado-smol` are such loops, ready to
-//! use. [`protocol`] is the wire protocol.
+//! This crate contains only the protocol: a [`Session`] takes received bytes and returns frames to
+//! send and events to react to. It does no I/O, reads no clock and starts no thread, so it fits
+//! every event loop; `muxado-tokio` and `muxado-smol` are ready-made loops. [`protocol`] is the
+//! wire protocol.
 //!
 //! # The run loop
 //!
-//! Calls are of three kinds, in any order:
+//! There are three kinds of calls. They may come in any order:
 //!
 //! * **inputs**: [`handle_input`](Session::handle_input), [`handle_eof`](Session::handle_eof),
 //!   [`handle_timeout`](Session::handle_timeout);
@@ -18,7 +18,7 @@
 //! * **commands**: [`open`](Session::open), [`accept`](Session::accept),
 //!   [`stream`](Session::stream), [`close`](Session::close) and so on.
 //!
-//! Two sessions wired back to back, which is also how the tests run them:
+//! Two sessions connected directly; the tests run them in the same way:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -78,10 +78,9 @@
 //!
 //! # Promises
 //!
-//! * Whatever the peer sends and however little it reads, a session holds a bounded amount of
-//!   memory ([`Config::max_memory`]), does a bounded amount of work for each byte, and does not
-//!   panic.
-//! * Output is state, not a queue: frames are cut when the transport takes them.
+//! * For any behaviour of the peer, a session holds a bounded amount of memory
+//!   ([`Config::max_memory`]), does a bounded amount of work for each byte, and does not panic.
+//! * Output is state, not a queue: frames are produced when the transport takes them.
 //! * The same calls with the same arguments give the same bytes.
 //!
 //! # Features
@@ -89,9 +88,9 @@
 //! `task` (off by default; needs `std`) adds the `task` module, the layer between a session and
 //! `async` that the adapters share.
 //!
-//! `audit` (off by default) is for tests: `Session::audit` works out every figure that a session keeps
+//! `audit` (off by default) is for tests: `Session::audit` recomputes every counter of a session
 //! from its streams and compares, sessions can be cloned, and `Session::fingerprint` is a number
-//! that tells states apart.
+//! that distinguishes states.
 
 #![no_std]
 #![warn(unreachable_pub)]

@@ -1,4 +1,4 @@
-//! Limits on what a peer may ask for: token buckets that refill with time.
+//! Rate limits on what a peer may cause: token buckets that refill with time.
 
 use alloc::boxed::Box;
 
@@ -17,7 +17,7 @@ struct Bucket {
 const NANO: u64 = 1_000_000_000;
 
 impl Bucket {
-    /// Takes `count` tokens; `false` if the bucket does not hold so many.
+    /// Takes `count` tokens; `false` if the bucket has fewer.
     #[must_use]
     fn take(&mut self, count: u32, limit: RateLimit, now: Timestamp) -> bool {
         let elapsed = now.as_nanos().saturating_sub(self.at.as_nanos());
@@ -40,11 +40,11 @@ impl Bucket {
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
-    /// DATA on streams that never were.
+    /// DATA on streams that never existed.
     Stray,
-    /// RSTs for DATA on streams whose tombstone was forgotten.
+    /// RSTs for DATA on streams whose tombstone has expired.
     Late,
-    /// Resets that the peer sent before it was answered, or caused by breaking a rule.
+    /// Resets that the peer sent before an answer, or caused by breaking a rule.
     Resets,
     /// Empty DATA.
     Empty,
@@ -54,13 +54,13 @@ pub(crate) enum Excess {
 
 const COUNT: usize = Excess::Unknown as usize + 1;
 
-/// All buckets of a session; without memory while there was nothing to limit.
+/// All buckets of a session; allocated when the first token is taken.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Limits(Option<Box<[Bucket; COUNT]>>);
 
 impl Limits {
-    /// Takes `count` tokens out of one bucket; `false` if it does not hold so many.
+    /// Takes `count` tokens out of one bucket; `false` if it has fewer.
     #[must_use]
     pub(crate) fn take(
         &mut self,
@@ -74,7 +74,7 @@ impl Limits {
         bucket.take(count, limit, now)
     }
 
-    /// Puts a token back that was taken out of a bucket, if one was.
+    /// Puts one token back into a bucket, if any was taken.
     pub(crate) fn give_back(&mut self, excess: Excess) {
         if let Some(buckets) = &mut self.0 {
             #[allow(clippy::indexing_slicing, reason = "there is a bucket for each")]
@@ -96,7 +96,7 @@ impl Limits {
         ];
         let none = Default::default();
         for (bucket, limit) in self.0.as_ref().unwrap_or(&none).iter().zip(rates) {
-            // What was refilled since then makes no difference any more.
+            // States that differ only in refilled tokens are equal.
             let Bucket { used, at } = bucket;
             let elapsed = digest.now.as_nanos().saturating_sub(at.as_nanos());
             digest.number(used.saturating_sub(elapsed.saturating_mul(limit.per_second.into())));
@@ -120,7 +120,7 @@ mod tests {
         let later = Timestamp::from_millis(5499);
         assert!(!bucket.take(1, limit, later));
         assert!(bucket.take(1, limit, Timestamp::from_millis(5500)));
-        // A clock that goes back gives nothing.
+        // A clock that goes back adds no tokens.
         assert!(!bucket.take(1, limit, Timestamp::ZERO));
         bucket.give_back();
         assert!(bucket.take(1, limit, Timestamp::ZERO));

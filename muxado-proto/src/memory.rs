@@ -5,34 +5,34 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// A budget is made for so many sessions at most: one for each so many bytes.
+/// A budget serves at most one session for each this many bytes.
 const BYTES_A_SEAT: usize = 128 << 10;
 
 /// Seats of the largest budget.
 const SEATS: usize = 1 << 16;
 
-/// One part of so many is for sessions that have less than half of their share, and for new ones.
+/// One part in this many is for sessions that have less than half of their share, and for new ones.
 const SPARE: usize = 8;
 
-/// A bound on the memory of all sessions that share it, whatever their peers do.
+/// A bound on the memory of all sessions that share it, for any behaviour of their peers.
 ///
-/// A session reserves what it may come to hold before it promises it to its peer: a minimum when
-/// it is made ([`Config::min_memory`](crate::Config::min_memory)), the first window of each
-/// stream before the stream is let in or opened, growth of a window before it is granted, and room
-/// for what is written. What does not fit is not promised: a stream of the peer is refused with
-/// `STREAM_REFUSED`, opening waits, a window stays as it is, writing waits. So the sum of what the
+/// A session reserves memory before it promises credit to its peer: a minimum when it is created
+/// ([`Config::min_memory`](crate::Config::min_memory)), the initial window of each stream before
+/// the stream is admitted or opened, growth of a window before it is granted, and buffer space
+/// before a write. What does not fit is not promised: a stream of the peer is refused with
+/// `STREAM_REFUSED`, opening waits, a window does not grow, writing waits. So the sum of what the
 /// sessions hold never exceeds [`limit`](Self::limit).
 ///
-/// Nobody can take it all. The last eighth is for new sessions, and for those that have less than
-/// half of an equal share. When only that is left, windows give back what they have grown by, and the session that holds
-/// most unread bytes and whose application has read none for a second loses the stream that holds
-/// most of them: it is reset with `ENHANCE_YOUR_CALM`.
+/// No session can take it all. The last eighth is for new sessions, and for sessions that have less
+/// than half of an equal share. When only that is left, windows give back their growth. Then, of
+/// the sessions whose application has read nothing for a second, the one with most unread bytes
+/// resets the stream that holds most of them with `ENHANCE_YOUR_CALM`.
 ///
-/// A session that finds no room for its minimum is over as soon as it is made, with
-/// [`CloseReason::NoMemory`](crate::CloseReason::NoMemory); its peer is told by a GOAWAY. To turn
-/// a connection away before that, ask [`has_room`](Self::has_room).
+/// If the minimum of a new session does not fit, the session is over at once, with
+/// [`CloseReason::NoMemory`](crate::CloseReason::NoMemory); its peer gets a GOAWAY. To refuse a
+/// connection before that, check [`has_room`](Self::has_room).
 ///
-/// A budget is a handle: clones share the same memory. Two budgets are equal if they do.
+/// A budget is a handle: clones share the same memory. Two budgets are equal if they share it.
 ///
 /// ```
 /// use muxado_proto::{Config, MemoryBudget};
@@ -54,15 +54,15 @@ struct Inner {
     seats: Box<[AtomicUsize]>,
 }
 
-/// What a seat says of its session, in the lowest bits; above them stands how many KiB it holds
-/// that its application does not read.
+/// Flags of a seat, in the lowest bits. The bits above them are the KiB that its application does
+/// not read.
 const TAKEN: usize = 1;
 /// The session is to reset the stream that holds most.
 const YIELD: usize = 2;
 const KIB_SHIFT: u32 = 2;
 
 impl MemoryBudget {
-    /// A budget of `bytes`. One that is larger than the address space counts as that large.
+    /// A budget of `bytes`, at most the size of the address space.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let limit = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -90,8 +90,8 @@ impl MemoryBudget {
         self.0.sessions.load(Ordering::Relaxed)
     }
 
-    /// Whether a session with these settings would find room for its minimum now. Others may take
-    /// it before the session is made.
+    /// Whether the minimum of a session with these settings would fit now. Other sessions may take
+    /// the space before the session is created.
     #[must_use]
     pub fn has_room(&self, config: &crate::Config) -> bool {
         let room = self.limit().saturating_sub(self.reserved());
@@ -110,13 +110,13 @@ impl MemoryBudget {
         let _always = self.0.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Whether only what is spared is left.
+    /// Whether only the spare part is left.
     fn is_tight(&self) -> bool {
         let left = self.0.limit.saturating_sub(self.0.reserved.load(Ordering::Relaxed));
         left < self.0.limit / SPARE
     }
 
-    /// Tells the session that holds most without reading it to give up a stream.
+    /// Asks the session with most unread bytes to give up a stream.
     fn press(&self) {
         let seats = self.0.seats.iter();
         let largest = seats
@@ -124,7 +124,8 @@ impl MemoryBudget {
             .filter(|&(state, _)| state & YIELD == 0)
             .max_by_key(|&(state, _)| state >> KIB_SHIFT);
         if let Some((state, seat)) = largest.filter(|&(state, _)| state >> KIB_SHIFT > 0) {
-            // If it has changed meanwhile, somebody else asks or it reads: that will do.
+            // If it has changed in the meantime, somebody else has asked or the session reads:
+            // either is enough.
             let (now, order) = (state | YIELD, Ordering::Relaxed);
             let _changed = seat.compare_exchange(state, now, order, order);
         }
@@ -149,9 +150,9 @@ impl fmt::Debug for MemoryBudget {
     }
 }
 
-/// The place of one session in a budget. What it has reserved goes back when it is dropped.
+/// The place of one session in a budget. Dropping it returns what it has reserved.
 ///
-/// Invariant: the budget's `reserved` is the sum of those of the seats.
+/// Invariant: the budget's `reserved` is the sum over all seats.
 #[derive(Debug)]
 pub(crate) struct Seat {
     budget: MemoryBudget,
@@ -220,8 +221,8 @@ impl Seat {
         self.budget.0.seats.get(self.index)
     }
 
-    /// Says how many bytes the application has and does not read; 0 if it reads. That also answers
-    /// a request to give up a stream.
+    /// Reports how many bytes the application leaves unread; 0 if it reads. That also answers a
+    /// request to give up a stream.
     pub(crate) fn report(&self, unread: u64) {
         let kib = usize::try_from(unread >> 10).unwrap_or(usize::MAX >> KIB_SHIFT);
         if let Some(state) = self.state() {
@@ -237,7 +238,7 @@ impl Seat {
 
 #[cfg(feature = "audit")]
 impl Clone for Seat {
-    /// For tests: the copy has reserved as much, whether that fits or not, and no seat.
+    /// For tests: the copy reserves the same amount, even if it does not fit, and has no seat.
     fn clone(&self) -> Self {
         self.budget.0.reserved.fetch_add(self.reserved, Ordering::Relaxed);
         self.budget.0.sessions.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a peer cannot foresee: one key for a session, and the secrets that come out of it.
+//! What a peer cannot predict: one key per session, and the secrets derived from it.
 
 use core::fmt;
 use core::hash::Hasher;
@@ -7,13 +7,13 @@ use core::hash::SipHasher;
 
 /// The secret of one session: 16 bytes that nobody else knows.
 ///
-/// Take them from a source of randomness that is fit for keys, such as the operating system's, and
-/// use them for one session only: therefore a key is not `Clone`. Tests, which want the same bytes
-/// in every run, use any.
+/// Take them from a random source that is suitable for keys, such as the operating system's, and
+/// use them for one session only: therefore a key is not `Clone`. Tests may use fixed bytes for
+/// reproducible runs.
 ///
-/// Out of the key come the values of this side's heartbeats and the order of the map of stream ids,
-/// each independent of the other. A peer sees the heartbeats. They tell it neither the next one nor
-/// anything of the map, so it cannot pick ids that make every look-up slow.
+/// The values of this side's heartbeats and the order of the map of stream ids are derived from the
+/// key, independently of each other. A peer sees the heartbeats. They reveal neither the next
+/// heartbeat nor anything about the map, so the peer cannot pick ids that make every look-up slow.
 ///
 /// ```
 /// use muxado_proto::{Config, Role, Session, SessionKey, Timestamp};
@@ -26,7 +26,7 @@ use core::hash::SipHasher;
 #[derive(PartialEq, Eq)]
 pub struct SessionKey([u8; 16]);
 
-/// What a secret is for. No two purposes have an input of the function in common.
+/// The purpose of a secret. No two purposes share an input of the function.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     IdMap,
@@ -67,7 +67,7 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// The secret of the map of ids. Nothing that is sent depends on it.
+/// The secret of the map of ids. No output depends on it.
 #[derive(Clone, Copy)]
 pub(crate) struct IdKey {
     factor: u64,
@@ -77,8 +77,8 @@ pub(crate) struct IdKey {
 impl IdKey {
     #[inline]
     pub(crate) const fn hash(self, id: u32) -> u64 {
-        // A product is linear in the id: an unlucky factor would lay ids at some stride side by
-        // side. The second one, of its halves on each other, is not.
+        // A product is linear in the id: an unlucky factor would put ids with some stride next to
+        // each other. The second product, of the two halves of the first, is not linear.
         let product = (id as u64).wrapping_mul(self.factor);
         (product ^ (product >> 32)).wrapping_mul(self.second) >> 32
     }
@@ -96,7 +96,7 @@ impl fmt::Debug for IdKey {
 pub(crate) struct BeatKey(Prf);
 
 impl BeatKey {
-    /// The value of a beat: whoever has seen all others cannot tell it.
+    /// The value of a beat. It cannot be predicted from all other values.
     pub(crate) fn value(&self, number: u64) -> [u8; 4] {
         let [a, b, c, d, ..] = self.0.value(Purpose::Beat, number).to_be_bytes();
         [a, b, c, d]
@@ -110,8 +110,8 @@ impl fmt::Debug for BeatKey {
     }
 }
 
-/// A pseudo-random function: SipHash-2-4, which `core` has. What is deprecated about it is its use
-/// in hash maps, for which `std` has something faster.
+/// A pseudo-random function: SipHash-2-4 of `core`. It is only deprecated for hash maps, for which
+/// `std` has a faster one.
 #[derive(Clone, Copy)]
 struct Prf {
     low: u64,
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(Prf::new(key).hash(&input), 0xa129_ca61_49be_45e5);
     }
 
-    /// All that comes out of a key: the secrets, and the first values of its beats.
+    /// Everything derived from a key: the secrets, and the values of the first beats.
     fn secrets(key: [u8; 16]) -> Vec<u64> {
         let key = SessionKey::new(key);
         let (ids, beats) = (key.id_map(), key.beats());
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// A bit of the key that is changed changes half of the bits of each secret.
+    /// Changing one bit of the key changes half of the bits of each secret.
     #[test]
     fn s1_every_secret_depends_on_all_of_the_key() {
         let before = secrets([0; 16]);

@@ -12,7 +12,7 @@ macro_rules! stats {
             $($(#[$note])* pub $now: $kind,)*
         }
 
-        /// What a session has done so far. What it holds now its parts know.
+        /// What a session has done so far. Its parts know what it holds now.
         #[derive(Debug, Default)]
         #[cfg_attr(feature = "audit", derive(Clone))]
         pub(crate) struct Counters {
@@ -20,7 +20,7 @@ macro_rules! stats {
         }
 
         impl Counters {
-            /// The counters; what the session holds now is to be filled in.
+            /// The counters; the caller fills in what the session holds now.
             pub(crate) fn stats(&self) -> SessionStats {
                 SessionStats { $($counter: self.$counter,)* ..SessionStats::default() }
             }
@@ -40,7 +40,7 @@ stats! {
         bytes_received;
         /// Payload bytes sent.
         payload_sent;
-        /// Payload bytes received on streams that took them.
+        /// Payload bytes that streams have received.
         payload_received;
         /// Streams this side has opened.
         streams_opened;
@@ -52,16 +52,16 @@ stats! {
         resets_sent;
         /// RSTs received for streams.
         resets_received;
-        /// DATA frames for streams that are not there.
+        /// DATA frames for streams without a record.
         stray_frames;
         /// Frames of unknown type.
         unknown_frames;
-        /// Faults of the peer that were answered or overlooked, resets by rule included.
+        /// Faults of the peer that were answered or ignored, including resets by rule.
         oddities;
         /// RSTs that were not generated because too many were waiting.
         resets_dropped;
-        /// Streams that the end of the session has cut: that the two sides had not both ended, or
-        /// whose end the transport may not have taken.
+        /// Streams that the end of the session has cut: not ended by both sides, or the transport
+        /// may not have taken their end.
         streams_cut;
         /// Heartbeats sent.
         beats_sent;
@@ -73,12 +73,12 @@ stats! {
         beats_answered;
     }
     {
-        /// Streams open now, both ways: those that are not finished or reset in both directions.
+        /// Streams open now, of both sides: not finished or reset in both directions.
         open_streams: u32,
-        /// Streams that are over, and that the application has not released.
+        /// Streams that are over and that the application has not released.
         ended_streams: u32,
-        /// Open streams that only the peer still has: the application has released them, what it
-        /// had written was sent, and the peer has not ended them.
+        /// Open streams that only the peer still uses: the application has released them,
+        /// everything it wrote was sent, and the peer has not ended them.
         given_up_streams: u32,
         /// Streams waiting to be accepted now.
         backlog: u32,
@@ -101,9 +101,9 @@ pub struct StreamStats {
     pub send_buffered: u32,
     /// Bytes received and not read.
     pub receive_buffered: u32,
-    /// Bytes the peer has allowed us to send.
+    /// Bytes that the peer has allowed us to send.
     pub send_credit: u32,
-    /// Bytes we have allowed the peer to send.
+    /// Bytes that we have allowed the peer to send.
     pub receive_credit: u32,
     /// The size of the receive window.
     pub receive_window: u32,

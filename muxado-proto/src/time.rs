@@ -1,17 +1,16 @@
-//! Time as the core sees it: always handed in, never read.
+//! Time in the core: always passed in, never read.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// A point in time, as a distance from an origin the caller picks.
+/// A point in time, as a distance from an origin that the caller picks.
 ///
-/// The core has no clock. Whoever drives a [`Session`](crate::Session) passes the current time to
+/// The core has no clock. The driver of a [`Session`](crate::Session) passes the current time to
 /// every call that needs it; a simulator passes virtual time. Resolution is one nanosecond, range
 /// 584 years; arithmetic saturates.
 ///
-/// The time comes from a monotonic clock, such as `std::time::Instant`. A session takes a time that
-/// is earlier than one it was told before for that one: if the clock steps back, the session's time
-/// stands still until the clock has caught up, and no limit strikes early.
+/// The time comes from a monotonic clock, such as `std::time::Instant`. If the clock steps back,
+/// the session's time stands still until the clock has caught up, and no time limit expires early.
 ///
 /// ```
 /// use core::time::Duration;
@@ -29,10 +28,10 @@ impl Timestamp {
     /// The origin itself.
     pub const ZERO: Self = Self(0);
 
-    /// The end of time, in 584 years: what is due then does not come.
+    /// The end of time, in 584 years: a deadline at this point never expires.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// The latest time that a session believes it is.
+    /// The latest time that a session accepts as now.
     pub(crate) const LATEST: Self = Self(u64::MAX - 1);
 
     /// A point `nanos` nanoseconds after the origin.
@@ -77,7 +76,7 @@ impl Add<Duration> for Timestamp {
 impl Sub for Timestamp {
     type Output = Duration;
 
-    /// The time from `rhs` to `self`, zero if `rhs` is the later one.
+    /// The time from `rhs` to `self`, zero if `rhs` is later.
     fn sub(self, rhs: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(rhs.0))
     }

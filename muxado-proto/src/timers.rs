@@ -15,7 +15,7 @@ pub(crate) enum Timer {
     Untyped,
     /// The first stream that was announced and not answered.
     Unanswered,
-    /// The oldest stream that only the peer still has.
+    /// The oldest stream that only the peer still uses.
     GivenUp,
     /// The oldest stream without credit.
     Stalled,
@@ -25,11 +25,11 @@ pub(crate) enum Timer {
     Frame,
     /// The streams of a session that goes away.
     Drain,
-    /// The next look at when anything last arrived.
+    /// The next check of when anything last arrived.
     Idle,
     /// The end of the transport.
     Linger,
-    /// The budget of memory that sessions share is looked at.
+    /// The check of the shared memory budget.
     Share,
 }
 
@@ -37,7 +37,7 @@ const COUNT: usize = Timer::Share as usize + 1;
 
 /// The deadlines, one for each timer.
 ///
-/// A timer that is set to the end of time is set, and does not expire: no session lives so long.
+/// A timer that is set to the end of time counts as set, but never expires.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Timers {

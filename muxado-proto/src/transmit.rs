@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use core::fmt;
 
-/// Payloads up to this size are copied behind their headers; larger ones are chained.
+/// Payloads up to this size are copied after their headers; larger ones are chained.
 ///
 /// One entry of a vectored write costs about as much as copying this many bytes.
 pub(crate) const JOIN_LIMIT: usize = 1024;
@@ -17,12 +17,11 @@ struct Chained {
     chunk: Bytes,
 }
 
-/// A batch of output, owned by whoever writes it: [`Session::poll_transmit`] appends frames, the
-/// [`Buf`] side hands them to the transport.
+/// A batch of output, owned by the caller: [`Session::poll_transmit`] appends frames, and the
+/// caller writes them to the transport through [`Buf`].
 ///
 /// Headers and small payloads are joined in one buffer, large payloads are chained without a copy,
-/// so a vectored write takes a whole batch in one system call. A batch keeps its memory when it
-/// has been written, for the next one.
+/// so one vectored write takes a whole batch. A written batch keeps its memory for reuse.
 ///
 /// ```
 /// use bytes::Buf;
@@ -49,7 +48,7 @@ pub struct Transmit {
 }
 
 impl fmt::Debug for Transmit {
-    /// Shows how much there is to write, and none of it: it is payload.
+    /// Shows only how much there is to write, because the bytes are payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transmit").field("len", &self.len).finish_non_exhaustive()
     }
@@ -74,7 +73,7 @@ impl Transmit {
         self.len == 0
     }
 
-    /// Bytes of memory the batch keeps for reuse, payload chunks not counted.
+    /// Bytes of memory that the batch keeps for reuse, without payload chunks.
     #[must_use]
     pub fn capacity(&self) -> usize {
         let chained = self.chained.capacity().saturating_mul(size_of::<Chained>());
@@ -101,7 +100,7 @@ impl Transmit {
         }
     }
 
-    /// Makes room for more where there is what has been written, if that is most of it.
+    /// Frees the space of written bytes, if they are most of the buffer.
     fn drop_written(&mut self) {
         if self.start > self.joined.len() / 2 {
             self.joined.drain(..self.start);
@@ -128,7 +127,7 @@ impl Buf for Transmit {
 
     /// # Panics
     ///
-    /// Never: advancing beyond the end stops at the end.
+    /// Never panics: advancing beyond the end stops at the end.
     fn advance(&mut self, mut count: usize) {
         while count > 0 && self.len > 0 {
             let step = match self.chained.front_mut() {
@@ -158,7 +157,7 @@ impl Buf for Transmit {
 }
 
 impl Transmit {
-    /// What comes next, piece by piece, for a vectored write.
+    /// The unwritten bytes, piece by piece, for a vectored write.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = self.start;
         let chained = self.chained.iter().map(|next| (next.at, &next.chunk[..]));
@@ -174,7 +173,8 @@ impl Transmit {
 
 #[cfg(feature = "task")]
 impl Transmit {
-    /// Fills `slices` with what comes next, for a vectored write; returns how many were filled.
+    /// Fills `slices` with the next unwritten bytes, for a vectored write; returns how many were
+    /// filled.
     #[must_use]
     pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let mut filled = 0usize;

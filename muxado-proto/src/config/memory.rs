@@ -1,4 +1,4 @@
-//! What a session with some settings can come to hold.
+//! How much memory a session with given settings can hold.
 
 use super::{BLOCK, Config};
 use crate::stream::buffer::{HEADS, REMNANT, SLACK};
@@ -6,28 +6,29 @@ use crate::stream::buffer::{HEADS, REMNANT, SLACK};
 /// The record of a stream, the heads of its buffers and its share of the tables.
 const RECORD: u64 = 1 << 10;
 
-/// The memory of what a stream may hold to send although the session is full.
+/// The memory for what a stream may still buffer for sending when the session's buffer is full.
 const RESERVED: u64 = 8 << 10;
 
-/// What is held for a stream beside what it has received.
+/// The memory of a stream without the bytes it has received.
 const OF_A_STREAM: u64 = RECORD + RESERVED + SLACK as u64;
 
-/// The part that the heads of chunks take.
+/// The fraction that the heads of chunks take.
 const HEADS_OF: u64 = HEADS as u64;
 
-/// What a batch of output of 256 KiB keeps alive, and the block of memory with which the send
-/// buffers exceed their limit.
+/// The memory that a batch of output of 256 KiB keeps alive, and the block of memory by which the
+/// send buffers may exceed their limit.
 const OF_A_BATCH: u64 = (256 << 10) * REMNANT as u64 + BLOCK as u64;
 
-/// The session itself, one partial frame, spare buffers while it is busy, what is copied and what
-/// arrives while buffers are compacted.
+/// The session itself, one partial frame, spare buffers while it is busy, and bytes that are copied
+/// or arrive while buffers are compacted.
 const FIXED: u64 = 512 << 10;
 
-/// The record of a stream that is over, and what its unread bytes may hold beyond themselves.
+/// The record of a stream that is over, and the memory that its unread bytes keep alive beyond
+/// their own size.
 const OF_AN_ENDED_STREAM: u64 = 9 << 10;
 
 impl Config {
-    /// Streams that may be open at once: those of both sides, and the heartbeats.
+    /// Streams that may be open at once: those of both sides, and heartbeats.
     fn streams(&self) -> u64 {
         // One heartbeat is this side's own.
         u64::from(self.max_inbound_streams)
@@ -36,25 +37,25 @@ impl Config {
             .saturating_add(1)
     }
 
-    /// What a peer may send at once on all streams that may be open.
+    /// Bytes that a peer may send at once on all streams that may be open.
     pub(crate) fn first_windows(&self) -> u64 {
         self.streams().saturating_mul(u64::from(self.receive_window))
     }
 
-    /// By how much windows may grow together, if all first windows are honoured.
+    /// By how much all windows together may grow, beside all initial windows.
     pub(crate) fn growth(&self) -> u64 {
         let left = self.session_receive_buffer.saturating_sub(self.first_windows());
         left.min(u64::from(self.window_budget))
     }
 
-    /// The most that a peer may have been promised, or, with `overcommit`, that is kept of it.
+    /// The maximum that a peer may be promised; with `overcommit`, the maximum that is kept of it.
     pub(crate) fn promises(&self) -> u64 {
         let growth = if self.auto_tune { u64::from(self.window_budget) } else { 0 };
         let promises = self.first_windows().saturating_add(growth);
         promises.min(self.session_receive_buffer)
     }
 
-    /// What is held for received bytes, compacted.
+    /// The memory held for received bytes, compacted.
     pub(crate) fn held_for(received: u64) -> u64 {
         received.saturating_add(received / HEADS_OF)
     }
@@ -65,7 +66,7 @@ impl Config {
         accepted.saturating_add(self.max_outbound_streams as u64)
     }
 
-    /// What is held whatever the streams do.
+    /// The memory that does not depend on streams.
     fn of_a_session(&self) -> u64 {
         let tables = u64::from(self.tombstones)
             .saturating_mul(64)
@@ -74,12 +75,12 @@ impl Config {
         tables.saturating_add(u64::from(self.goaway_text).saturating_mul(2)).saturating_add(FIXED)
     }
 
-    /// The most memory that a session with these settings holds, in bytes, whatever the peer sends
-    /// and however little it reads. The formula stands in SECURITY.md.
+    /// The maximum memory that a session with these settings holds, in bytes, for any behaviour of
+    /// the peer. SECURITY.md has the formula.
     ///
-    /// Chunks that the application has taken are the application's. Inputs have to fill at least
-    /// half of their memory, as [`handle_input`](crate::Session::handle_input) says, and a batch of
-    /// output is taken to be of 256 KiB.
+    /// Chunks that the application has taken do not count. Inputs have to fill at least half of
+    /// their memory, as [`handle_input`](crate::Session::handle_input) says, and the formula
+    /// assumes batches of output of at most 256 KiB.
     #[must_use]
     pub fn max_memory(&self) -> u64 {
         let sent = u64::from(self.session_send_buffer).saturating_mul(2);
@@ -91,9 +92,9 @@ impl Config {
             .saturating_add(self.of_a_session())
     }
 
-    /// What a session with these settings holds at least to be of use: it is reserved in a
-    /// [`MemoryBudget`](crate::MemoryBudget) when a session is made. It serves one stream each way, and
-    /// the heartbeats of a typed session.
+    /// The minimum memory for a useful session with these settings, in bytes: one stream each way,
+    /// and the heartbeats of a typed session. It is reserved in a
+    /// [`MemoryBudget`](crate::MemoryBudget) when a session is created.
     #[must_use]
     pub fn min_memory(&self) -> u64 {
         u64::from(self.covered_streams())
@@ -108,17 +109,18 @@ impl Config {
         if self.typed { 2 } else { 1 }
     }
 
-    /// What one stream can come to hold, unless its window grows.
+    /// The memory that one stream can hold, unless its window grows.
     pub(crate) fn stream_memory(&self) -> u64 {
         Self::held_for(self.receive_window.into()).saturating_add(OF_A_STREAM)
     }
 
-    /// Bytes written and not sent that the minimum has room for.
+    /// Bytes written and not sent that the minimum covers.
     pub(crate) fn min_send_buffer(&self) -> u64 {
         u64::from(self.session_send_buffer).min(BLOCK as u64)
     }
 
-    /// What `most` bytes written and not sent can hold, and as much again in the batch on its way.
+    /// The memory that `most` bytes written and not sent can hold, and the same again in the
+    /// current batch of output.
     pub(crate) fn send_memory(&self, most: u64) -> u64 {
         let buffers = most.saturating_mul(2).saturating_add(BLOCK as u64);
         buffers.saturating_add(buffers.min(OF_A_BATCH))

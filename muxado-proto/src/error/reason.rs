@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use super::ErrorCode;
 
-/// Why a session ended. Everyone who waits on the session or one of its streams gets the same.
+/// Why a session ended. All waiters on the session and its streams get the same reason.
 ///
-/// [`is_clean`](Self::is_clean) tells whether all was well. `Local` and `Remote` with
-/// [`ErrorCode::NO_ERROR`] are the only ends that are clean: the transport has taken every byte,
-/// and both sides have ended every stream. What is written to the transport may still be lost on
-/// its way: the protocol has no acknowledgement.
+/// [`is_clean`](Self::is_clean) says whether the session ended as intended. Only `Local` and
+/// `Remote` with [`ErrorCode::NO_ERROR`] are clean: the transport has taken every byte, and both
+/// sides have ended every stream. Bytes can still be lost in the transport: the protocol has no
+/// acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 #[non_exhaustive]
@@ -31,11 +31,11 @@ pub enum CloseReason {
         /// Its debug text, cut to the configured limit.
         text: Bytes,
     },
-    /// One side had announced an orderly end, and the session ended before the streams did: bytes
+    /// One side had started a graceful close, and the session ended before its streams did: bytes
     /// may be lost.
     Cut {
-        /// How many streams were cut: not ended by both sides, or ended by bytes that the
-        /// transport may not have taken.
+        /// How many streams were cut: not ended by both sides, or ended, but the transport may not
+        /// have taken the end.
         streams: u32,
         /// What cut them.
         by: CutBy,
@@ -59,14 +59,14 @@ pub enum CloseReason {
     WriteStalled,
     /// A frame was begun and not completed within the configured time.
     FrameStalled,
-    /// Whoever drove the session went away before it ended.
+    /// The driver of the session was dropped before the session ended.
     Abandoned,
-    /// The budget of memory had no room for the session's minimum; a GOAWAY with
-    /// `ENHANCE_YOUR_CALM` was sent. See [`MemoryBudget`](crate::MemoryBudget).
+    /// The memory budget had no room for the session's minimum; a GOAWAY with `ENHANCE_YOUR_CALM`
+    /// was sent. See [`MemoryBudget`](crate::MemoryBudget).
     NoMemory,
 }
 
-/// What cut a session that was to end in order: see [`CloseReason::Cut`].
+/// What ended a graceful close early: see [`CloseReason::Cut`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 #[non_exhaustive]
@@ -84,7 +84,7 @@ pub enum CutBy {
     WriteStalled,
     /// A frame was begun and not completed within the configured time.
     FrameStalled,
-    /// What the peer sent behind its GOAWAY can not be parsed, or broke a rule.
+    /// What the peer sent after its GOAWAY was unparseable, or broke a rule.
     Violation {
         /// The code of the fault.
         code: ErrorCode,
@@ -93,7 +93,7 @@ pub enum CutBy {
     },
 }
 
-/// What a transport failed with. Clones are the same error, and only those are equal.
+/// The error of a transport. Two are equal only if one is a clone of the other.
 #[derive(Clone)]
 pub struct TransportError(Arc<dyn Error + Send + Sync>);
 
@@ -109,7 +109,7 @@ impl TransportError {
         Self(error)
     }
 
-    /// The error that the transport reported: an `io::Error`, say.
+    /// The error that the transport reported, for example an `io::Error`.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
@@ -138,12 +138,12 @@ impl Eq for TransportError {}
 
 #[cfg(feature = "audit")]
 impl core::hash::Hash for TransportError {
-    /// Which error it was makes no difference to what follows.
+    /// The error does not influence later behaviour.
     fn hash<H: core::hash::Hasher>(&self, _: &mut H) {}
 }
 
 impl CloseReason {
-    /// The code that describes this reason, as an application would report it.
+    /// The error code for this reason, as an application would report it.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    /// What a transport of a test fails with.
+    /// The error of a test's transport.
     #[derive(Debug)]
     struct Refused;
 

@@ -1,4 +1,4 @@
-//! What the application does with one stream.
+//! The application's operations on one stream.
 
 use bytes::Bytes;
 
@@ -15,8 +15,8 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 
 /// One stream of a session, borrowed: see [`Session::stream`].
 ///
-/// The view is a handle on the record in the session, so dropping it does nothing; the
-/// application says by [`release`](Self::release) that it is done with the stream.
+/// The view is a handle to the record in the session, so dropping it does nothing. The application
+/// calls [`release`](Self::release) when it no longer needs the stream.
 #[derive(Debug)]
 pub struct StreamMut<'a> {
     session: &'a mut Session,
@@ -39,8 +39,8 @@ impl<'a> StreamMut<'a> {
         self.id
     }
 
-    /// A small number that no other open stream has, for tables that an embedder keeps beside the
-    /// session. It is used again when the stream has been released.
+    /// A small number that no other open stream has, for tables of the embedder. It is reused when
+    /// the stream has been released.
     #[must_use]
     pub const fn slot(&self) -> u32 {
         self.key.number()
@@ -83,13 +83,12 @@ impl<'a> StreamMut<'a> {
         })
     }
 
-    /// How many bytes can be read now; 0 means that the peer has finished the stream and all has
-    /// been read. A glance: it does not wait, as [`read`](Self::read) does.
+    /// How many bytes can be read now; 0 means that the peer has finished the stream and everything
+    /// was read. Unlike [`read`](Self::read) it only queries and registers nothing.
     ///
     /// # Errors
     ///
-    /// [`ReadError`], when everything that had arrived has been read. After `Blocked` nothing is
-    /// reported later.
+    /// [`ReadError`], when everything received has been read. After `Blocked` no event follows.
     pub fn readable(&self) -> Result<usize, ReadError> {
         let Some(stream) = self.record() else { return Err(ReadError::UnknownStream(self.id)) };
         match stream.incoming.len() {
@@ -100,13 +99,14 @@ impl<'a> StreamMut<'a> {
 
     /// Reads into `buf`; 0 means that the peer has finished the stream (or that `buf` is empty).
     ///
-    /// Whoever is told `Blocked` waits for the peer, so a stream that was never written to is
-    /// announced to it with the next output, unless [`cancel_read`](Self::cancel_read) comes first.
+    /// A reader that got `Blocked` waits for the peer. So a stream that was never written to is
+    /// announced to the peer with the next output, unless [`cancel_read`](Self::cancel_read) is
+    /// called first.
     ///
     /// # Errors
     ///
-    /// [`ReadError`], when everything that had arrived has been read. After `Blocked`,
-    /// [`Event::Readable`](crate::Event::Readable) tells when to try again.
+    /// [`ReadError`], when everything received has been read. After `Blocked`,
+    /// [`Event::Readable`](crate::Event::Readable) says when to try again.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         let (max, mut rest) = (buf.len(), buf);
         self.read_to(max, |piece| {
@@ -118,8 +118,8 @@ impl<'a> StreamMut<'a> {
         })
     }
 
-    /// Hands what has arrived to `put`, piece by piece, at most `max` bytes; returns how many. For
-    /// memory that is not initialised: [`read`](Self::read) needs a slice that is.
+    /// Passes at most `max` received bytes to `put`, piece by piece; returns how many. This is for
+    /// uninitialised memory, because [`read`](Self::read) needs an initialised slice.
     ///
     /// ```
     /// # use muxado_proto::{Config, Role, Session, StreamId, Timestamp};
@@ -133,7 +133,7 @@ impl<'a> StreamMut<'a> {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read). With `max` 0 the answer is 0.
+    /// As [`read`](Self::read). With `max` 0 the result is 0.
     pub fn read_to(&mut self, max: usize, put: impl FnMut(&[u8])) -> Result<usize, ReadError> {
         let session = &mut *self.session;
         let Some(stream) = session.store.get_mut(self.key) else {
@@ -153,12 +153,12 @@ impl<'a> StreamMut<'a> {
         self.wait_to_read().map(|()| 0)
     }
 
-    /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` when the
-    /// peer has finished the stream.
+    /// Takes the contiguous bytes at the front, at most `max`, without a copy; `None` when the peer
+    /// has finished the stream.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read). With `max` 0 the answer is an empty chunk.
+    /// As [`read`](Self::read). With `max` 0 the result is an empty chunk.
     pub fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
         let session = &mut *self.session;
         let Some(stream) = session.store.get_mut(self.key) else {
@@ -177,8 +177,8 @@ impl<'a> StreamMut<'a> {
         self.wait_to_read().map(|()| None)
     }
 
-    /// Takes up to `count` bytes of what has arrived and throws them away; returns how many. With
-    /// [`peek`](Self::peek) a way to read that does not wait.
+    /// Discards up to `count` received bytes; returns how many. Together with [`peek`](Self::peek)
+    /// it reads without waiting.
     pub fn consume(&mut self, count: usize) -> usize {
         let session = &mut *self.session;
         let Some(stream) = session.store.get_mut(self.key) else { return 0 };
@@ -189,21 +189,20 @@ impl<'a> StreamMut<'a> {
         taken
     }
 
-    /// The reader that was told `Blocked` waits no longer. The stream is not announced for it, and
-    /// [`Event::Readable`](crate::Event::Readable) may come all the same.
+    /// A reader that got `Blocked` no longer waits. The stream is not announced because of it.
+    /// [`Event::Readable`](crate::Event::Readable) may still be reported.
     pub fn cancel_read(&mut self) {
         if let Some(stream) = self.session.store.get_mut(self.key) {
             stream.awaited = false;
         }
     }
 
-    /// Copies what has arrived to the front of `buf` without taking it; 0 means that there is
-    /// nothing now.
+    /// Copies received bytes into `buf` without consuming them; 0 means that there are none now.
     pub fn peek(&self, buf: &mut [u8]) -> usize {
         self.record().map_or(0, |stream| stream.incoming.peek(buf))
     }
 
-    /// Why nothing can be read; `Ok` at the end of the stream. Waits if it is blocked.
+    /// Why nothing can be read; `Ok` at the end of the stream. Registers interest if it is blocked.
     fn wait_to_read(&mut self) -> Result<(), ReadError> {
         let session = &mut *self.session;
         let Some(stream) = session.store.get(self.key) else {
@@ -221,12 +220,12 @@ impl<'a> StreamMut<'a> {
         result
     }
 
-    /// How many bytes [`write`](Self::write) would take now. A glance: it does not wait, as
-    /// [`room`](Self::room) does.
+    /// How many bytes [`write`](Self::write) would take now. Unlike [`room`](Self::room) it only
+    /// queries and registers nothing.
     ///
     /// # Errors
     ///
-    /// [`WriteError`], as `write`. After `Blocked` nothing is reported later.
+    /// [`WriteError`], as `write`. After `Blocked` no event follows.
     pub fn writable(&self) -> Result<usize, WriteError> {
         let stream = self.record().ok_or(WriteError::UnknownStream(self.id))?;
         self.session.writing_is_over(stream)?;
@@ -237,7 +236,7 @@ impl<'a> StreamMut<'a> {
     }
 
     /// How many bytes [`write`](Self::write) would take now. Registers interest in
-    /// [`Event::Writable`](crate::Event::Writable) when that is none.
+    /// [`Event::Writable`](crate::Event::Writable) if it would take none.
     ///
     /// # Errors
     ///
@@ -255,7 +254,7 @@ impl<'a> StreamMut<'a> {
         }
         session.wait_for(self.key, Edge::Writable);
         if room == Room::SessionFull {
-            // It has something to send again, so it waits for that no longer.
+            // It has something to send again, so it no longer waits for that.
             session.store.unlink(Queue::Taking, self.key);
             session.store.push(Queue::Budget, self.key);
         }
@@ -263,11 +262,11 @@ impl<'a> StreamMut<'a> {
     }
 
     /// Takes bytes to send, by copy; returns how many, at least one unless `data` is empty. They
-    /// leave when credit and transport allow.
+    /// are sent when credit and transport allow.
     ///
     /// # Errors
     ///
-    /// [`WriteError`]. After `Blocked`, [`Event::Writable`](crate::Event::Writable) tells when to
+    /// [`WriteError`]. After `Blocked`, [`Event::Writable`](crate::Event::Writable) says when to
     /// try again.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
         let room = self.room()?;
@@ -301,7 +300,7 @@ impl<'a> StreamMut<'a> {
         Ok(taken)
     }
 
-    /// Takes bytes to send off the front of `chunk`, without a copy unless they are few; returns
+    /// Takes bytes to send from the front of `chunk`, without a copy unless they are few; returns
     /// how many, at least one unless `chunk` is empty.
     ///
     /// # Errors
@@ -325,8 +324,8 @@ impl<'a> StreamMut<'a> {
         session.schedule(self.key);
     }
 
-    /// Tells the peer of a stream that was never written to: its SYN is sent with the next output,
-    /// alone if nothing is written until then. No effect on a stream that the peer knows.
+    /// Announces a stream that was never written to: its SYN is sent with the next output, without
+    /// payload if nothing is written until then. No effect on a stream that the peer knows.
     ///
     /// # Errors
     ///
@@ -335,8 +334,8 @@ impl<'a> StreamMut<'a> {
         self.end_with(SendState::announce)
     }
 
-    /// Half-closes: what was written is sent, then FIN. Reading goes on. On a stream that was
-    /// never written to, SYN and FIN are sent. `Ok` for a stream that is finished already.
+    /// Half-closes: what was written is sent, then FIN. Reading continues. On a stream that was
+    /// never written to, SYN and FIN are sent. `Ok` if the stream is already finished.
     ///
     /// # Errors
     ///
@@ -361,12 +360,12 @@ impl<'a> StreamMut<'a> {
     }
 
     /// Whether the transport has taken everything that was written, and the FIN if the stream was
-    /// finished. That is all this side can know: the protocol has no acknowledgement.
+    /// finished. This side cannot know more: the protocol has no acknowledgement.
     ///
     /// # Errors
     ///
     /// [`WriteError`], never `Finished`. After `Blocked`, [`Event::Flushed`](crate::Event::Flushed)
-    /// tells when to ask again. It is blocked for as long as the peer grants no credit.
+    /// says when to call again. It is blocked as long as the peer grants no credit.
     pub fn flushed(&mut self) -> Result<(), WriteError> {
         let session = &mut *self.session;
         let stream = session.store.get(self.key).ok_or(WriteError::UnknownStream(self.id))?;
@@ -380,11 +379,11 @@ impl<'a> StreamMut<'a> {
     }
 
     /// How the stream has ended in both directions; `None` if it has not. Then
-    /// [`Event::Ended`](crate::Event::Ended) tells when to ask again. What has arrived before the
-    /// end can still be read.
+    /// [`Event::Ended`](crate::Event::Ended) says when to call again. Bytes received before the end
+    /// can still be read.
     ///
-    /// So a handler learns that its client has given up ([`StreamEnd::Reset`]). A peer that only
-    /// drops the stream says nothing until it is sent DATA, which it answers with RST.
+    /// In this way a handler learns that its client has given up ([`StreamEnd::Reset`]). A peer
+    /// that only drops the stream sends nothing until it receives DATA, which it answers with RST.
     pub fn ended(&mut self) -> Option<StreamEnd> {
         let Some(stream) = self.record() else { return Some(StreamEnd::UnknownStream(self.id)) };
         let end = self.session.end_of(stream);
@@ -394,22 +393,21 @@ impl<'a> StreamMut<'a> {
         end
     }
 
-    /// Whether everything that was written, and the FIN, has been handed out by
-    /// [`Session::poll_transmit`].
+    /// Whether [`Session::poll_transmit`] has returned everything that was written, and the FIN.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.record().is_some_and(|stream| stream.send == SendState::Finished)
     }
 
-    /// Ends both directions at once: what was not sent and not read is dropped, the peer is sent
-    /// `code` ([`ErrorCode::STREAM_RESET`] for code 0, which no RST carries). A stream that was
-    /// never on the wire leaves no trace there. The stream still has to be released.
+    /// Ends both directions at once: unsent and unread bytes are discarded, and the peer gets
+    /// `code` ([`ErrorCode::STREAM_RESET`] instead of 0, which no RST carries). If the stream was
+    /// never announced, nothing is sent. The stream still has to be released.
     pub fn reset(&mut self, code: ErrorCode) {
         self.session.reset_stream(self.key, code, Unread::Drop);
     }
 
-    /// Stops reading: what has arrived and what still arrives is dropped, and the peer is not
-    /// held up. Writing goes on. Once this side has finished as well, DATA is answered by
+    /// Stops reading: received bytes and later ones are discarded, and the peer still gets credit.
+    /// Writing continues. Once this side has finished as well, DATA is answered with
     /// [`ErrorCode::STREAM_CLOSED`].
     pub fn stop(&mut self) {
         self.session.stop(self.key);
@@ -420,14 +418,14 @@ impl<'a> StreamMut<'a> {
         self.session.reset_unfinished(self.key, code);
     }
 
-    /// Whether [`release`](Self::release) resets the stream if it is unfinished by then.
+    /// Whether [`release`](Self::release) resets the stream if it is unfinished.
     #[must_use]
     pub fn reset_on_drop(&self) -> bool {
         self.record().is_some_and(|stream| stream.reset_on_drop)
     }
 
-    /// Chooses what [`release`](Self::release) does to the stream if it is unfinished by then: it
-    /// resets it with [`ErrorCode::STREAM_CANCELLED`], or finishes it. A new stream has
+    /// Chooses what [`release`](Self::release) does if the stream is unfinished: it resets it with
+    /// [`ErrorCode::STREAM_CANCELLED`], or finishes it. A new stream has
     /// [`Config::reset_on_drop`](crate::Config::reset_on_drop).
     pub fn set_reset_on_drop(&mut self, reset: bool) {
         if let Some(stream) = self.session.store.get_mut(self.key) {
@@ -435,18 +433,17 @@ impl<'a> StreamMut<'a> {
         }
     }
 
-    /// The writer goes, and the reader stays: [`finish`](Self::finish), unless
-    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. A stream that was never
-    /// written to is not announced by that: its FIN waits until the reader is
-    /// [blocked](Self::read).
+    /// Releases only the writer: [`finish`](Self::finish), unless
+    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. This does not announce a
+    /// stream that was never written to: its FIN waits until the reader is [blocked](Self::read).
     pub fn release_send(&mut self) {
         self.session.release_send(self.key);
     }
 
-    /// Gives the stream up: what was written is still sent, then FIN, unless
-    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. What arrives from now on is
-    /// dropped, and answered by [`ErrorCode::STREAM_CLOSED`] once all is sent. A stream that was
-    /// never announced leaves no trace on the wire.
+    /// Releases the stream: what was written is still sent, then FIN, unless
+    /// [`set_reset_on_drop`](Self::set_reset_on_drop) says otherwise. Data that arrives from now on
+    /// is discarded, and answered with [`ErrorCode::STREAM_CLOSED`] after everything was sent. If
+    /// the stream was never announced, nothing is sent.
     pub fn release(self) {
         let Self { session, key, .. } = self;
         if session.store.get(key).is_some_and(|stream| stream.owner == Owner::Application) {

@@ -1,4 +1,5 @@
-//! The bytes of one direction of a stream: a queue of chunks with a tail that small writes join.
+//! The bytes of one direction of a stream: a queue of chunks, and a tail that collects small
+//! writes.
 
 mod chunks;
 mod pool;
@@ -11,7 +12,7 @@ use chunks::Chunks;
 pub(crate) use chunks::{HEADS, REMNANT, SLACK};
 pub(crate) use pool::Pool;
 
-/// Smaller chunks are joined as if they had been copied in.
+/// Smaller chunks are copied into the tail.
 pub(crate) const CHUNK_MIN: usize = 512;
 
 /// How much is in a buffer.
@@ -19,7 +20,7 @@ pub(crate) const CHUNK_MIN: usize = 512;
 pub(crate) struct Size {
     /// Its bytes.
     pub(crate) bytes: u64,
-    /// The memory it keeps alive. What the application has taken is not counted.
+    /// The memory it keeps alive, without bytes that the application has taken.
     pub(crate) held: u64,
 }
 
@@ -41,9 +42,9 @@ impl Buffer {
         })
     }
 
-    /// Copies what keeps more alive than it is, about `most` bytes of it, if that gains something.
-    /// Done to the end, a buffer holds at most [`SLACK`] and a [`HEADS`]th more than its bytes.
-    /// Returns how many bytes were copied.
+    /// Copies chunks that keep more memory alive than their size, about `most` bytes of them, if
+    /// that gains something. When everything is compacted, a buffer holds at most [`SLACK`] and a
+    /// [`HEADS`]th more than its bytes. Returns how many bytes were copied.
     pub(crate) fn compact(&mut self, most: usize) -> usize {
         match self.0.as_mut().filter(|chunks| chunks.is_loose()) {
             Some(chunks) => chunks.compact(most),
@@ -55,7 +56,7 @@ impl Buffer {
         self.0.is_none()
     }
 
-    /// Drops the contents; returns how many bytes they were.
+    /// Drops the contents; returns their size in bytes.
     pub(crate) fn clear(&mut self, pool: &mut Pool) -> usize {
         match self.0.take() {
             Some(chunks) => {
@@ -75,7 +76,7 @@ impl Buffer {
         }
     }
 
-    /// Appends without a copy, unless the chunk is so small that its handle would outweigh it.
+    /// Appends without a copy, unless the chunk is smaller than the cost of its handle.
     pub(crate) fn push_chunk(&mut self, chunk: Bytes, pool: &mut Pool) {
         if chunk.len() < CHUNK_MIN {
             return self.push_copy(&chunk, pool);
@@ -83,7 +84,7 @@ impl Buffer {
         self.0.get_or_insert_with(|| pool.take(0)).push_chunk(chunk);
     }
 
-    /// Appends a part of an input without a copy; the same for small ones.
+    /// Appends a part of an input without a copy, unless it is small.
     pub(crate) fn push_slice(&mut self, part: &[u8], input: &Bytes, pool: &mut Pool) {
         if part.len() < CHUNK_MIN {
             return self.push_copy(part, pool);
@@ -111,8 +112,8 @@ impl Buffer {
         self.read_to(max, put, pool)
     }
 
-    /// Hands at most `max` bytes off the front to `put`, piece by piece, and consumes them; returns
-    /// the count.
+    /// Passes at most `max` bytes from the front to `put`, piece by piece, and consumes them;
+    /// returns the count.
     pub(crate) fn read_to(
         &mut self,
         max: usize,
@@ -133,15 +134,15 @@ impl Buffer {
         done
     }
 
-    /// Takes at most `max` bytes that lie together off the front, without a copy.
+    /// Takes at most `max` contiguous bytes from the front, without a copy.
     pub(crate) fn pop(&mut self, max: usize, pool: &mut Pool) -> Option<Bytes> {
         let piece = self.0.as_mut().filter(|_| max > 0)?.pop(max);
         self.give_back_if_empty(pool);
         Some(piece)
     }
 
-    /// Moves `count` bytes from the front to the end of a batch: by copy if they are few,
-    /// otherwise chained.
+    /// Moves `count` bytes from the front to the end of a batch: copied if they are few, otherwise
+    /// chained.
     pub(crate) fn transmit(&mut self, count: usize, out: &mut Transmit, pool: &mut Pool) {
         let Some(inner) = self.0.as_mut() else { return };
         let mut left = count;
@@ -188,7 +189,7 @@ mod tests {
     enum Op {
         Copy(usize),
         Chunk(usize),
-        /// Parts of one input: the length of each, and what lies between them.
+        /// Parts of one input: the length of each, and the gap between them.
         Slices(Vec<usize>, usize),
         Compact(usize),
         Read(usize),
@@ -256,7 +257,7 @@ mod tests {
                         if most == usize::MAX {
                             prop_assert!(held(&buffer) <= compact(buffer.len()));
                         }
-                        // What is copied of an input comes before what lets go of it.
+                        // Copies are made before the input is freed.
                         let most = most.min(64 << 10) + (32 << 10);
                         let allowed = before.max(compact(buffer.len())) + most;
                         prop_assert!(held(&buffer) <= allowed + 1024);

@@ -11,21 +11,21 @@ use crate::secret::IdKey;
 pub(crate) enum Seen {
     /// Not used before.
     Fresh,
-    /// It may have been skipped, too long ago to be remembered.
+    /// Its range was forgotten, so it may have been used or skipped.
     Forgotten,
     /// Used before.
     Used,
 }
 
-/// The ids the peer has opened: the highest one and, because SYNs come in any order, the ranges
-/// below it that are still unused. The number of ranges is bounded; the lowest is forgotten first,
-/// which makes its ids count as used.
+/// The ids that the peer has opened: the highest one and, because SYNs arrive in any order, the
+/// ranges below it that are still unused. The number of ranges is bounded; the lowest is forgotten
+/// first, and its ids then count as used.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(crate) struct SeenIds {
     /// The highest id seen, 0 if none.
     highest: u32,
-    /// Unused ids below it as inclusive ranges of one parity: the first id by the last.
+    /// Unused ids below it as inclusive ranges of one parity, from the last id to the first.
     gaps: BTreeMap<u32, u32>,
     /// The highest id of a range that was forgotten, 0 if none was.
     forgotten: u32,
@@ -36,7 +36,7 @@ impl SeenIds {
         StreamId::new(self.highest)
     }
 
-    /// Marks `id` as used; says what was known of it before.
+    /// Marks `id` as used; returns its previous state.
     #[must_use]
     pub(crate) fn insert(&mut self, id: StreamId, max_gaps: usize) -> Seen {
         let id = id.get();
@@ -89,8 +89,8 @@ impl SeenIds {
 /// A hash map from stream ids to small numbers: open addressing, linear probing, deletion by
 /// shifting back.
 ///
-/// The hash depends on a secret, so a peer that picks its ids can not aim for one bucket. The map is
-/// never iterated: its order is not part of any behaviour.
+/// The hash depends on a secret, so a peer cannot pick ids that share a bucket. The map is never
+/// iterated, so its order does not affect behaviour.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct IdMap {
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn gap_bomb_is_bounded() {
-        // An interpreter takes minutes for all of them.
+        // Miri takes minutes for all of them.
         const END: u32 = if cfg!(miri) { 4_000 } else { 100_000 };
         let mut seen = SeenIds::default();
         for id in (3..END).step_by(4) {
@@ -237,8 +237,8 @@ mod tests {
         SessionKey::new(key.to_be_bytes()).id_map()
     }
 
-    /// A set of ids that collide under one key, which a peer could work out if it knew that key, is
-    /// like any other under every other key.
+    /// Ids that collide under one key, which a peer could compute if it knew the key, do not
+    /// collide more than others under any other key.
     #[test]
     #[cfg_attr(miri, ignore = "an interpreter takes hours for the search")]
     fn s1_a_set_that_collides_under_one_key_is_harmless_under_others() {
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    /// How many places are looked at for each of `ids`, on average, and at most.
+    /// How many places a look-up of each of `ids` examines, on average and at most.
     fn probes(key: u128, ids: &[u32]) -> (usize, usize) {
         let mut map = IdMap::new(id_key(key));
         for &id in ids {
@@ -270,7 +270,7 @@ mod tests {
         (lengths.clone().sum::<usize>() / ids.len(), lengths.max().unwrap())
     }
 
-    /// Linear probing in a table that is three quarters full looks at 2.5 places on average if the
+    /// Linear probing in a table that is three quarters full examines 2.5 places on average if the
     /// hash is as good as random.
     #[test]
     #[cfg_attr(

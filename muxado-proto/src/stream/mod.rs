@@ -22,13 +22,12 @@ use window::{ReceiveWindow, SendWindow};
 /// Bytes of a stream's type.
 pub(crate) const TYPE_LEN: u32 = 4;
 
-/// The 32-bit type of a stream in a typed session: what protocol it speaks.
+/// The 32-bit type of a stream in a typed session: it names the stream's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamType(pub u32);
 
 impl StreamType {
-    /// The type of heartbeat streams, which the session answers itself: applications can not use
-    /// it.
+    /// The type of heartbeat streams, which the session answers itself: applications cannot use it.
     pub const HEARTBEAT: Self = Self(u32::MAX);
 }
 
@@ -44,7 +43,7 @@ impl From<u32> for StreamType {
     }
 }
 
-/// Who uses a stream, and so what happens with what it receives.
+/// Who uses a stream. This decides what happens to received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 pub(crate) enum Owner {
@@ -54,7 +53,7 @@ pub(crate) enum Owner {
     Backlog,
     /// The application.
     Application,
-    /// Nobody any more: what was written is still sent.
+    /// Nobody; what was written is still sent.
     Released,
     /// The heartbeat this side sends.
     Beats,
@@ -62,7 +61,7 @@ pub(crate) enum Owner {
     Echo,
 }
 
-/// One bit for each thing to report of a stream.
+/// One bit for each kind of event of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Edge {
     Readable = 0b0001,
@@ -91,15 +90,15 @@ pub(crate) struct Stream {
     pub(crate) recv_window: ReceiveWindow,
     pub(crate) stream_type: Option<StreamType>,
     pub(crate) priority: Priority,
-    /// Edges the application waits for: it has been told "blocked", or never asked.
+    /// Edges the application waits for: a call returned "blocked", or there was no call yet.
     pub(crate) interest: u8,
     /// Edges to report.
     pub(crate) edges: u8,
-    /// The reader was told "blocked" and waits.
+    /// A read returned "blocked", and the reader waits.
     pub(crate) awaited: bool,
     /// The stream is reset if it is released unfinished.
     pub(crate) reset_on_drop: bool,
-    /// The batch of output that has the last frame of DATA in it.
+    /// The batch of output that contains the latest DATA frame.
     pub(crate) batch: u32,
     /// The peer has sent something on it, or has had the time to.
     pub(crate) answered: bool,
@@ -107,13 +106,13 @@ pub(crate) struct Stream {
     pub(crate) announced: bool,
     /// Payload was sent on it.
     pub(crate) spoke: bool,
-    /// It is over in both directions: what had to be sent was.
+    /// It is over in both directions, and everything that had to be sent was sent.
     pub(crate) complete: bool,
     /// Accepted, finished by both sides and read to the end.
     pub(crate) takes_no_slot: bool,
     pub(crate) links: Links,
-    /// Since when it has waited for its type, has had data to send and no credit, or is had by the
-    /// peer alone.
+    /// Since when it has waited for its type, has had data to send but no credit, or has been used
+    /// only by the peer.
     pub(crate) waits_since: Timestamp,
     /// Bytes sent since the time limit on its stall began.
     pub(crate) sent_since_stall: u32,
@@ -158,7 +157,7 @@ impl Stream {
         if self.outgoing.is_empty() {
             match self.send {
                 SendState::Announcing | SendState::Finishing { .. } => true,
-                // Somebody waits for what the peer has to say: it has to hear of the stream.
+                // The reader waits for data from the peer, so the peer has to learn of the stream.
                 SendState::Fresh | SendState::Left => self.awaited,
                 _ => false,
             }
@@ -172,15 +171,15 @@ impl Stream {
         !self.outgoing.is_empty() && self.send.is_sending() && self.send_window.credit() == 0
     }
 
-    /// Whether both sides have finished it, and all that has arrived was read.
+    /// Whether both sides have finished it, and everything received was read.
     pub(crate) fn is_finished_and_read(&self) -> bool {
         self.send == SendState::Finished
             && matches!(self.recv, RecvState::Finished | RecvState::Ignored)
             && self.incoming.is_empty()
     }
 
-    /// Whether only the peer still has it: the application has released it, and all that it wrote
-    /// was sent.
+    /// Whether only the peer still uses it: the application has released it, and everything it
+    /// wrote was sent.
     pub(crate) fn is_given_up(&self) -> bool {
         self.owner == Owner::Released
             && self.send == SendState::Finished

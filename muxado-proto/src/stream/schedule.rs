@@ -1,6 +1,6 @@
-//! The queues a stream can stand in, and the order in which streams get to send.
+//! The queues of streams, and the order in which streams send.
 //!
-//! Queues are intrusive: a stream carries the links, so entering and leaving any queue takes
+//! Queues are intrusive: a stream contains the links, so entering and leaving a queue takes
 //! constant time and no memory, and a stream that ends can leave all of them.
 
 use core::fmt;
@@ -60,8 +60,8 @@ pub(crate) enum Link {
     Control = 1,
     Event = 2,
     Owed = 3,
-    /// Waiting for its type, to be accepted, for room in the session's send buffer, for the transport
-    /// to take what was sent last, or for its end.
+    /// The stream waits for its type, to be accepted, for space in the session's send buffer, for
+    /// the transport to take the last output, or for its end.
     Wait = 4,
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Queue {
     Beat,
     /// Data or a FIN to send.
     Ready(Priority),
-    /// Data to send and no credit, oldest first. Kept only if stalls are limited.
+    /// Data to send and no credit, oldest first. Used only with a stall limit.
     Stalled,
     /// An RST or a WNDINC to send.
     Control,
@@ -89,11 +89,12 @@ pub(crate) enum Queue {
     Untyped,
     /// Inbound, and not accepted yet.
     Accept,
-    /// The writer waits for room in the session's send buffer.
+    /// The writer waits for space in the session's send buffer.
     Budget,
     /// Released and sent, and the peer has not ended it; oldest first.
     GivenUp,
-    /// All that was written is in the batch that is with the driver, and somebody waits for that.
+    /// The rest of its output is in the batch that the driver is writing, and the application waits
+    /// for that.
     Taking,
 }
 
@@ -205,7 +206,7 @@ impl List {
 pub(crate) struct Links {
     /// `(prev, next)` by [`Link`].
     pairs: [(Key, Key); 5],
-    /// The queue the stream stands in by way of each link, as its index plus one.
+    /// For each link, the queue that the stream is in, as its index plus one.
     inside: [u8; 5],
 }
 
@@ -218,7 +219,7 @@ impl Links {
         (queue.index() as u8).saturating_add(1)
     }
 
-    /// The queue the stream stands in by way of this link.
+    /// The queue that the stream is in through this link.
     #[inline]
     pub(crate) fn queue(&self, link: Link) -> Option<Queue> {
         let index = usize::from(self.inside[link as usize].checked_sub(1)?);
@@ -237,7 +238,7 @@ impl Links {
         true
     }
 
-    /// Leaves a queue; its neighbours there, `None` if it was not in it.
+    /// Leaves a queue; returns its neighbours there, `None` if it was not in it.
     #[inline]
     pub(super) const fn leave(&mut self, queue: Queue) -> Option<(Key, Key)> {
         let link = queue.link() as usize;
@@ -248,7 +249,7 @@ impl Links {
         Some(self.pairs[link])
     }
 
-    /// The streams before and behind, in the queue of this link.
+    /// The previous and the next stream in the queue of this link.
     #[cfg(feature = "audit")]
     pub(super) const fn neighbours(&self, link: Link) -> (Key, Key) {
         self.pairs[link as usize]
@@ -259,7 +260,7 @@ impl Links {
         let Self { pairs, inside } = self;
         for (pair, &inside) in pairs.iter().zip(inside) {
             digest.number(inside.into());
-            // The neighbours of a stream that has left a queue are leftovers.
+            // The links of a stream outside of a queue are stale.
             if inside != 0 {
                 digest.value(pair);
             }

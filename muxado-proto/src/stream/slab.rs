@@ -1,4 +1,4 @@
-//! Places for records, in pages whose memory goes when nobody is on them any more.
+//! Places for records, in pages whose memory is freed when they are empty.
 
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ struct Page<T> {
     places: Vec<Option<T>>,
     /// One bit for each place.
     taken: u32,
-    /// It stands on the stack of those with room.
+    /// It is on the stack of pages with room.
     has_room: bool,
     /// The page below it there.
     below: Option<u32>,
@@ -48,10 +48,10 @@ impl<T> Page<T> {
     }
 }
 
-/// Values by number. A number is used again when its value has gone; one that stays keeps the memory
-/// of one page, whatever crowd was there with it.
+/// Values by number. A number is reused when its value was removed. A remaining value keeps the
+/// memory of one page alive, however many values there were before.
 ///
-/// Invariant: the pages with room, and only those, stand on the stack.
+/// Invariant: exactly the pages with room are on the stack.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Slab<T> {
@@ -59,7 +59,7 @@ pub(super) struct Slab<T> {
     /// The top of the stack of pages with room; it is used first.
     roomy: Option<u32>,
     len: u32,
-    /// A page that nobody is on and that has kept its memory for the next one.
+    /// An empty page that keeps its memory for reuse.
     spare: Option<u32>,
 }
 
@@ -95,7 +95,7 @@ impl<T> Slab<T> {
         core::iter::successors(self.roomy, below).take(self.pages.len())
     }
 
-    /// Whether the pages with room, and only those, stand on the stack.
+    /// Whether exactly the pages with room are on the stack.
     #[cfg(any(feature = "audit", test))]
     pub(super) fn is_sound(&self) -> bool {
         let has_room = |page: &Page<T>| page.taken != u32::MAX;
@@ -161,7 +161,7 @@ impl<T> Slab<T> {
     }
 }
 
-/// The page of a place, and where it is there.
+/// The page of a place, and its index in the page.
 #[inline]
 const fn split(number: u32) -> (usize, usize) {
     let number = number as usize;

@@ -1,8 +1,8 @@
 //! The states of a stream's two halves and every transition between them, as two tables.
 //!
-//! [`SendState::on`] and [`RecvState::on`] are the tables: they name every pair of a state and an
-//! event, and every change of a state is one of their entries. A test makes the text below from them
-//! and compares. A dot means that the event changes nothing.
+//! [`SendState::on`] and [`RecvState::on`] are the tables: they cover every pair of a state and an
+//! event, and every change of a state is one of their entries. A test generates the text below from
+//! them and compares. A dot means that the event changes nothing.
 //!
 //! ```text
 //! sending half      announce          leave             finish            SYN sent   FIN sent  reset         RST sent      RST received
@@ -26,10 +26,11 @@
 //! ResetLocally    .             .        .             .
 //! ```
 //!
-//! An outbound stream begins as `Fresh`, an inbound one as `Open`; both begin to receive as `Open`.
+//! The sending half begins as `Fresh` on an outbound stream and as `Open` on an inbound one. The
+//! receiving half begins as `Open`.
 //!
-//! A FIN of the peer that was received stands: an RST behind it ends the sending half alone. A
-//! stream whose SYN is still owed has left no trace on the wire: if it is reset, it leaves none.
+//! A received FIN stays valid: a later RST ends only the sending half. A stream whose SYN was not
+//! sent is unknown to the peer: a reset of it sends nothing.
 
 use crate::error::ErrorCode;
 
@@ -39,20 +40,19 @@ use crate::error::ErrorCode;
 pub(crate) enum SendState {
     /// Opened by this side; the first frame will carry SYN.
     Fresh,
-    /// As `Fresh`, and its writer has gone without a word: if the stream is announced, FIN follows
-    /// the SYN.
+    /// As `Fresh`, but the writer was dropped: if the stream is announced, FIN follows the SYN.
     Left,
     /// SYN is to be sent, with data or without.
     Announcing,
     /// DATA may be sent.
     Open,
-    /// FIN is sent as soon as the buffer is; `fresh` if the SYN has to go before.
+    /// FIN follows the buffered data; `fresh` if the SYN has to be sent first.
     Finishing { fresh: bool },
     /// FIN was sent.
     Finished,
     /// RST is to be sent.
     Resetting(ErrorCode),
-    /// RST was sent, or the stream had never appeared on the wire.
+    /// RST was sent, or the stream was never announced.
     ResetLocally(ErrorCode),
     /// RST was received.
     ResetByPeer(ErrorCode),
@@ -75,12 +75,12 @@ impl SendState {
         )
     }
 
-    /// Whether nothing has been said about the stream, nor is to be.
+    /// Whether nothing was sent about the stream, and nothing is to be sent.
     pub(crate) const fn is_silent(self) -> bool {
         matches!(self, Self::Fresh | Self::Left)
     }
 
-    /// Whether the application may write, or end what it has written.
+    /// Whether the application may write or finish.
     pub(crate) const fn is_unfinished(self) -> bool {
         matches!(self, Self::Fresh | Self::Left | Self::Announcing | Self::Open)
     }
@@ -135,7 +135,8 @@ impl SendState {
             (S::Finishing { fresh: false }, E::Reset(code)) => S::Resetting(code),
             (S::Finishing { fresh: false }, E::PeerReset(code)) => S::ResetByPeer(code),
 
-            // The peer has sent something that an RST must answer, though all of ours was sent.
+            // The peer has sent something that an RST must answer, although everything of ours was
+            // sent.
             (S::Finished, E::Reset(code)) => S::Resetting(code),
             (
                 S::Finished,
@@ -167,7 +168,7 @@ impl SendState {
         self.on(SendEvent::Announce)
     }
 
-    /// The writer goes, having written nothing that is not sent.
+    /// The writer is dropped and has no unsent data.
     pub(crate) const fn leave(self) -> Self {
         self.on(SendEvent::Leave)
     }
@@ -206,9 +207,10 @@ impl SendState {
 /// What can happen to the half that sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendEvent {
-    /// The peer is to hear of the stream: the application says so, or waits for what it answers.
+    /// The stream has to be announced: the application asks for it, or waits for data from the
+    /// peer.
     Announce,
-    /// The writer goes without a word: it has written nothing that is not sent.
+    /// The writer is dropped and has no unsent data.
     Leave,
     /// The application finishes the stream.
     Finish,
@@ -234,7 +236,7 @@ pub(crate) enum RecvState {
     Finished,
     /// Nobody will read what still arrives.
     Stopped,
-    /// Nobody has read to the end, which has come.
+    /// Stopped, and the peer's end has arrived.
     Ignored,
     /// RST was received; the buffer may hold unread data.
     Reset(ErrorCode),

@@ -1,4 +1,4 @@
-//! All streams of a session: a slab with intrusive queues, and what is remembered of finished ones.
+//! All streams of a session: a slab with intrusive queues, and tombstones of finished streams.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 pub(crate) enum Entry {
     /// A stream.
     Live(Key),
-    /// A finished stream; the peer has been sent an RST, or has sent one.
+    /// A finished stream; one side has sent an RST.
     Reset,
 }
 
@@ -44,16 +44,16 @@ impl Entry {
 pub(crate) struct Store {
     slab: Slab<Stream>,
     ids: IdMap,
-    /// The ids in `ids` that have no stream any more, oldest first.
+    /// The ids in `ids` whose stream was removed, oldest first.
     tombstones: VecDeque<StreamId>,
     max_tombstones: usize,
-    /// How many of `tombstones` are nothing to remember any more.
+    /// How many of `tombstones` are stale entries that await compaction.
     settled: usize,
     lists: [List; Queue::COUNT],
-    /// Those in the queue of stalled streams by since when they have waited: one that has stalled
-    /// again may have waited for longer than others that stand before it.
+    /// The stalled streams, ordered by the start of their wait. The queue has a different order: a
+    /// stream that stalls again may have waited for longer than streams before it.
     stalled: BTreeSet<(Timestamp, u32)>,
-    /// How many streams stand in the queues whose length is limited.
+    /// How many streams are in each queue whose length is limited.
     lens: [u32; 3],
     /// Which ready queues are not empty, one bit each, the most urgent lowest.
     ready: u16,
@@ -115,7 +115,7 @@ impl Store {
     pub(crate) fn insert(&mut self, stream: Stream) -> Key {
         let id = stream.id;
         let key = Key::new(self.slab.insert(stream));
-        // The peer may have sent DATA on it before it was opened.
+        // The peer may have sent DATA on the id before it was opened.
         self.unbury(id);
         self.ids.insert(id, key.number());
         key
@@ -136,7 +136,7 @@ impl Store {
         Some(stream)
     }
 
-    /// Records a tombstone for an id without a stream; the oldest one makes room.
+    /// Records a tombstone for an id without a stream; the oldest is removed to make room.
     pub(crate) fn bury(&mut self, id: StreamId) {
         if self.entry(id).is_some() {
             return;
@@ -144,7 +144,7 @@ impl Store {
         self.tombstones.push_back(id);
         self.ids.insert(id, RESET);
         if self.settled > self.max_tombstones {
-            // Now and then, so that they take nobody's place and little memory.
+            // Compacted from time to time, so that stale entries take little memory.
             let ids = &self.ids;
             self.tombstones.retain(|&id| ids.get(id) == Some(RESET));
             self.settled = 0;
@@ -171,7 +171,7 @@ impl Store {
         &self.lists[queue.index()]
     }
 
-    /// How many streams stand in a queue whose length is limited; 0 for the others.
+    /// How many streams are in a queue whose length is limited; 0 for other queues.
     pub(crate) fn len(&self, queue: Queue) -> u32 {
         queue.counter().and_then(|counter| self.lens.get(counter).copied()).unwrap_or(0)
     }
@@ -190,18 +190,18 @@ impl Store {
         &mut self.lists[queue.index()]
     }
 
-    /// Whether the stream stands in this queue, or in one that shares its link.
+    /// Whether the stream is in this queue, or in one that shares its link.
     #[inline]
     pub(crate) fn is_linked(&self, link: Link, key: Key) -> bool {
         self.get(key).is_some_and(|stream| stream.links.queue(link).is_some())
     }
 
-    /// Whether the stream stands in this queue.
+    /// Whether the stream is in this queue.
     pub(crate) fn is_in(&self, queue: Queue, key: Key) -> bool {
         self.get(key).is_some_and(|stream| stream.links.queue(queue.link()) == Some(queue))
     }
 
-    /// Puts a stream at the end of a queue, unless it stands in one with that link already.
+    /// Appends a stream to a queue, unless it is already in one with that link.
     #[inline]
     pub(crate) fn push(&mut self, queue: Queue, key: Key) {
         let tail = self.list(queue).tail;
@@ -225,7 +225,7 @@ impl Store {
         self.count_len(queue, |len| len.saturating_add(1));
     }
 
-    /// Puts a stream at the front of a queue, unless it stands in one with that link already.
+    /// Puts a stream at the front of a queue, unless it is already in one with that link.
     pub(crate) fn push_front(&mut self, queue: Queue, key: Key) {
         let head = self.list(queue).head;
         let Some(stream) = self.get_mut(key) else { return };
@@ -296,7 +296,7 @@ impl Store {
         Queue::ready_at(self.ready.trailing_zeros())
     }
 
-    /// Notes that a queue has become empty, or is no longer.
+    /// Notes whether a queue is empty.
     fn mark_ready(&mut self, queue: Queue) {
         if let Some(urgency) = queue.urgency() {
             let bit = 1u16.checked_shl(urgency).unwrap_or_default();

@@ -6,16 +6,16 @@ use crate::config::DEFAULT_WINDOW;
 use crate::frame::MAX_U31;
 use crate::time::Timestamp;
 
-/// Credit must be given back at the latest after this many bytes, whatever the window: ngrok's
-/// sender caps its credit at 256 KiB and would wait for ever for the half of a larger window.
+/// Credit must be granted after at most this many bytes, for any window: ngrok's sender caps its
+/// credit at 256 KiB and would wait forever for half of a larger window.
 pub(crate) const UPDATE_THRESHOLD: u32 = 128 << 10;
 
-/// A transport that is quiet for at least so long, while a peer that had stopped where its credit
-/// ended has been granted more, waits for the grant to travel. Below that a large window gains
-/// nothing: it only spreads the data over more memory than the caches hold.
+/// If the transport is silent this long after a grant to a stopped peer, the peer was waiting for
+/// that grant. For shorter waits a larger window gains nothing: it only spreads the data over more
+/// memory than the caches hold.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// When DATA arrived last on any stream of a session, and when there was none for a while.
+/// When DATA last arrived on any stream of a session, and the latest pause.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Arrivals {
     last: Timestamp,
@@ -31,7 +31,7 @@ impl Arrivals {
         self.last = now;
     }
 
-    /// Whether the latest pause was long for one who could have gone on since then.
+    /// Whether the latest pause was long, measured from `since`, when the peer could continue.
     fn had_paused(&self, since: Timestamp) -> bool {
         self.pause.1 - self.pause.0.max(since) >= PAUSE
     }
@@ -40,7 +40,7 @@ impl Arrivals {
 /// How long the peer has waited for credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
-    /// Not at all, as far as can be told.
+    /// Not at all, as far as is known.
     None,
     /// It had used up all its credit, and our reader was not late.
     Brief,
@@ -73,26 +73,26 @@ impl SendWindow {
     }
 }
 
-/// What the peer may send. Always `credit + held + owed == size`, where `held` are the bytes that
-/// have arrived and were not consumed.
+/// What the peer may send. Always `credit + held + owed == size`, where `held` counts received
+/// bytes that were not consumed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReceiveWindow {
-    /// The window: how much may be on its way or unread.
+    /// The window: how much may be in flight or unread.
     size: u32,
     /// What the peer may still send.
     credit: u32,
     /// Consumed and not yet granted again.
     owed: u32,
-    /// What a peer needs to be back at its first window if it discards what is granted above that,
-    /// as ngrok's sender does.
+    /// What a peer needs to get back to its initial window if it discards credit above it, as
+    /// ngrok's sender does.
     missing: u32,
-    /// What is left to send before the limit of some former grant. If a frame ends exactly there,
-    /// the peer may have run out of credit, if it did not know of the grants since.
+    /// Bytes until the peer reaches an earlier grant's limit. If a frame ends exactly there, the
+    /// peer may have run out of credit, if it had not received the later grants.
     before_update: u32,
-    /// The peer has stopped at a limit: since when it has not gone on, or since when it could.
-    /// [`Timestamp::NEVER`] if it has not.
+    /// Since when the peer has been stopped at a limit, or since when it could continue.
+    /// [`Timestamp::NEVER`] if it is not stopped.
     stopped: Timestamp,
-    /// How long the peer has waited since the window last grew, at most.
+    /// The longest wait of the peer since the window last grew.
     waited: Wait,
     /// This side has reset the stream before the peer had finished writing.
     abandoned: bool,
@@ -142,7 +142,7 @@ impl ReceiveWindow {
         true
     }
 
-    /// The application, or nobody, has taken `bytes`.
+    /// `bytes` were read or discarded.
     pub(crate) fn consume(&mut self, bytes: u32) {
         self.owed = self.owed.saturating_add(bytes);
     }
@@ -152,8 +152,8 @@ impl ReceiveWindow {
         self.owed >= (self.size / 2).clamp(1, UPDATE_THRESHOLD)
     }
 
-    /// How long the peer has waited since the window last grew: whether it should grow, now that
-    /// its reader has emptied the buffer.
+    /// The longest wait of the peer since the window last grew. It decides whether the window grows
+    /// when its reader has emptied the buffer.
     pub(crate) const fn waited(&self) -> Wait {
         self.waited
     }
@@ -163,8 +163,8 @@ impl ReceiveWindow {
         self.abandoned = true;
     }
 
-    /// Whether the peer's writer may wait for credit on a stream that is reset. Its own window may
-    /// be smaller than ours, so any credit it has not got back counts.
+    /// Whether the peer's writer may wait for credit on a reset stream. Its window may be smaller
+    /// than ours, so any credit that it has not got back counts.
     pub(crate) const fn may_have_a_waiting_writer(&self) -> bool {
         self.abandoned && self.credit < self.size
     }
@@ -176,9 +176,9 @@ impl ReceiveWindow {
         self.waited = Wait::None;
     }
 
-    /// Makes a window that has grown smaller again, by as much of `excess` as is owed and not
-    /// below `first`; returns by how much. The peer notices nothing but that credit comes later:
-    /// a peer that never had more than its first window gets all of that back.
+    /// Shrinks a grown window, by as much of `excess` as is owed and not below `first`; returns by
+    /// how much. The peer only gets credit later: a peer that never had more than its initial
+    /// window gets all of that back.
     pub(crate) fn shrink(&mut self, excess: u32, first: u32) -> u32 {
         let back = self.size.saturating_sub(self.credit);
         let spare = back.saturating_sub(self.missing.min(first));
@@ -188,8 +188,7 @@ impl ReceiveWindow {
         step
     }
 
-    /// Nothing more will arrive, and nothing is held: takes back by how much the window had grown
-    /// above `first`.
+    /// Nothing more will arrive, and nothing is held: takes back the growth above `first`.
     pub(crate) const fn close(&mut self, first: u32) -> u32 {
         let growth = self.size.saturating_sub(first);
         self.size = self.size.saturating_sub(growth);
@@ -204,10 +203,10 @@ impl ReceiveWindow {
             return None;
         }
         if self.before_update == 0 {
-            // The peer has passed the limit that was watched, so this one is next.
+            // The peer has passed the watched limit, so this one is watched next.
             self.before_update = self.credit;
         }
-        // Until here it was our reader that it waited for.
+        // Until now the peer waited for our reader.
         if self.stopped != Timestamp::NEVER {
             if self.credit == 0 && now - self.stopped < PAUSE {
                 self.waited = self.waited.max(Wait::Brief);
@@ -329,13 +328,14 @@ mod tests {
             link.grant(1000);
             link
         };
-        // 500 bytes are left of the first grant: a peer that sends across them had more credit.
+        // 500 bytes are left of the first grant. A peer that sends a frame across that limit had
+        // more credit.
         let mut across = start();
         across.frame(499, 1000);
         across.frame(2, 1000);
         across.frame(1, 9000);
         assert_ne!(across.0.waited, Wait::Long);
-        // One that ends a frame there and goes on at once had more as well.
+        // A peer that ends a frame there and continues at once had more as well.
         let mut flowing = start();
         flowing.frame(500, 1000);
         flowing.frame(1, 1499);
@@ -345,7 +345,7 @@ mod tests {
         waiting.frame(500, 1000);
         waiting.frame(1, 1500);
         assert_eq!(waiting.0.waited, Wait::Long);
-        // It is the limit of the first grant that is watched, however many come before it.
+        // The limit of the first grant is watched, even if more grants follow.
         let mut twice = start();
         twice.frame(100, 1000);
         twice.grant(1000);
@@ -370,7 +370,7 @@ mod tests {
         link.grant(1000);
         link.0.grow(0);
         assert_eq!(link.0.waited, Wait::None);
-        // The limit of a former grant alone is not the end of its credit.
+        // Reaching an earlier limit does not alone prove that the credit was used up.
         link.frame(1, 1000);
         link.grant(1000);
         link.frame(499, 1000);
@@ -406,7 +406,7 @@ mod tests {
         }
         link.frame(1, 5000);
         assert_ne!(link.0.waited, Wait::Long);
-        // The first to go on after a pause is not the only one that has waited.
+        // Several streams may have waited during one pause, not only the first to continue.
         link.frame(499, 5000);
         link.grant(5000);
         link.1.on_data(Link::at(50_000));

@@ -1,4 +1,4 @@
-//! A byte queue, and what memory it keeps alive.
+//! A byte queue, and the memory it keeps alive.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -10,39 +10,40 @@ use crate::config::BLOCK;
 /// The first memory of a tail.
 const TAIL_MIN: usize = 64;
 
-/// A tail with more memory than this is kept for bulk only.
+/// A tail with more memory than this is kept only for bulk data.
 pub(super) const SMALL_TAIL: usize = 1024;
 
-/// Places for chunks that a queue keeps although it does not need them.
+/// Unused places for chunks that a queue may keep.
 pub(super) const SPARE_CHUNKS: usize = 16;
 
-/// What a queue may hold above its unread bytes and [`HEADS`] when it has been compacted. So large
-/// are the pieces into which it is copied, of which the first one may have been read in part.
+/// What a compacted queue may hold beyond its unread bytes and [`HEADS`]. It is the size of the
+/// pieces into which it is copied, because the first piece may have been read in part.
 pub(crate) const SLACK: usize = 8 << 10;
 
-/// What the heads of the chunks of a compacted queue may take: this part of the unread bytes.
+/// The heads of the chunks of a compacted queue take at most one part in this many of the unread
+/// bytes.
 pub(crate) const HEADS: usize = 64;
 
-/// What leaves is copied if it is the rest of more than so many times its size.
+/// Outgoing bytes are copied if their block is more than this many times larger.
 pub(crate) const REMNANT: usize = 8;
 
-/// What may lie behind an input: twice its length (see [`Session::handle_input`]).
+/// The allocation of an input may be this many times its length (see [`Session::handle_input`]).
 ///
 /// [`Session::handle_input`]: crate::Session::handle_input
 const INPUT_SHARE: usize = 2;
 
-/// Bytes that lie together, and how much memory is counted for them.
+/// Contiguous bytes, and how much memory is counted for them.
 #[cfg_attr(feature = "audit", derive(Clone))]
 struct Chunk {
     bytes: Bytes,
-    /// The memory that goes when the chunk does, as far as this queue keeps it. Of several slices of
-    /// one input the last one carries all of it.
+    /// The memory that this queue frees with the chunk. Of several slices of one input the last one
+    /// is charged for the whole input.
     charge: usize,
 }
 
 impl Chunk {
-    /// Whether a copy of it would gain little. Only the first chunk of a queue may have been
-    /// consumed in part.
+    /// Whether copying it would gain little. Only the first chunk of a queue may have been consumed
+    /// in part.
     fn is_compact(&self, first: bool) -> bool {
         let len = self.bytes.len();
         let most = if first { SLACK } else { len / (2 * HEADS) };
@@ -57,19 +58,20 @@ pub(super) struct Chunks {
     chunks: VecDeque<Chunk>,
     /// The sum of what is counted for the chunks.
     charges: usize,
-    /// Logically behind all of `chunks`; what is before `start` has been consumed. An index is
-    /// cheaper than to advance the tail, and gives its memory back as soon as it is empty.
+    /// Logically after all of `chunks`; bytes before `start` have been consumed. An index is
+    /// cheaper than advancing the tail, and makes all its memory usable again as soon as it is
+    /// empty.
     tail: BytesMut,
     start: usize,
-    /// The memory behind the tail: its capacity, and what was split off its front.
+    /// The allocation of the tail: its capacity, and what was split off its front.
     block: usize,
     len: usize,
-    /// The tail has, or is the rest of, more than [`SMALL_TAIL`].
+    /// The allocation of the tail is, or was, larger than [`SMALL_TAIL`].
     large: bool,
 }
 
 impl fmt::Debug for Chunks {
-    /// Shows how much it holds, and none of it: it is payload, and so is what it held before.
+    /// Shows only how much it holds, because its current and former contents are payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len)
     }
@@ -80,20 +82,20 @@ impl Chunks {
         self.len
     }
 
-    /// The memory it keeps alive, in bytes. What the application has taken is not counted.
+    /// The memory it keeps alive, in bytes, without bytes that the application has taken.
     pub(super) fn held(&self) -> usize {
         let heads = self.chunks.capacity().saturating_mul(size_of::<Chunk>());
         let queue = heads.saturating_add(size_of::<Self>());
         self.charges.saturating_add(self.block).saturating_add(queue)
     }
 
-    /// Whether it holds so much more than its unread bytes that compacting it gains something.
+    /// Whether it holds enough beyond its unread bytes that compacting it gains something.
     pub(super) fn is_loose(&self) -> bool {
         let compact = self.len.saturating_add(self.len / HEADS).saturating_add(SLACK);
         self.held() > compact
     }
 
-    /// Whether its tail is one that is kept for bulk.
+    /// Whether its tail is large enough for bulk data.
     pub(super) const fn is_large(&self) -> bool {
         self.large
     }
@@ -125,7 +127,7 @@ impl Chunks {
         self.chunks.iter().map(|chunk| &chunk.bytes[..]).chain([self.unread_tail()])
     }
 
-    /// The bytes at the front that lie together; empty if the queue is.
+    /// The contiguous bytes at the front; empty if the queue is.
     pub(super) fn front(&self) -> &[u8] {
         match self.chunks.front() {
             Some(chunk) => &chunk.bytes,
@@ -133,8 +135,8 @@ impl Chunks {
         }
     }
 
-    /// Whether the next `count` bytes are the small rest of much memory, which would live on with
-    /// them.
+    /// Whether the next `count` bytes are the small rest of a large block, which they would keep
+    /// alive.
     pub(super) fn is_remnant(&self, count: usize) -> bool {
         let (rest, memory) = match self.chunks.front() {
             Some(chunk) => (chunk.bytes.len(), chunk.charge),
@@ -165,7 +167,7 @@ impl Chunks {
         }
     }
 
-    /// Appends a chunk that has its memory for itself.
+    /// Appends a chunk that shares its memory with nothing else.
     pub(super) fn push_chunk(&mut self, bytes: Bytes) {
         self.seal();
         self.len = self.len.saturating_add(bytes.len());
@@ -173,8 +175,7 @@ impl Chunks {
         self.push_back(bytes, charge);
     }
 
-    /// Appends a part of an input. The input is counted once, however many parts of it stand behind
-    /// one another.
+    /// Appends a part of an input. Adjacent parts of one input count once.
     pub(super) fn push_slice(&mut self, part: &[u8], input: &Bytes) {
         self.seal();
         self.len = self.len.saturating_add(part.len());
@@ -204,7 +205,7 @@ impl Chunks {
         Some(chunk.bytes)
     }
 
-    /// Gives memory for chunks back that was needed once.
+    /// Frees memory for chunks that is no longer needed.
     fn shrink_places(&mut self) {
         let wanted = self.chunks.len().saturating_mul(2).max(SPARE_CHUNKS);
         if self.chunks.is_empty() && self.chunks.capacity() > wanted {
@@ -214,13 +215,13 @@ impl Chunks {
         }
     }
 
-    /// The bytes that can be put into the tail as it is.
+    /// How many bytes fit into the tail without an allocation.
     fn room(&self) -> usize {
         self.tail.capacity().saturating_sub(self.tail.len())
     }
 
-    /// Makes some room in the tail, if possible for `wanted` bytes. A tail takes at most a block
-    /// of memory; then it becomes a chunk, and another begins.
+    /// Makes some room in the tail, if possible for `wanted` bytes. A tail has at most one block of
+    /// memory; then it becomes a chunk, and a new tail begins.
     fn make_room(&mut self, wanted: usize) {
         let (used, unread) = (self.tail.len(), self.unread_tail().len());
         if self.start > 0 && unread <= self.start {
@@ -234,7 +235,7 @@ impl Chunks {
             self.seal();
         }
         if self.tail.is_empty() && self.room() < wanted {
-            // What is behind so much more is not the end of it.
+            // After large chunks, expect more data.
             let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len()));
             self.tail.reserve(likely.min(BLOCK));
         }
@@ -242,14 +243,14 @@ impl Chunks {
         self.large |= self.tail.capacity() > SMALL_TAIL;
     }
 
-    /// Makes the tail a chunk, so that order is kept when something is put behind it.
+    /// Makes the tail a chunk, to keep the order when a chunk is appended.
     fn seal(&mut self) {
         let unread = self.unread_tail().len();
         if unread == 0 {
             return;
         }
         if unread < self.block / 2 {
-            // The chunk would keep more than it is: the tail goes on being used.
+            // The chunk would keep too much memory alive, so it is copied and the tail is reused.
             let copied = Bytes::copy_from_slice(self.unread_tail());
             self.push_back(copied, unread);
             self.tail.clear();
@@ -262,7 +263,7 @@ impl Chunks {
         }
     }
 
-    /// Takes `count` bytes off the front of the tail, at most those that are there.
+    /// Takes up to `count` bytes from the front of the tail.
     fn split_tail(&mut self, count: usize) -> Bytes {
         let start = core::mem::take(&mut self.start);
         let end = start.saturating_add(count).min(self.tail.len());
@@ -271,7 +272,7 @@ impl Chunks {
         piece
     }
 
-    /// Takes at most `max` bytes that lie together off the front.
+    /// Takes at most `max` contiguous bytes from the front.
     pub(super) fn pop(&mut self, max: usize) -> Bytes {
         let piece = match self.chunks.front_mut() {
             Some(front) if front.bytes.len() > max => front.bytes.split_to(max),
@@ -282,7 +283,7 @@ impl Chunks {
         piece
     }
 
-    /// Consumes `count` bytes, at most those of [`front`](Self::front).
+    /// Consumes `count` bytes, at most as many as [`front`](Self::front) has.
     pub(super) fn consume(&mut self, count: usize) {
         let count = match self.chunks.front_mut() {
             Some(front) => {
@@ -303,8 +304,8 @@ impl Chunks {
         self.len = self.len.saturating_sub(count);
     }
 
-    /// Copies what keeps more alive than it is into memory of its own size, at most about `most`
-    /// bytes of it, from the front on. Returns how many were copied.
+    /// Copies chunks that keep more memory alive than their size into memory of the right size,
+    /// from the front, about `most` bytes at most. Returns how many were copied.
     pub(super) fn compact(&mut self, most: usize) -> usize {
         let old = core::mem::take(&mut self.chunks);
         self.chunks.reserve_exact(old.len().min(self.len / SLACK).saturating_add(4));
@@ -329,7 +330,7 @@ impl Chunks {
     }
 }
 
-/// Copies that are cut into pieces of [`SLACK`], with no memory but what they need.
+/// Copies in pieces of [`SLACK`] bytes, with no spare memory.
 #[derive(Default)]
 struct Pieces {
     current: Vec<u8>,

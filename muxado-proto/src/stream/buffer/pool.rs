@@ -14,12 +14,12 @@ const POOLED: usize = 64;
 pub(crate) struct Pool {
     #[allow(clippy::vec_box, reason = "the boxes move to buffers")]
     small: Vec<Box<Chunks>>,
-    /// One with a large tail. Parts of it may be under way: then it is taken and not used again.
+    /// A queue with a large tail. If parts of the tail are still in a batch, its memory is not
+    /// reused.
     large: Option<Box<Chunks>>,
-    /// The fewest of `small` that were left at any time since [`Self::shrink_to_use`]: so many have
-    /// not been needed.
+    /// The minimum length of `small` since [`Self::shrink_to_use`]: that many were not needed.
     unused: usize,
-    /// Whether `large` has not been needed since then.
+    /// Whether `large` was not needed since then.
     large_unused: bool,
 }
 
@@ -51,12 +51,12 @@ impl Pool {
         }
     }
 
-    /// Whether it keeps anything: a session at rest should not.
+    /// Whether it keeps anything: an idle session should not.
     pub(crate) fn keeps_any(&self) -> bool {
         self.large.is_some() || !self.small.is_empty()
     }
 
-    /// Gives back what nobody has needed since the last time.
+    /// Frees what was not needed since the last call.
     pub(crate) fn shrink_to_use(&mut self) {
         let kept = self.small.len().saturating_sub(self.unused);
         self.small.truncate(kept);

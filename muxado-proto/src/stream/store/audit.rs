@@ -1,4 +1,4 @@
-//! Compares what the store keeps with the slab it is worked out from.
+//! Compares the counters of the store with values computed from the slab.
 
 use alloc::format;
 use alloc::string::String;
@@ -21,7 +21,7 @@ impl Store {
         self.keys().filter_map(|key| self.get(key).map(|stream| (key, stream)))
     }
 
-    /// Finds the first figure that is wrong. `sending`: streams that can send have to be ready.
+    /// Finds the first wrong counter. `sending`: streams that can send have to be ready.
     pub(crate) fn audit(&self, sending: bool) -> Finding {
         self.audit_slab()?;
         self.audit_ids()?;
@@ -97,7 +97,7 @@ impl Store {
         Ok(())
     }
 
-    /// Which queues a stream has to stand in follows from its state.
+    /// The state of a stream determines its queues.
     fn audit_membership(stream: &Stream, sending: bool) -> Finding {
         let id = stream.id;
         let wrong = |what: &str| Err(format!("stream {id}: {what}: {stream:?}"));

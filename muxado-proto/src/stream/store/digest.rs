@@ -1,12 +1,12 @@
-//! What the store consists of, in one number.
+//! The contents of the store as one number.
 
 use super::Store;
 use crate::digest::Digest;
 
 impl Store {
     pub(crate) fn digest(&self, digest: &mut Digest<'_>) {
-        // The lists follow from the links, the counts from the slab and the tombstones, and the map
-        // of ids from both.
+        // The links determine the lists; the slab and the tombstones determine the counts and the
+        // map of ids.
         let Self {
             slab,
             ids: _,
