@@ -5,13 +5,12 @@ pub mod conformance;
 pub mod echo;
 pub mod honest;
 pub mod interop;
-pub mod model;
 pub mod peer;
 pub mod programs;
 #[cfg(doctest)]
 mod readme;
 pub mod replay;
 pub mod runtime;
-pub mod sim;
 pub mod vectors;
-pub mod worlds;
+
+pub use muxado_sim::{model, sim, worlds};

@@ -1,8 +1,8 @@
 //! Explores small worlds, every one or some, or runs a trace again:
 //!
 //! ```text
-//! cargo run --release -p muxado-tests --bin muxado-worlds -- --states 2000000
-//! cargo run --release -p muxado-tests --bin muxado-worlds -- --world one --replay "c.open c.write0"
+//! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --states 2000000
+//! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --world one --replay "c.open c.write0"
 //! ```
 //!
 //! Exits with 1 if something is wrong in one of them, or, with `--to-the-end`, if there are more
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use muxado_tests::worlds;
+use muxado_sim::worlds;
 
 /// Explores small worlds of two sessions.
 #[derive(Debug, Parser)]

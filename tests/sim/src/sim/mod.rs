@@ -86,7 +86,7 @@ pub fn run_seed(seed: u64) -> Result<Report, Box<Failure>> {
 /// The command that runs a seed again and says what it was about.
 pub fn replay(seed: u64) -> String {
     format!(
-        "cargo run --release -p muxado-tests --bin muxado-campaign -- \
+        "cargo run --profile checked -p muxado-sim --bin muxado-campaign -- \
          --from {seed} --seeds 1 --plan"
     )
 }

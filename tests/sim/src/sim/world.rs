@@ -148,9 +148,11 @@ impl<'a> World<'a> {
         }
         if acting {
             for side in [0, 1] {
-                any |= self.act(side)?;
-                if let Party::Ours(node) = &self.parties[side] {
-                    node.audit()?;
+                let acted = self.act(side)?;
+                any |= acted;
+                match &mut self.parties[side] {
+                    Party::Ours(node) if acted => node.audit_now_and_then()?,
+                    _ => {}
                 }
             }
         }
@@ -260,8 +262,13 @@ impl<'a> World<'a> {
     fn check_rest(&mut self) -> Verdict {
         for party in &mut self.parties {
             match party {
-                Party::Ours(node) if !node.done => node.app.probe(&mut node.session)?,
-                _ => {}
+                Party::Ours(node) => {
+                    node.audit()?;
+                    if !node.done {
+                        node.app.probe(&mut node.session)?;
+                    }
+                }
+                Party::Theirs(_) => {}
             }
         }
         if self.links.iter().any(|link| !link.is_empty()) {
@@ -347,6 +354,7 @@ impl<'a> World<'a> {
                 return Err(format!("side {side} is not done at the end"));
             }
             node.check_empty(&self.model)?;
+            node.audit()?;
             let own = &self.model.sides[side].closing;
             let peer = &self.model.sides[1 - side];
             let reason = node.app.closed.clone();
@@ -417,14 +425,14 @@ impl Party {
                 let mut any = node.tick(now);
                 any |= node.receive(now, other, source, model);
                 if any {
-                    node.audit()?;
+                    node.audit_now_and_then()?;
                 }
                 any |= node.app.listen(&mut node.session, model)?;
                 any |= node.transmit(now, own, source, model)?;
                 any |= node.app.listen(&mut node.session, model)?;
                 any |= node.hang_up(own, other);
                 if any {
-                    node.audit()?;
+                    node.audit_now_and_then()?;
                 }
                 Ok(any)
             }

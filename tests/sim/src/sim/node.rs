@@ -16,6 +16,9 @@ use crate::model::{Model, Verdict};
 /// Bytes asked of a session at once.
 const BATCH: u64 = 64 * 1024;
 
+/// Streams with which a session is audited after every step.
+const AT_ONCE: u32 = 16;
+
 /// What a transport of a simulation fails with.
 fn broken() -> TransportError {
     TransportError::new(std::io::Error::other("broken"))
@@ -34,6 +37,8 @@ pub struct Node {
     /// Output that is on its way into the transport.
     out: Bytes,
     shut: bool,
+    /// Steps since the last audit.
+    unaudited: u32,
     /// A digest of all that the session has said.
     said: u64,
     /// It has dropped the transport.
@@ -58,6 +63,7 @@ impl Node {
             batch: Transmit::new(),
             out: Bytes::new(),
             shut: false,
+            unaudited: 0,
             said: 0xCBF2_9CE4_8422_2325,
             done: false,
             epoch,
@@ -65,8 +71,20 @@ impl Node {
     }
 
     /// Whether every figure that the session keeps is what its streams say.
-    pub fn audit(&self) -> Verdict {
+    pub fn audit(&mut self) -> Verdict {
+        self.unaudited = 0;
         self.session.audit().map_err(|error| format!("audit of side {}: {error}", self.side))
+    }
+
+    /// The same after a step: at once with few streams, and the more there are the more rarely. An
+    /// audit takes time in proportion to the streams, so a step with a crowd costs no more than one
+    /// without.
+    pub fn audit_now_and_then(&mut self) -> Verdict {
+        self.unaudited += 1;
+        if self.unaudited * AT_ONCE < self.session.stats().open_streams {
+            return Ok(());
+        }
+        self.audit()
     }
 
     /// A digest of all that the session has said.

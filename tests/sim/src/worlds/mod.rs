@@ -1,7 +1,7 @@
 //! Small worlds: two sessions with tiny settings, and everything that can happen to them, in every
 //! order.
 //!
-//! The simulator (`muxado_tests::sim`) draws long runs at random. This explores short ones without
+//! The simulator ([`sim`](crate::sim)) draws long runs at random. This explores short ones without
 //! a gap: from the first state, every step that is possible, and from each state that comes of it,
 //! again. A step is one call of an application, one frame cut or delivered, one byte delivered, the
 //! end of a transport, or time until the next deadline. States that behave alike are visited once:
@@ -16,7 +16,7 @@
 //! that can be run again:
 //!
 //! ```text
-//! cargo run --release -p muxado-tests --bin muxado-worlds -- --world plain --replay "..."
+//! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --world plain --replay "..."
 //! ```
 //!
 //! The explorer is our own and not that of the crate `stateright`: that one keeps every state that

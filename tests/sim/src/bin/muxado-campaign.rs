@@ -1,17 +1,18 @@
 //! Runs many seeds of the simulator, or one again:
 //!
 //! ```text
-//! cargo run --release -p muxado-tests --bin muxado-campaign -- --seeds 100000
-//! cargo run --release -p muxado-tests --bin muxado-campaign -- --from 4711 --seeds 1 --plan
+//! cargo run --profile checked -p muxado-sim --bin muxado-campaign -- --seeds 100000
+//! cargo run --profile checked -p muxado-sim --bin muxado-campaign -- --from 4711 --seeds 1 --plan
 //! ```
 //!
 //! Exits with 1 if a seed fails.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use muxado_tests::sim;
+use muxado_sim::sim;
 
 /// Runs seeds of the simulator and reports those that fail.
 #[derive(Debug, Parser)]
@@ -37,26 +38,25 @@ fn main() -> ExitCode {
     let (mut runs, mut failures) = (0u64, 0u64);
     for seed in options.from..options.from.saturating_add(options.seeds) {
         runs += 1;
-        match sim::run_seed(seed) {
-            Ok(report) => {
+        match catch_unwind(AssertUnwindSafe(|| sim::run_seed(seed))) {
+            Ok(Ok(report)) => {
                 total.steps += report.figures.steps;
                 total.streams += report.figures.streams;
                 total.payload += report.figures.payload;
+                continue;
             }
-            Err(failure) => {
-                failures += 1;
+            Ok(Err(failure)) => {
                 println!("seed {seed}: {failure}");
                 if options.plan {
                     println!("{:#?}", failure.plan);
                 }
-                println!("  again: {}", sim::replay(seed));
             }
+            Err(_) => println!("seed {seed}: a panic, reported above"),
         }
+        println!("  again: {}", sim::replay(seed));
+        failures += 1;
         if failures >= options.failures {
             break;
-        }
-        if runs % 10_000 == 0 {
-            println!("{runs} seeds, {failures} failures, {:.0?}", begin.elapsed());
         }
     }
     println!(
