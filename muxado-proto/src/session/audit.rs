@@ -1,4 +1,4 @@
-//! Compares every figure that a session keeps with the streams it is worked out from.
+//! Compares every counter of a session with its streams.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use crate::stream::state::RecvState;
 use crate::stream::{Edge, Owner, Stream};
 use crate::timers::Timer;
 
-/// A figure that a session keeps is not what its streams say: see [`Session::audit`].
+/// A counter of a session disagrees with its streams: see [`Session::audit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditError(String);
 
@@ -50,10 +50,10 @@ struct Census {
 }
 
 impl Session {
-    /// Works out every figure that the session keeps from its streams, and compares: streams by
-    /// who opened them, unanswered and incomplete ones, bytes buffered, credit, window growth,
-    /// tombstones, queues, and the timers that have to be armed. For tests; takes time in
-    /// proportion to the number of streams.
+    /// Recomputes every counter of the session from its streams, and compares: streams by opener,
+    /// unanswered and incomplete ones, bytes buffered, credit, window growth, tombstones, queues,
+    /// and the timers that have to be armed. For tests; takes time in proportion to the number of
+    /// streams.
     ///
     /// ```
     /// use muxado_proto::{Config, Role, Session, SessionKey, Timestamp};
@@ -67,8 +67,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`AuditError`] says which figure is wrong. That is a bug in this crate, whatever the caller
-    /// and the peer did.
+    /// [`AuditError`] names the wrong counter. It is always a bug in this crate, never a fault of
+    /// the caller or the peer.
     pub fn audit(&self) -> Result<(), AuditError> {
         self.find_fault().map_err(AuditError)
     }

@@ -1,6 +1,6 @@
-//! The heartbeat on its streams: both the side that asks and the side that answers.
+//! Heartbeats on their streams: the requester and the responder.
 //!
-//! Neither is seen by the application, and neither waits for it.
+//! The application sees neither, and neither waits for the application.
 
 use core::time::Duration;
 
@@ -23,14 +23,14 @@ use crate::timers::Timer;
 /// The heartbeats of both sides.
 ///
 /// Invariants: the stream of the requester is live and belongs to it; `responders` is the number of
-/// streams that answer; while a beat is under way there is a time at which it is judged.
+/// streams that answer; an outstanding beat has a time at which it is judged.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Beats {
     requester: Requester,
     /// When DATA other than heartbeats last arrived.
     data: Timestamp,
-    /// When anything last arrived that keeps the time limit on frames.
+    /// When input last arrived that restarts the time limit on frames.
     sign: Timestamp,
     responders: u32,
 }
@@ -110,8 +110,8 @@ impl Beats {
 }
 
 impl Session {
-    /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) tells when it is back; while one
-    /// is under way, that one serves.
+    /// Sends a heartbeat now. [`Event::Pong`](crate::Event::Pong) reports its return. If a beat is
+    /// outstanding, none is sent, and that beat counts.
     ///
     /// # Errors
     ///
@@ -150,8 +150,8 @@ impl Session {
         Ok(())
     }
 
-    /// The interval has passed: beats, unless DATA that has come meanwhile says that the peer
-    /// lives. Then it is due an interval after that.
+    /// The interval has passed: sends a beat, unless DATA has arrived in the meantime, which proves
+    /// that the peer is alive. Then the beat is due one interval after that DATA.
     pub(super) fn on_beat_due(&mut self) {
         let Some(settings) = self.config.heartbeat else { return };
         if !self.farewell.is_open() {
@@ -166,8 +166,7 @@ impl Session {
         self.timers.set(Timer::Beat, Some(next));
     }
 
-    /// The beat under way has had its time: it is judged by what else is known of the peer
-    /// (PROTOCOL.md §9.4).
+    /// The time of the outstanding beat is over: judges it by all signs of life (PROTOCOL.md §9.4).
     pub(super) fn on_tolerance(&mut self) {
         let settings = self.config.heartbeat.unwrap_or_default();
         let signs = Signs {
@@ -192,7 +191,7 @@ impl Session {
         }
     }
 
-    /// The beat under way, if there is one, will not come back.
+    /// The outstanding beat, if any, will not come back.
     fn give_up_beat(&mut self) {
         if self.beats.requester.give_up() {
             self.timers.set(Timer::Tolerance, None);
@@ -201,7 +200,7 @@ impl Session {
         }
     }
 
-    /// The stream of the requester has no credit left: the next beat goes out on a new one.
+    /// The stream of the requester has no credit left: the next beat is sent on a new one.
     fn abandon_beats(&mut self) {
         let stream = self.beats.requester.stream.take().and_then(|id| self.store.key(id));
         if let Some(key) = stream {
@@ -220,14 +219,14 @@ impl Session {
                 self.stats.beats_returned = self.stats.beats_returned.saturating_add(1);
                 self.signals.raise(Signal::Pong);
             } else {
-                // Not what was sent: the tolerance decides.
+                // Not the value that was sent: the tolerance decides.
                 self.stats.oddities = self.stats.oddities.saturating_add(1);
             }
         }
     }
 
-    /// The peer has ended the stream of the requester. That took a living peer; the next beat goes
-    /// out on a new stream.
+    /// The peer has ended the stream of the requester. Only a live peer can do that; the next beat
+    /// is sent on a new stream.
     pub(super) fn on_beats_ended(&mut self, key: Key) {
         self.beats.requester.stream = None;
         self.give_up_beat();
@@ -235,7 +234,7 @@ impl Session {
         self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
     }
 
-    /// A stream of the peer turns out to carry its heartbeats.
+    /// The type of a peer's stream is that of heartbeats.
     pub(super) fn adopt_echo(&mut self, key: Key) {
         if self.beats.responders >= self.config.max_heartbeat_responders {
             self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
@@ -250,8 +249,8 @@ impl Session {
         self.finish_draining();
     }
 
-    /// Whether a SYN that is to be refused may be that of a heartbeat. Those are answered whatever the
-    /// limits on streams say (PROTOCOL.md §9.3), if all of the type comes with the SYN.
+    /// Whether a SYN that is to be refused may belong to a heartbeat. Heartbeats are answered in
+    /// spite of the limits on streams (PROTOCOL.md §9.3), if the whole type comes with the SYN.
     pub(super) fn may_be_heartbeat(&self, length: u32) -> bool {
         self.config.typed
             && (TYPE_LEN..=self.config.receive_window).contains(&length)
@@ -307,9 +306,9 @@ impl Session {
         }
     }
 
-    /// Sends back the whole beats that have arrived, as long as few echoes are waiting: a peer
-    /// that does not read them runs out of credit. After the last one of a peer that has ended its
-    /// heartbeat comes FIN.
+    /// Sends back the complete beats that have arrived, as long as few echoes are waiting: a peer
+    /// that does not read them runs out of credit. If the peer has finished its heartbeat stream,
+    /// FIN follows the last echo.
     pub(super) fn echo(&mut self, key: Key) {
         while self.store.get(key).is_some_and(|stream| stream.outgoing.len() < ECHO_LIMIT) {
             let Some(value) = self.take_beat(key) else { break };

@@ -1,5 +1,5 @@
-//! How many streams there are, by what the limits ask: may a stream be opened, let in, or accepted,
-//! and is a drain done (docs/adr/0016-what-takes-a-slot.md).
+//! The numbers of streams that the limits need: whether a stream may be opened, admitted or
+//! accepted, and whether a drain is done (docs/adr/0016-what-takes-a-slot.md).
 
 use super::tally::{fewer, more};
 use crate::config::Config;
@@ -9,7 +9,7 @@ use crate::stream::Stream;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 struct Side {
-    /// Not over in both directions, as far as was sent and received: what the peer can count, too.
+    /// Not over in both directions, as far as was sent and received. The peer can count the same.
     open: u32,
     /// Over, and the application has not released them.
     over: u32,
@@ -17,7 +17,7 @@ struct Side {
 
 /// The streams that have a record, heartbeats left out.
 ///
-/// Invariant: each figure is the number of streams in the store that fit its description.
+/// Invariant: each counter is the number of streams in the store that fit its description.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Counts {
@@ -25,21 +25,21 @@ pub(super) struct Counts {
     outbound: Side,
     /// Of the peer, accepted and not released.
     accepted: u32,
-    /// Of those, finished by both sides and read to the end: they take no slot.
+    /// Of these, finished by both sides and read to the end: they take no slot.
     finished: u32,
-    /// Opened by this side, announced lately or not yet, and the peer has sent nothing on them.
+    /// Opened by this side, announced recently or not yet, and the peer has sent nothing on them.
     unanswered: u32,
-    /// Streams that have ended in both directions since the batch that the transport is taking was
-    /// begun: their end may be in it.
+    /// Streams that have ended in both directions since the start of the current batch: their end
+    /// may be in it.
     unconfirmed: u32,
     /// Nobody accepts streams of the peer.
     closed_to_peer: bool,
-    /// The application was told that opening is blocked.
+    /// The application got "blocked" from an open.
     opener_waits: bool,
-    /// The application was not given a stream that waits to be accepted.
+    /// The application was refused a stream that waits to be accepted.
     acceptor_waits: bool,
-    /// The backlog was full when the current input began: what came with it was not refused, as
-    /// the application had no chance to accept any of it.
+    /// The backlog was full when the current input began. Streams of one input are not refused
+    /// because of each other, as the application cannot accept any of them in between.
     backlog_full: bool,
 }
 
@@ -59,7 +59,7 @@ impl Counts {
         more(&mut self.inbound.open);
     }
 
-    /// A stream that was let in turns out to be a heartbeat, which does not count.
+    /// An admitted stream is a heartbeat, which does not count.
     pub(super) const fn is_heartbeat(&mut self) {
         fewer(&mut self.inbound.open);
     }
@@ -72,13 +72,13 @@ impl Counts {
         }
     }
 
-    /// The peer has sent something on a stream of this side, or has had the time to.
+    /// The peer has sent something on a stream of this side, or has had time to do so.
     pub(super) const fn answered(&mut self) {
         fewer(&mut self.unanswered);
     }
 
-    /// A stream is over in both directions. `confirmed`: the transport has taken all that was handed
-    /// out.
+    /// A stream is over in both directions. `in_hand`: the application holds it. `confirmed`: the
+    /// transport has taken all output.
     pub(super) const fn completed(&mut self, own: bool, in_hand: bool, confirmed: bool) {
         if !confirmed {
             more(&mut self.unconfirmed);
@@ -157,8 +157,8 @@ impl Counts {
         self.open() == 0
     }
 
-    /// Whether the limits leave no room for another stream of this side. The peer still has those
-    /// that were given up here and that it has not ended.
+    /// Whether the limits leave no room for another stream of this side. Streams that were given up
+    /// here and that the peer has not ended still count.
     pub(super) fn is_open_blocked(&self, config: &Config) -> bool {
         let max = config.max_outbound_streams;
         let held = self.outbound.open.saturating_add(self.outbound.over);
@@ -168,20 +168,20 @@ impl Counts {
             || config.max_unanswered_streams.is_some_and(|max| self.unanswered >= max)
     }
 
-    /// Whether a stream that waits can be given to the application: an accepted stream takes a
-    /// slot until it is released, or finished by both sides; the latter are bounded by themselves.
+    /// Whether the application may accept a waiting stream. An accepted stream takes a slot until
+    /// it is released, or finished by both sides; finished ones have their own bound.
     pub(super) const fn may_accept(&self, config: &Config) -> bool {
         let max = config.max_inbound_streams;
         let working = self.accepted.saturating_sub(self.finished);
         working < max && self.accepted < max.saturating_mul(2)
     }
 
-    /// The application was not given a stream, and is told when it can have it.
+    /// The application was refused a stream, and gets an event when it can accept it.
     pub(super) const fn acceptor_waits(&mut self) {
         self.acceptor_waits = true;
     }
 
-    /// Whether the application has to be told that it can accept again.
+    /// Whether to report that the application can accept again.
     pub(super) const fn take_waiting_acceptor(&mut self, config: &Config) -> bool {
         let told = self.acceptor_waits && self.may_accept(config);
         if told {
@@ -190,7 +190,7 @@ impl Counts {
         told
     }
 
-    /// The application was told that opening is blocked, and waits.
+    /// The application got "blocked" from an open, and waits.
     pub(super) const fn opener_waits(&mut self) {
         self.opener_waits = true;
     }
@@ -200,28 +200,28 @@ impl Counts {
         self.opener_waits
     }
 
-    /// Nobody waits to open a stream any more; whether somebody did.
+    /// Nobody waits to open a stream from now on; returns whether somebody did.
     pub(super) const fn take_waiting_opener(&mut self) -> bool {
         core::mem::replace(&mut self.opener_waits, false)
     }
 
-    /// Input begins while so many streams wait to be accepted.
+    /// Input begins while `waiting` streams wait to be accepted.
     pub(super) const fn input_begins(&mut self, waiting: u32, config: &Config) {
         self.backlog_full = waiting >= config.accept_backlog;
     }
 
-    /// Whether the backlog leaves no room for a stream that arrives while so many wait.
+    /// Whether the backlog is full for a stream that arrives while `waiting` streams wait.
     pub(super) const fn is_backlog_full(&self, waiting: u32, config: &Config) -> bool {
         self.backlog_full && waiting >= config.accept_backlog
     }
 
-    /// Whether the peer has as many streams open as it may. It can count as much itself, so a peer
-    /// that knows the limit is never refused for it.
+    /// Whether the peer has as many streams open as it may. The peer can count the same, so a peer
+    /// that knows the limit is never refused because of it.
     pub(super) const fn is_inbound_full(&self, config: &Config) -> bool {
         self.inbound.open >= config.max_inbound_streams
     }
 
-    /// Compares with the figures that the streams give.
+    /// Compares with the numbers computed from the streams.
     #[cfg(feature = "audit")]
     pub(super) fn audit(&self, counted: &Self) -> super::audit::Finding {
         let figures = |counts: &Self| {
@@ -268,7 +268,7 @@ impl Counts {
 #[cfg(feature = "audit")]
 impl Counts {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        // Whether the backlog is full is looked up anew with the next input.
+        // The next input sets `backlog_full` again.
         let Self {
             inbound,
             outbound,

@@ -1,8 +1,8 @@
 //! Credit for the peer: when a WNDINC is due, whether a window may grow, and what is held
 //! (PROTOCOL.md §5).
 //!
-//! The arithmetic of one window is in `stream::window`; here is what the windows of a session have
-//! in common.
+//! `stream::window` has the arithmetic of one window; this module has what the windows of a session
+//! share.
 
 use super::Session;
 use super::share::Share;
@@ -16,8 +16,8 @@ use crate::stream::state::RecvState;
 use crate::stream::window::{Arrivals, Wait};
 use crate::time::Timestamp;
 
-/// Bytes up to which a window grows for a peer that has waited briefly. Two ends that take turns
-/// with a small window get in each other's way; more than this would only take more of their
+/// The size up to which a window grows for a peer that has waited briefly. With a small window the
+/// two ends take turns and wait for each other; a larger one than this would only use more of their
 /// caches.
 const EASY_WINDOW: u32 = 1 << 20;
 
@@ -34,9 +34,9 @@ enum Grant {
 
 /// What the receive windows of a session share.
 ///
-/// Invariants: `unread` and `held` are the sums of the sizes of the streams' incoming buffers,
-/// `growth` that of what their windows have above the first one; for each stream that the peer may still send on, credit, held
-/// and owed bytes add up to the window.
+/// Invariants: `unread` and `held` are the sums of the sizes of the streams' incoming buffers;
+/// `growth` is the sum of the growth of their windows; for each stream on which the peer may still
+/// send, credit, held and owed bytes add up to the window.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Credit {
@@ -46,11 +46,11 @@ pub(super) struct Credit {
     held: u64,
     /// Of the unread bytes, those of streams that are over.
     ended: u64,
-    /// The number of the record that is looked at next when memory is short.
+    /// The number of the record that is examined next when memory is short.
     hand: u32,
     growth: u64,
     arrivals: Arrivals,
-    /// Credit has become owed since the timer was last looked at.
+    /// Credit has become owed since the timer was last checked.
     unarmed: bool,
 }
 
@@ -66,8 +66,8 @@ impl Credit {
         self.held
     }
 
-    /// Whether more memory is held than was promised, and a block more, so that buffers have to be compacted and
-    /// what arrives is copied.
+    /// Whether the memory held exceeds what was promised by more than a block. Then buffers have to
+    /// be compacted, and input is copied.
     pub(super) const fn is_short(&self, promises: u64) -> bool {
         self.held > promises.saturating_add(BLOCK as u64)
     }
@@ -115,8 +115,8 @@ impl Credit {
         self.ended
     }
 
-    /// Whether the first window of one more stream fits beside those of `open` streams and what is
-    /// unread on streams that are over.
+    /// Whether the initial window of one more stream fits beside those of `open` streams and the
+    /// unread bytes of streams that are over.
     pub(super) fn fits(&self, open: u32, config: &Config) -> bool {
         let windows = u64::from(open).saturating_add(1);
         let windows = windows.saturating_mul(u64::from(config.receive_window));
@@ -129,8 +129,8 @@ impl Credit {
         change(&mut self.held, before.held, after.held);
     }
 
-    /// `bytes` of a stream that the peer may still send on were read or discarded. `streams` rely
-    /// on their first windows.
+    /// `bytes` were read or discarded on a stream on which the peer may still send. `streams` rely
+    /// on their initial windows.
     fn consumed(
         &mut self,
         stream: &mut Stream,
@@ -161,8 +161,8 @@ impl Credit {
         }
     }
 
-    /// Widens the window of a stream whose reader keeps up, if its peer has waited for credit and
-    /// as far as the budget allows.
+    /// Grows the window of a stream whose reader keeps up, if its peer has waited for credit, as
+    /// far as the budget allows.
     fn grow(
         &mut self,
         stream: &mut Stream,
@@ -189,40 +189,39 @@ impl Credit {
         add(&mut self.growth, u64::from(step));
     }
 
-    /// Takes back what a window had grown by when it is of no use any more: nothing will arrive,
-    /// and all that has is gone. Returns how much that was.
+    /// Takes back the growth of a window that is no longer needed: nothing more will arrive, and
+    /// all bytes were consumed. Returns how much that was.
     pub(super) fn close_if_done(&mut self, stream: &mut Stream, config: &Config) -> u32 {
         let done = !stream.recv.is_open() && stream.incoming.is_empty();
         if done { self.close(stream, config) } else { 0 }
     }
 
-    /// Takes back what a window had grown by; returns how much that was.
+    /// Takes back the growth of a window; returns how much that was.
     pub(super) const fn close(&mut self, stream: &mut Stream, config: &Config) -> u32 {
         let growth = stream.recv_window.close(config.receive_window);
         take_off(&mut self.growth, growth as u64);
         growth
     }
 
-    /// Whether credit has become owed for which no timer is set.
+    /// Whether there is owed credit for which no timer is set.
     pub(super) const fn is_unarmed(&self) -> bool {
         self.unarmed
     }
 
-    /// As [`is_unarmed`](Self::is_unarmed), and from here on there is a timer.
+    /// As [`is_unarmed`](Self::is_unarmed); the caller sets the timer.
     pub(super) const fn take_unarmed(&mut self) -> bool {
         core::mem::replace(&mut self.unarmed, false)
     }
 }
 
-/// By how much the windows may grow together for peers that have waited briefly: at most a small
-/// part of the receive buffer, as streams that are opened later rely on that, too.
+/// By how much all windows together may grow for peers that have waited briefly: at most a small
+/// part of the receive buffer, because streams that are opened later rely on it, too.
 fn easy_budget(config: &Config) -> u64 {
     let first = u64::from(config.receive_window);
     first.saturating_mul(3).min(config.session_receive_buffer / 64)
 }
 
-/// By how much the windows may grow together. Nothing that is promised to `streams` by their first
-/// windows is touched.
+/// By how much all windows together may grow, beside the initial windows of `streams`.
 fn growth_budget(streams: u32, config: &Config) -> u64 {
     if !config.overcommit {
         return config.growth();
@@ -233,7 +232,7 @@ fn growth_budget(streams: u32, config: &Config) -> u64 {
 }
 
 impl Session {
-    /// `bytes` of a stream were read or discarded: gives the credit back when the rules say so
+    /// `bytes` of a stream were read or discarded: grants credit when the rules say so
     /// (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.get_mut(key) else { return };
@@ -274,7 +273,7 @@ impl Session {
         self.store.push(Queue::Control, key);
     }
 
-    /// Drops what has arrived on a stream and was not read; returns how much that was.
+    /// Drops the unread bytes of a stream; returns how many.
     pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
         let Some(stream) = self.store.get_mut(key) else { return 0 };
         let before = stream.incoming.size();

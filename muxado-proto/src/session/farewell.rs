@@ -1,4 +1,4 @@
-//! How far a session has come: its phase, the GOAWAYs of both sides, and the end of the transport.
+//! The end of a session: its phase, the GOAWAYs of both sides, and the end of the transport.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -9,12 +9,12 @@ use crate::config::Config;
 use crate::error::{CloseReason, CutBy, ErrorCode, OpenError};
 use crate::time::Timestamp;
 
-/// GOAWAYs a peer may send: one to go away, one to close, and some more. Each costs a look at every
-/// stream.
+/// GOAWAYs that a peer may send: one to go away, one to close, and some more. Each costs a pass
+/// over all streams.
 const MAX_GO_AWAYS: u8 = 16;
 
-/// How long nothing may have moved for a close to be announced while streams are open: one known
-/// peer reads nothing behind a GOAWAY, not even credit, so transfers under way come first.
+/// A close is announced while streams are open only if nothing has moved for this long: one known
+/// peer reads nothing after a GOAWAY, not even credit, so running transfers come first.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// How far the session has come.
@@ -23,22 +23,22 @@ const QUIET: Duration = Duration::from_millis(100);
 enum Phase {
     /// Streams can be opened.
     Open,
-    /// No new streams from here; those that are open run on towards an end of the session.
+    /// This side opens no new streams; open streams continue until the session ends.
     Draining(Box<Drain>),
     /// Over, for this reason.
     Over(Box<CloseReason>),
 }
 
-/// A session on its way to an orderly end.
+/// A session that ends gracefully.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 struct Drain {
-    /// What the session ends with if it cuts no stream.
+    /// The reason of the end if no stream is cut.
     reason: CloseReason,
     by: Side,
     newcomers: Newcomers,
     began: Timestamp,
-    /// When payload, or the end of a stream, last went either way.
+    /// When payload, or the end of a stream, was last sent or received.
     moved: Timestamp,
 }
 
@@ -48,17 +48,17 @@ struct Drain {
 enum Side {
     /// This side: it may hurry the streams.
     Own,
-    /// The peer: it knows how long it waits, and ends the transport when it does not wait any more.
+    /// The peer: it knows how long it is willing to wait, and then ends the transport.
     Peer,
 }
 
-/// What becomes of streams that the peer opens during the drain.
+/// What happens to streams that the peer opens during the drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 enum Newcomers {
-    /// Let in: a SYN that was sent before the peer's GOAWAY may still be under way.
+    /// Admitted: a SYN that was sent before the peer's GOAWAY may still be in flight.
     Welcome,
-    /// Refused, or known not to come: the session ends with the streams that are open.
+    /// Refused, or none will come: the session ends with its open streams.
     Refused,
 }
 
@@ -68,22 +68,22 @@ enum Newcomers {
 enum Pad {
     /// There was no GOAWAY.
     None,
-    /// A GOAWAY was read, and no pad behind it.
+    /// A GOAWAY was read, and no pad after it.
     Missing,
-    /// It was read: the peer keeps to PROTOCOL.md §7.1, so no SYN follows.
+    /// The pad was read: the peer keeps to PROTOCOL.md §7.1, so no SYN follows.
     Read,
-    /// So was another one, not behind a GOAWAY: nothing at all follows.
+    /// Another pad was read, not after a GOAWAY: nothing follows.
     Last,
 }
 
-/// What the drain's timer finds when it goes off.
+/// What to do when the drain's timer expires.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DrainStep {
     /// Something has moved since it was set.
     Wait(Timestamp),
     /// The close is to be announced.
     Announce,
-    /// The peer has gone away, nothing is open, and its end of the transport does not come.
+    /// The peer has gone away, nothing is open, and the peer does not end the transport.
     Finish,
     /// What is open is cut.
     Cut,
@@ -98,19 +98,19 @@ type GoAway = (ErrorCode, Bytes);
 struct Texts {
     /// To be sent: announces an orderly end.
     orderly: Option<GoAway>,
-    /// To be sent behind that: tells of an end that is not orderly.
+    /// To be sent after that one: reports an end that is not graceful.
     last: Option<GoAway>,
-    /// What this side says when it announces the end.
+    /// The text of this side's announcement.
     closing: Bytes,
     received: Option<GoAway>,
-    /// Bytes that were thrown away after the end.
+    /// Bytes that were discarded after the end.
     discarded: u32,
 }
 
-/// The phase of a session and what both sides have said about its end.
+/// The phase of a session, and the GOAWAYs of both sides.
 ///
-/// Invariant: nothing is said or changed after the reason of the end is fixed, but for the GOAWAY
-/// that tells it; and the reason of a drain gets worse, never better.
+/// Invariants: after the reason of the end is fixed, nothing changes, and only the GOAWAY with that
+/// reason is sent; the reason of a drain can change to an error, never back.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Farewell {
@@ -122,9 +122,9 @@ pub(super) struct Farewell {
     pad: Pad,
     /// GOAWAYs of the peer.
     count: u8,
-    /// The pad that says that nothing follows was sent.
+    /// The last pad, which says that nothing follows, was sent.
     said_all: bool,
-    /// Nothing more to send, so the transport's write side may be shut.
+    /// There is nothing more to send, so the transport's write side may be shut.
     flushed: bool,
     /// The peer's side of the transport has ended, or was given up.
     ended: bool,
@@ -165,7 +165,7 @@ impl Farewell {
         }
     }
 
-    /// Whether streams that are open run on towards an end of the session.
+    /// Whether open streams continue until the session ends.
     pub(super) const fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining(_))
     }
@@ -187,8 +187,8 @@ impl Farewell {
         }
     }
 
-    /// The reason of a session that ends now: for `otherwise`, unless it was going away. Then it
-    /// ends as it was to, unless streams are cut.
+    /// The reason of a session that ends now: `otherwise`, unless it was going away. Then it is the
+    /// reason of the drain, unless streams are cut.
     pub(super) fn reason_after(
         &self,
         otherwise: CloseReason,
@@ -205,7 +205,7 @@ impl Farewell {
         }
     }
 
-    /// This side starts to drain; `false` if it does so already, or if the session is over. Its
+    /// This side starts to drain; `false` if it already drains, or if the session is over. The
     /// reason replaces that of the peer's GOAWAY if that was no error.
     pub(super) fn drain(&mut self, code: ErrorCode, text: Bytes, now: Timestamp) -> bool {
         let own = CloseReason::Local { code };
@@ -231,8 +231,8 @@ impl Farewell {
         }
         self.pad = Pad::Missing;
         if let Phase::Draining(drain) = &mut self.phase {
-            // A later one can make the reason worse, never better; what this side has ended with an
-            // error stays so.
+            // A later one can change the reason to an error, never back. An error of this side
+            // stays.
             let own_error =
                 matches!(drain.reason, CloseReason::Local { .. } if !drain.reason.is_clean());
             if code != ErrorCode::NO_ERROR && !own_error {
@@ -243,7 +243,7 @@ impl Farewell {
         true
     }
 
-    /// The peer's GOAWAY starts the drain; `false` if the session does not wait for that.
+    /// The peer's GOAWAY starts the drain; `false` if the session cannot start to drain.
     pub(super) fn drain_for_peer(&mut self, now: Timestamp) -> bool {
         let Some((code, text)) = self.received().cloned().filter(|_| self.is_open()) else {
             return false;
@@ -271,25 +271,25 @@ impl Farewell {
         }
     }
 
-    /// Whether the pad that says that nothing follows was sent.
+    /// Whether the last pad was sent.
     pub(super) const fn has_said_all(&self) -> bool {
         self.said_all
     }
 
-    /// The pad that says that nothing follows is sent.
+    /// The last pad is sent.
     pub(super) const fn say_all(&mut self) {
         self.said_all = true;
     }
 
-    /// No stream of the peer will come any more, or those that do are refused: a drain ends with
-    /// the streams that are open.
+    /// No more streams of the peer will come, or they are refused: the drain ends with the open
+    /// streams.
     pub(super) const fn refuse_newcomers(&mut self) {
         if let Phase::Draining(drain) = &mut self.phase {
             drain.newcomers = Newcomers::Refused;
         }
     }
 
-    /// Payload, or the end of a stream, has gone either way.
+    /// Payload, or the end of a stream, was sent or received.
     #[inline]
     pub(super) const fn moved(&mut self, now: Timestamp) {
         if let Phase::Draining(drain) = &mut self.phase {
@@ -297,8 +297,7 @@ impl Farewell {
         }
     }
 
-    /// When the drain has to be looked at again if nothing moves until then; `idle`: nothing is
-    /// open.
+    /// When to check the drain again if nothing moves until then; `idle`: nothing is open.
     pub(super) fn drain_due(&self, config: &Config, idle: bool) -> Option<Timestamp> {
         let Phase::Draining(drain) = &self.phase else { return None };
         let limit = config.drain_limit.max(config.drain_timeout);
@@ -315,7 +314,7 @@ impl Farewell {
         config.announce_close && !self.announced
     }
 
-    /// What has to happen now that the drain's timer has gone off.
+    /// What to do now that the drain's timer has expired.
     pub(super) fn drain_step(&self, now: Timestamp, config: &Config, idle: bool) -> DrainStep {
         let Phase::Draining(drain) = &self.phase else { return DrainStep::Cut };
         match self.drain_due(config, idle) {
@@ -335,7 +334,7 @@ impl Farewell {
         true
     }
 
-    /// Queues the GOAWAY of an orderly end, unless one was sent or waits.
+    /// Queues the GOAWAY of a graceful end, unless one was sent or is queued.
     pub(super) fn announce(&mut self) {
         if core::mem::replace(&mut self.announced, true) {
             return;
@@ -351,20 +350,20 @@ impl Farewell {
         texts.orderly = Some((code, core::mem::take(&mut texts.closing)));
     }
 
-    /// Queues a GOAWAY that tells of an end that is not orderly, behind any other.
+    /// Queues a GOAWAY that reports an end that is not graceful, after any other.
     pub(super) fn insist(&mut self, code: ErrorCode, text: Bytes) {
         self.announced = true;
         self.texts().last = Some((code, text));
     }
 
-    /// The orderly end that was to be announced is off.
+    /// Cancels the announcement of a graceful end.
     pub(super) fn withdraw(&mut self) {
         if let Some(texts) = &mut self.texts {
             texts.orderly = None;
         }
     }
 
-    /// Whether a GOAWAY was sent, or waits to be.
+    /// Whether a GOAWAY was sent or is queued.
     pub(super) const fn is_announced(&self) -> bool {
         self.announced
     }
@@ -374,7 +373,7 @@ impl Farewell {
         self.texts.as_ref()?.received.as_ref()
     }
 
-    /// The cause of a stream that the peer's GOAWAY has ended, if that was an error.
+    /// The cause for streams that the peer's GOAWAY ends, if its code is an error.
     pub(super) fn error_received(&self, code: ErrorCode) -> Option<CloseReason> {
         let (error, text) = self.received()?;
         let tells = code == ErrorCode::REMOTE_GONE_AWAY && *error != ErrorCode::NO_ERROR;
@@ -407,19 +406,19 @@ impl Farewell {
         self.ended = true;
     }
 
-    /// Whether frames are still looked at after the end: only the peer's GOAWAY and its pad, and
-    /// only if nothing was cut. Then the transport need not linger.
+    /// Whether frames are still read after the end: only the peer's GOAWAY and its pads, and only
+    /// if nothing was cut. When they arrive, the transport need not linger.
     pub(super) fn awaits_pad(&self) -> bool {
         self.reason().is_some_and(CloseReason::is_clean) && self.pad != Pad::Last
     }
 
-    /// A GOAWAY has arrived after the end: it changes nothing, but a pad may follow.
+    /// A GOAWAY has arrived after the end: it changes nothing except that a pad may follow.
     pub(super) const fn on_late_go_away(&mut self) {
         self.pad = Pad::Missing;
     }
 
-    /// Bytes were thrown away after the end. If those are more than `max` in all, the peer is not
-    /// going to end its side: it is taken to have.
+    /// Bytes were discarded after the end. If they are more than `max` in all, the peer will not
+    /// end its side, and the session acts as if it had.
     pub(super) fn discard(&mut self, bytes: usize, max: u32) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let texts = self.texts();
@@ -428,20 +427,20 @@ impl Farewell {
         self.ended |= too_many;
     }
 
-    /// Whether anything that arrives can still be of use.
+    /// Whether input can still have an effect.
     pub(super) const fn wants_input(&self) -> bool {
         !self.ended
     }
 
-    /// Nobody will write or read the transport any more.
+    /// The transport will not be written or read again.
     pub(super) fn give_up_transport(&mut self) {
         while self.take_due().is_some() {}
         self.flushed = true;
         self.ended = true;
     }
 
-    /// Whether nothing more is to be sent, or received that anybody needs: the peer has ended its
-    /// side, or said in an orderly end that nothing follows.
+    /// Whether nothing more has to be sent or received: the peer has ended its side, or has sent
+    /// its last pad in a graceful end.
     pub(super) fn is_finished(&self) -> bool {
         let heard_all = self.pad == Pad::Last && self.reason().is_some_and(CloseReason::is_clean);
         self.flushed && (self.ended || heard_all)

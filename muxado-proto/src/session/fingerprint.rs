@@ -4,10 +4,10 @@ use super::Session;
 use crate::digest::Digest;
 
 impl Session {
-    /// A number that two sessions with the same settings share if everything that follows is the
-    /// same for both: what they answer, send and report, whatever is done with them. Times count from
-    /// now; counters, and what is arbitrary, are left out. For tests that explore states; takes time
-    /// in proportion to what the session holds.
+    /// A number that is equal for two sessions with the same settings if their future behaviour is
+    /// the same: what they return, send and report for any calls. Times count from now; counters
+    /// and arbitrary values are left out. For tests that explore states; takes time in proportion
+    /// to what the session holds.
     ///
     /// ```
     /// use muxado_proto::{Config, Role, Session, Timestamp};
@@ -39,13 +39,13 @@ impl Session {
             counts,
             credit,
             budget,
-            // It is shared with others, so there is no telling what follows.
+            // It is shared with other sessions, so it does not determine the behaviour.
             share: _,
             orphans,
             unanswered: _,
             outlet,
-            // It counts what was sent, without end. What it decides, how much is cut at once, begins at
-            // 512 bytes, which no small world has to send.
+            // It counts sent bytes without a bound. It only decides batch sizes of 512 bytes or
+            // more, and no small world sends that much.
             pace: _,
             beats,
             store,

@@ -1,32 +1,32 @@
-//! What becomes of the output that was handed out last.
+//! What happened to the latest batch of output.
 
 /// The fate of a batch of output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Fate {
-    /// The transport has taken it: the next one was asked for.
+    /// The transport has taken it: the driver has asked for the next one.
     #[default]
     Taken,
-    /// It is with the driver, which has not asked for the next one.
+    /// The driver has it, and has not asked for the next one.
     Pending,
-    /// The transport failed first. Nobody knows how much of it the peer has got.
+    /// The transport failed first. It is unknown how much of the batch the peer received.
     Lost,
 }
 
 /// Counts the batches that [`Session::poll_transmit`](crate::Session::poll_transmit) hands out, so
 /// that a stream knows whether the transport has its last frame.
 ///
-/// There is one batch at a time: to ask for the next one says that the last one is written.
+/// There is one batch at a time: asking for the next one means that the previous one was written.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Handover {
-    /// The batch that is being cut, or was last. Wraps: a stream that was idle for 2^32 batches may
-    /// wait for one more than it has to.
+    /// The current or latest batch. Wraps: a stream that was idle for 2^32 batches may wait for one
+    /// batch too many.
     number: u32,
     fate: Fate,
 }
 
 impl Handover {
-    /// The last batch is written; another one is cut.
+    /// The previous batch was written; the next one begins.
     pub(super) const fn begin(&mut self) {
         if !matches!(self.fate, Fate::Lost) {
             self.number = self.number.wrapping_add(1);
@@ -34,14 +34,14 @@ impl Handover {
         }
     }
 
-    /// The batch turned out empty: there is nothing to write.
+    /// The batch is empty: there is nothing to write.
     pub(super) const fn nothing(&mut self) {
         if matches!(self.fate, Fate::Pending) {
             self.fate = Fate::Taken;
         }
     }
 
-    /// The transport takes nothing any more.
+    /// The transport has failed.
     pub(super) const fn lose(&mut self) {
         if matches!(self.fate, Fate::Pending) {
             self.fate = Fate::Lost;
@@ -59,7 +59,7 @@ impl Handover {
         (self.fate != Fate::Taken).then_some(self.number)
     }
 
-    /// The number of a batch says nothing but which one it is.
+    /// The number of a batch only identifies it.
     #[cfg(feature = "audit")]
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         digest.number(self.fate as u64);
@@ -97,7 +97,7 @@ mod tests {
         handover.begin();
         handover.nothing();
         assert!(!handover.has_taken(lost));
-        // With no batch under way nothing is lost.
+        // Without a current batch nothing is lost.
         let mut handover = Handover::default();
         handover.begin();
         handover.nothing();

@@ -7,16 +7,16 @@ use crate::stream::ids::{Seen, SeenIds};
 
 /// The ids of both sides.
 ///
-/// Invariant: every stream of this side has an id below the next one that is not free, every stream
-/// of the peer has an id that was seen. The free ids are those of streams that were open and
-/// unannounced at one time, so there are at most as many as streams may be open.
+/// Invariants: the id of every stream of this side is below `next` and not free; the id of every
+/// stream of the peer was seen. Free ids belonged to streams that were open and unannounced at the
+/// same time, so there are at most as many as streams may be open.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Ids {
     role: Role,
     /// The next id to open, `None` when all are used.
     next: Option<u32>,
-    /// Below that: ids of streams that the peer has never heard of, and that are gone.
+    /// Ids below `next` of removed streams that were never announced.
     free: BTreeSet<u32>,
     seen: SeenIds,
 }
@@ -26,8 +26,8 @@ impl Ids {
         Self { role, next: Some(role.first_id()), free: BTreeSet::new(), seen: SeenIds::default() }
     }
 
-    /// The next id of this side, `None` when all are used. Those that were given back go first, so
-    /// that the peer sees no more gaps than this side has streams it has not announced.
+    /// The next id of this side, `None` when all are used. Returned ids are used first, so that the
+    /// peer sees at most as many gaps as this side has unannounced streams.
     pub(super) fn open(&mut self) -> Option<StreamId> {
         if let Some(id) = self.free.pop_first() {
             return Some(StreamId::new(id));
@@ -42,17 +42,17 @@ impl Ids {
         self.next.is_none() && self.free.is_empty()
     }
 
-    /// A stream of this side is gone, and the peer has never heard of it.
+    /// A stream of this side was removed without being announced.
     pub(super) fn give_back(&mut self, id: StreamId) {
         self.free.insert(id.get());
     }
 
-    /// Whether this side opens streams with such ids.
+    /// Whether this side opens streams with ids of this parity.
     pub(super) const fn is_own(&self, id: StreamId) -> bool {
         id.is_opened_by(self.role)
     }
 
-    /// Marks an id of the peer's as used; says what was known of it before.
+    /// Marks an id of the peer as used; returns its previous state.
     #[must_use]
     pub(super) fn mark_used(&mut self, id: StreamId, max_gaps: u32) -> Seen {
         self.seen.insert(id, usize::try_from(max_gaps).unwrap_or(usize::MAX))
@@ -67,7 +67,7 @@ impl Ids {
         }
     }
 
-    /// The highest id of the peer's: what a GOAWAY names.
+    /// The highest id of the peer, for `last` of a GOAWAY.
     pub(super) const fn highest_seen(&self) -> StreamId {
         self.seen.highest()
     }

@@ -1,4 +1,4 @@
-//! Input on its way into the session: the frame that is arriving, and where its payload goes.
+//! Input of the session: the current frame, and where its payload goes.
 
 use core::time::Duration;
 
@@ -11,28 +11,28 @@ use crate::heartbeat::BEAT_LEN;
 use crate::stream::key::Key;
 use crate::stream::{StreamType, TYPE_LEN};
 
-/// Bytes of a frame that have to arrive for its time limit to start anew.
+/// Bytes of a frame that have to arrive to restart its time limit.
 const FRAME_PROGRESS: u32 = 4096;
 
-/// How much longer a frame may take of which a piece has arrived at the very time at which it is
-/// judged: after a jump of the clock, the rest may be under way.
+/// Extra time for a frame if a piece of it arrives exactly when its time limit is checked: after a
+/// jump of the clock, the rest may be in flight.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Where the payload of the current DATA frame goes.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "audit", derive(PartialEq, Eq, Hash))]
 pub(super) enum Sink {
-    /// Nowhere: a frame that was refused, or that came too late.
+    /// Nowhere: the frame was refused, or came too late.
     Discard,
-    /// To a stream. Its place may belong to another one by the time payload arrives, so both are
-    /// compared.
+    /// To a stream. When payload arrives, its place may belong to another stream, so the id is
+    /// compared, too.
     Stream { key: Key, id: StreamId, fin: bool },
-    /// To a stream that has no record, until its type tells whether it gets one.
+    /// To a stream without a record. Its type decides whether it gets one.
     Newcomer(Newcomer),
 }
 
-/// A stream of the peer that is refused unless its type, which its first frame has in it, is that of
-/// heartbeats.
+/// A stream of the peer that is refused unless its type is that of heartbeats. Its first frame
+/// contains the type.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "audit", derive(PartialEq, Eq, Hash))]
 pub(super) struct Newcomer {
@@ -53,7 +53,7 @@ impl Newcomer {
         Self { id, length, fin, code, stream_type: [0; TYPE_LEN as usize], have: 0 }
     }
 
-    /// Takes bytes of the type off the front of `input`; the type once it is complete.
+    /// Takes bytes of the type from the front of `input`; returns the type when it is complete.
     pub(super) fn take_type(&mut self, input: &mut &[u8]) -> Option<StreamType> {
         let missing = self.stream_type.iter_mut().skip(usize::from(self.have));
         for byte in missing {
@@ -73,11 +73,11 @@ enum Suspect {
     None,
     /// Its SYN has as many bytes as a type.
     Opening(StreamId),
-    /// They were the type of heartbeats: a beat comes next.
+    /// The first bytes were the type of heartbeats: a beat comes next.
     Beating(StreamId),
 }
 
-/// What has to happen with the time limit on the frame that is arriving.
+/// What to do with the time limit on the current frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameLimit {
     /// No frame is under way.
@@ -88,7 +88,7 @@ pub(super) enum FrameLimit {
     Keep,
 }
 
-/// The decoder and what it is in the middle of.
+/// The decoder and the current frame.
 ///
 /// Invariant: the sink names a stream only while the payload of a DATA frame for that stream is
 /// arriving.
@@ -97,13 +97,13 @@ pub(super) enum FrameLimit {
 pub(super) struct Inlet {
     decoder: Decoder,
     sink: Sink,
-    /// The number of the frame that arrived last.
+    /// The number of the latest frame.
     frame: u32,
     /// The frame that is watched, and the bytes since its time limit was last set.
     watched: (u32, u32),
-    /// Input has arrived at the time that it is now.
+    /// Input has arrived at the current time.
     fresh: bool,
-    /// The frame that is watched has had its [`GRACE`].
+    /// The watched frame has had its [`GRACE`].
     graced: bool,
     suspect: Suspect,
     warning: Option<Warning>,
@@ -123,8 +123,8 @@ impl Inlet {
         }
     }
 
-    /// What the first bytes of the session, `input` the latest of them, say about a peer that
-    /// speaks another protocol. Costs nothing once a frame has begun.
+    /// Which other protocol the first bytes of the session belong to; `input` are the latest of
+    /// them. Costs nothing once a frame has begun.
     #[inline]
     pub(super) fn greeting_of(&self, input: &[u8]) -> Option<&'static str> {
         if self.frame > 0 { None } else { self.judge(input) }
@@ -153,17 +153,17 @@ impl Inlet {
         Some(item)
     }
 
-    /// The payload of the frame that has just begun goes to this stream.
+    /// The payload of the new frame goes to this stream.
     pub(super) const fn deliver_to(&mut self, key: Key, id: StreamId, fin: bool) {
         self.sink = Sink::Stream { key, id, fin };
     }
 
-    /// The payload of the frame that has just begun tells what to do with this stream.
+    /// The payload of the new frame decides what to do with this stream.
     pub(super) const fn hold(&mut self, newcomer: Newcomer) {
         self.sink = Sink::Newcomer(newcomer);
     }
 
-    /// Nobody wants the rest of the payload of the current frame.
+    /// Discards the rest of the payload of the current frame.
     pub(super) const fn discard(&mut self) {
         self.sink = Sink::Discard;
     }
@@ -173,9 +173,9 @@ impl Inlet {
         self.sink
     }
 
-    /// Keeps watch over the frame that is arriving, `received` bytes after the last call: its time
-    /// limit starts anew with every frame and whenever a fair amount of one arrives. `running`:
-    /// whether a limit is set.
+    /// Watches the current frame, `received` bytes after the last call: its time limit restarts
+    /// with every frame, and with every [`FRAME_PROGRESS`] bytes of one. `running`: whether a limit
+    /// is set.
     pub(super) fn watch(&mut self, received: usize, running: bool) -> FrameLimit {
         self.fresh = true;
         if !self.decoder.is_mid_frame() {
@@ -193,12 +193,12 @@ impl Inlet {
         }
     }
 
-    /// A stream of an untyped session begins with a SYN of four bytes, those of a type.
+    /// A stream of an untyped session begins with a SYN of four bytes, the length of a type.
     pub(super) const fn suspect(&mut self, id: StreamId) {
         self.suspect = Suspect::Opening(id);
     }
 
-    /// Payload of a stream of an untyped session; whether it shows that the peer is typed.
+    /// Payload of a stream of an untyped session; returns whether it shows that the peer is typed.
     #[inline]
     pub(super) fn shows_a_typed_peer(&mut self, id: StreamId, bytes: &[u8]) -> bool {
         match self.suspect {
@@ -215,12 +215,12 @@ impl Inlet {
         }
     }
 
-    /// Notes something that the application is told.
+    /// Notes a warning for the application.
     pub(super) const fn warn(&mut self, warning: Warning) {
         self.warning = Some(warning);
     }
 
-    /// What the application is told last.
+    /// The latest warning for the application.
     pub(super) const fn warning(&self) -> Option<Warning> {
         self.warning
     }
@@ -230,8 +230,8 @@ impl Inlet {
         self.fresh = false;
     }
 
-    /// Whether the frame that is arriving, whose time limit has passed, gets a little more time:
-    /// once, if a piece of it has arrived just now.
+    /// Whether the current frame, whose time limit has passed, gets a little more time: once, if a
+    /// piece of it has just arrived.
     pub(super) const fn takes_grace(&mut self) -> bool {
         let may = !self.graced && self.fresh;
         self.graced |= may;
@@ -243,7 +243,7 @@ impl Inlet {
         self.decoder.is_mid_frame()
     }
 
-    /// Bytes for this stream that its window has let in and that have not arrived.
+    /// Bytes for this stream that were counted against its window and have not arrived yet.
     #[cfg(feature = "audit")]
     pub(super) fn under_way(&self, stream: StreamId) -> usize {
         match self.sink {

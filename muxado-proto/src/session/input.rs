@@ -1,5 +1,5 @@
-//! Frames from the peer. Everything that can be judged by a header is judged by the header, before
-//! any payload is stored.
+//! Frames from the peer. Checks that need only the header are made on the header, before any
+//! payload is stored.
 
 use bytes::Bytes;
 
@@ -19,27 +19,26 @@ use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
-/// Payload is kept as a slice only if it is at least this fraction of the input: the bookkeeping of a
-/// smaller part, which counts as the whole input until it is copied after all, is worth more than
-/// the copy.
+/// Payload is kept as a slice only if it is at least this fraction of the input. A smaller slice
+/// counts as the whole input until it is copied, which costs more than copying it at once.
 const SLICE_FRACTION: usize = 8;
 
 impl Session {
-    /// Takes bytes that have arrived on the transport, in any chunking.
+    /// Handles bytes that have arrived on the transport, in any chunking.
     ///
     /// Never fails: a fault of one stream resets that stream, a fault of the session queues a
     /// GOAWAY and ends in [`Event::Closed`](crate::Event::Closed).
     ///
     /// Large payloads are kept as slices of `data`, without a copy. A session that holds one counts
     /// twice the length of `data` for it ([`Config::max_memory`](crate::Config::max_memory)), so
-    /// `data` should fill at least half of the allocation behind it; hand in small reads by
+    /// `data` should fill at least half of the allocation behind it; pass small reads to
     /// [`handle_slice`](Self::handle_slice).
     pub fn handle_input(&mut self, now: Timestamp, data: Bytes) {
         self.receive(now, &data, Some(&data));
     }
 
-    /// Like [`handle_input`](Self::handle_input), but copies what it keeps: the buffer can be used
-    /// again at once.
+    /// Like [`handle_input`](Self::handle_input), but copies what it keeps: the caller can reuse
+    /// the buffer at once.
     pub fn handle_slice(&mut self, now: Timestamp, data: &[u8]) {
         self.receive(now, data, None);
     }
@@ -72,8 +71,8 @@ impl Session {
         self.watch_frame(data.len());
     }
 
-    /// What arrives after the end is thrown away, up to a bound. At an end that cut nothing it is
-    /// looked through for the pad behind the peer's GOAWAY: nothing follows that.
+    /// Discards input after the end, up to a bound. If nothing was cut, it is searched for the
+    /// peer's last pad: nothing follows that.
     fn discard(&mut self, data: &[u8]) {
         self.timers.set(Timer::Frame, None);
         let mut input = data;
@@ -140,8 +139,8 @@ impl Session {
         self.stats.stray_frames = self.stats.stray_frames.saturating_add(1);
         let limit = self.config.stray_data_limit;
         if self.ids.was_used(id) {
-            // More streams have ended since than are remembered. The frame may be an honest one
-            // that was under way when they were cancelled, so it does not count against the peer.
+            // The tombstone has expired. The frame may have been in flight when the stream was
+            // cancelled, so it does not count against the peer.
             if self.limits.take(Excess::Late, 1, limit, self.now) {
                 self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
             }
@@ -154,7 +153,8 @@ impl Session {
             );
         }
         if id.is_opened_by(self.role.peer()) {
-            // A SYN that still arrives would open a stream with a hole in it, so the id is used.
+            // A SYN that arrives later would open a stream with missing bytes, so the id counts as
+            // used.
             let _used_before = self.mark_used(id);
         }
         self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
@@ -165,8 +165,8 @@ impl Session {
         self.ids.mark_used(id, self.config.id_gaps)
     }
 
-    /// A SYN with an id that counts as used. If it may be one that was skipped long ago, the peer
-    /// has done nothing wrong.
+    /// A SYN with an id that counts as used. If its gap may have been forgotten, the peer broke no
+    /// rule.
     fn on_reused(&mut self, id: StreamId, seen: Seen) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
@@ -212,12 +212,12 @@ impl Session {
 
     pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer) {
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
-        // One that sends all that it may with the SYN has no credit left.
+        // A peer that uses its whole window with the SYN has no credit left.
         let spent = newcomer.length == self.config.receive_window && !newcomer.fin;
         self.answer_by_rst(Refusal::new(newcomer.id, newcomer.code).waking_if(spent));
     }
 
-    /// Streams the application has not accepted.
+    /// Streams that the application has not accepted.
     fn waiting(&self) -> u32 {
         self.store.len(Queue::Accept).saturating_add(self.store.len(Queue::Untyped))
     }
@@ -251,7 +251,7 @@ impl Session {
             self.credit.on_data(self.now);
         }
         match stream.recv {
-            // A repeated FIN, or an empty frame behind it, is harmless; DATA is answered once.
+            // A repeated FIN, or an empty frame after it, is harmless; DATA is answered once.
             RecvState::Finished | RecvState::Ignored if empty || stream.send.is_reset() => return,
             RecvState::Finished | RecvState::Ignored => {
                 return self.reset_for_violation(key, ErrorCode::STREAM_CLOSED);
@@ -292,10 +292,10 @@ impl Session {
             self.warn(Warning::TypedPeer);
         }
         let short = self.is_short();
-        // The stream may have ended, and its place may have been taken, since the header.
+        // Since the header the stream may have ended, and its place may have been reused.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.is_given_up() {
-            // The reader has gone in the middle of the frame, with the rest of the credit.
+            // The reader was dropped in the middle of the frame, with the rest of the credit.
             return self.refuse_for_given_up(key, 0, fin);
         }
         if stream.recv == RecvState::Stopped {
@@ -354,7 +354,7 @@ impl Session {
                 self.free_if_done(key);
             }
             Owner::Untyped => {
-                // It cannot deliver its type any more: its own fault, and nobody else's.
+                // It can no longer deliver its type: a fault of this stream only.
                 self.reset_for_violation(key, ErrorCode::PROTOCOL);
             }
             Owner::Beats => self.on_beats_ended(key),
@@ -371,9 +371,9 @@ impl Session {
         let inbound = id.is_opened_by(self.role.peer());
         match self.store.entry(id) {
             Some(Entry::Live(key)) => {
-                // An answer that had begun is what a request costs; so is one that came to its end.
+                // The reset is free if an answer had begun or was complete.
                 let free = self.store.get(key).is_some_and(|s| s.spoke || s.is_given_up());
-                // ngrok sends one RST for each frame that was under way: the first one counts.
+                // ngrok sends one RST for each frame that was in flight: the first one counts.
                 if !self.peer_reset(key, code) {
                     return;
                 }
@@ -384,13 +384,13 @@ impl Session {
             Some(Entry::Reset) | None => return,
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
-            // The Go reference keeps a refused stream in its table until it hears of it again.
+            // The Go reference keeps a refused stream in its table until it receives an RST for it.
             self.queue_reset(Refusal::new(id, ErrorCode::STREAM_CLOSED));
         }
     }
 
-    /// The stream has been reset by the peer: buffered data stays readable, writing is over.
-    /// `false` if it had ended before.
+    /// The peer has reset the stream: buffered data stays readable, writing is over. `false` if it
+    /// had ended before.
     pub(super) fn peer_reset(&mut self, key: Key, code: ErrorCode) -> bool {
         self.answered(key);
         let Some(stream) = self.store.get_mut(key) else { return false };

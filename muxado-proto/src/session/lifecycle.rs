@@ -9,9 +9,9 @@
 //!                                            is_finished: the peer's pad, its end, bytes or time
 //! ```
 //!
-//! A drain ends in order when nothing is open and the transport has taken all that was sent
+//! A drain ends gracefully when nothing is open and the transport has taken everything
 //! ([`finish_draining`](Session::finish_draining) queues the GOAWAY, and the session is over when
-//! that is taken). Whatever else ends it counts the streams that it cuts.
+//! that is taken). Any other end counts the streams that it cuts.
 
 use alloc::format;
 
@@ -29,22 +29,22 @@ use crate::stream::{Owner, Stream};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
-/// What the peer is told at an end that is not orderly.
+/// The GOAWAY at an end that is not graceful.
 pub(super) enum Goodbye {
-    /// Nothing: it cannot be reached.
+    /// None: the peer cannot be reached.
     None,
-    /// The GOAWAY of the orderly end, if it has not been sent.
+    /// The GOAWAY of the graceful end, if it has not been sent.
     Orderly,
-    /// A GOAWAY with this, behind any that was sent.
+    /// A GOAWAY with this, after any that was sent.
     With(ErrorCode, Bytes),
 }
 
 impl Session {
-    /// Announces the end: the peer is told, behind all streams that have been written to, to open
-    /// no more, and its new ones are refused. Those open run on; when they have ended, the session
-    /// is over. They are cut as by [`close`](Self::close). A stream that was opened and not
-    /// written to is reset: the peer never hears of it. Has no effect on a session that this side
-    /// ends already, or that is over.
+    /// Announces the end: GOAWAY is sent after the SYNs of all streams that have been written to,
+    /// and new streams of the peer are refused. Open streams continue; when they have ended, the
+    /// session is over. They are cut as by [`close`](Self::close). A stream that was opened and not
+    /// written to is reset, without a frame. Has no effect on a session that this side is already
+    /// ending, or that is over.
     pub fn go_away(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
         if self.drain(code, text.into()) {
@@ -54,14 +54,14 @@ impl Session {
         self.finish_draining();
     }
 
-    /// Closes gracefully: streams nobody has accepted are refused, those open run on until both
-    /// sides have finished them. New streams are refused on both sides meanwhile, and a stream that
-    /// was opened and not written to is reset. The peer is told by a GOAWAY: when nothing moves any
-    /// more ([`announce_close`](crate::Config::announce_close)), or at the end.
+    /// Closes gracefully: streams that were not accepted are refused, open streams continue until
+    /// both sides have finished them. No new streams are possible on either side, and a stream that
+    /// was opened and not written to is reset. The peer gets a GOAWAY as soon as nothing moves
+    /// ([`announce_close`](crate::Config::announce_close)), or at the end.
     ///
-    /// What stands still for [`drain_timeout`](crate::Config::drain_timeout), or takes longer than
-    /// [`drain_limit`](crate::Config::drain_limit) in all, is cut: the peer is told so by another
-    /// GOAWAY, `WRITE_TIMEOUT`, and the reason is [`CloseReason::Cut`] at this end.
+    /// Streams are cut if nothing moves for [`drain_timeout`](crate::Config::drain_timeout), or if
+    /// they take longer than [`drain_limit`](crate::Config::drain_limit) in all. Then the peer gets
+    /// another GOAWAY, `WRITE_TIMEOUT`, and the reason is [`CloseReason::Cut`] at this end.
     pub fn close(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
         self.drain(code, text.into());
@@ -69,8 +69,8 @@ impl Session {
         self.finish_draining();
     }
 
-    /// Whether somebody accepts the peer's streams; it is so at the start. While nobody does, new
-    /// streams are refused, and with the call those that wait to be accepted. Those open run on,
+    /// Sets whether the application accepts streams of the peer; initially it does. With `false`,
+    /// new streams are refused, and so are those that wait to be accepted. Open streams continue,
     /// without a time limit, and heartbeats are answered.
     pub fn set_accepting(&mut self, accepts: bool) {
         self.counts.set_accepting(accepts);
@@ -81,7 +81,7 @@ impl Session {
 
     fn refuse_backlog(&mut self) {
         for queue in [Queue::Accept, Queue::Untyped] {
-            // Heartbeats are answered whether or not anybody accepts.
+            // Heartbeats are answered even if nobody accepts.
             if queue == Queue::Untyped && !self.farewell.is_draining() {
                 continue;
             }
@@ -95,9 +95,9 @@ impl Session {
         self.arm_untyped();
     }
 
-    /// Closes at once: what was not sent is dropped, a GOAWAY with `code` and `text` is all that
-    /// goes out. Nothing that arrives is interpreted any more. The session is finished when the
-    /// GOAWAY was taken and the peer has ended its side or sent more than a first window, or after
+    /// Closes at once: unsent data is discarded, and only a GOAWAY with `code` and `text` is sent.
+    /// Further input is not interpreted. The session is finished when the GOAWAY was taken and the
+    /// peer has ended its side or sent more than an initial window, or after
     /// [`linger_timeout`](crate::Config::linger_timeout).
     pub fn abort(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
@@ -116,17 +116,18 @@ impl Session {
         self.end(reason, Goodbye::With(code, text.into()));
     }
 
-    /// The transport has ended, in the direction of this side.
+    /// The peer's direction of the transport has ended.
     pub fn handle_eof(&mut self, now: Timestamp) {
         self.advance_clock(now);
         self.farewell.transport_ended();
         if self.farewell.is_over() {
             return;
         }
-        // An end within a frame has cut something, but for what one peer leaves behind its GOAWAY.
+        // An end within a frame has cut something, except for the bytes that one peer sends after
+        // its GOAWAY.
         let whole = !self.inlet.is_mid_frame() || self.farewell.received().is_some();
         if self.farewell.is_draining() && self.is_idle() && whole {
-            // Nothing is missing: it remains to be seen whether the transport takes the rest.
+            // Nothing is missing; the transport still has to take the rest.
             self.farewell.refuse_newcomers();
             return self.finish_draining();
         }
@@ -142,8 +143,8 @@ impl Session {
         self.end(reason, goodbye);
     }
 
-    /// The transport has failed: nothing can be sent or received any more. The error becomes the
-    /// source of the [`CloseReason`].
+    /// The transport has failed: nothing more can be sent or received. The error becomes the source
+    /// of the [`CloseReason`].
     pub fn handle_transport_error(&mut self, now: Timestamp, error: TransportError) {
         self.advance_clock(now);
         let by = CutBy::TransportError(error.clone());
@@ -152,7 +153,7 @@ impl Session {
         self.give_up_transport();
     }
 
-    /// Whoever drives the session goes away: as [`handle_transport_error`], for a reason of this
+    /// The driver of the session goes away: as [`handle_transport_error`], for a reason of this
     /// side.
     ///
     /// [`handle_transport_error`]: Self::handle_transport_error
@@ -161,28 +162,28 @@ impl Session {
         self.give_up_transport();
     }
 
-    /// Whether the session is over and everything it had to say is in the caller's hands: when
-    /// that is written, shut the transport's write side.
+    /// Whether the session is over and the caller has all of its output: when that is written, shut
+    /// the transport's write side.
     #[must_use]
     pub const fn wants_shutdown(&self) -> bool {
         self.farewell.is_flushed()
     }
 
-    /// Whether input can still be of use. Once it is not, there is no need to read the transport any
-    /// more: the peer has ended its side, or goes on sending to a session that is over.
+    /// Whether input can still have an effect. If not, the transport need not be read: the peer has
+    /// ended its side, or keeps sending to a session that is over.
     #[must_use]
     pub const fn wants_input(&self) -> bool {
         self.farewell.wants_input()
     }
 
-    /// Whether the transport can be dropped: all is sent, and the peer has ended its side or said
-    /// that it sends nothing more, or was given the time to.
+    /// Whether the transport can be dropped: everything was sent, and the peer has ended its side,
+    /// has said that it sends nothing more, or has had the time to do so.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.farewell.is_finished()
     }
 
-    /// This side starts to drain; `false` if it does so already.
+    /// This side starts to drain; `false` if it already drains.
     fn drain(&mut self, code: ErrorCode, text: Bytes) -> bool {
         let starts = self.farewell.drain(code, text, self.now);
         if starts {
@@ -195,13 +196,13 @@ impl Session {
 
     fn stop_opening(&mut self) {
         self.timers.set(Timer::Beat, None);
-        // Those who wait to open a stream learn that there will be none.
+        // Waiting openers learn that no stream can be opened.
         if self.counts.take_waiting_opener() {
             self.signals.raise(Signal::OpenReady);
         }
     }
 
-    /// Streams that were opened and not written to are not announced behind a GOAWAY.
+    /// Streams that were opened and not written to are not announced after a GOAWAY.
     fn reset_unwritten(&mut self) {
         for key in self.store.keys() {
             let unwritten =
@@ -217,7 +218,7 @@ impl Session {
         self.timers.set(Timer::Drain, due);
     }
 
-    /// The drain's timer has gone off.
+    /// The drain's timer has expired.
     pub(super) fn on_drain_due(&mut self) {
         match self.farewell.drain_step(self.now, &self.config, self.is_idle()) {
             DrainStep::Wait(due) => return self.timers.set(Timer::Drain, Some(due)),
@@ -232,7 +233,7 @@ impl Session {
         self.arm_drain();
     }
 
-    /// Ends a draining session whatever its streams do, and says so.
+    /// Ends a draining session and cuts its streams; the peer gets a GOAWAY.
     fn cut_drain(&mut self) {
         let streams = self.streams_to_cut();
         let reason = self.farewell.reason_after(CloseReason::Abandoned, CutBy::Time, streams);
@@ -252,7 +253,7 @@ impl Session {
             return self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many GOAWAYs");
         }
         self.signals.raise(Signal::GoAway);
-        // Its streams above `last`, and those it has not been told of.
+        // Streams above `last`, and streams that were not announced.
         let lost = |stream: &Stream| {
             stream.id.is_opened_by(self.role) && (stream.id > last || stream.send.owes_syn())
         };
@@ -268,23 +269,23 @@ impl Session {
         self.finish_draining();
     }
 
-    /// The pad frame: if it is behind a GOAWAY, no SYN of the peer follows.
+    /// The pad frame: if it follows a GOAWAY, no SYN of the peer follows.
     pub(super) fn on_pad(&mut self) {
         self.farewell.on_pad();
         self.finish_draining();
     }
 
-    /// Whether every stream has ended at both ends, as far as this side knows, and every RST that
-    /// is due has been handed out. Streams that nobody here has any more count until the peer has
-    /// finished them: Go loses what it has not accepted when GOAWAY and the end come in one burst.
+    /// Whether every stream has ended at both ends, as far as this side knows, and every due RST
+    /// has been output. Released streams count until the peer has finished them: Go loses streams
+    /// that it has not accepted when GOAWAY and the end arrive in one burst.
     pub(super) fn is_idle(&self) -> bool {
         self.counts.all_complete() && self.orphans.is_empty()
     }
 
     /// Queues the last GOAWAY of a draining session whose streams have all ended. Not while a SYN
-    /// of the peer may be under way behind its GOAWAY.
+    /// of the peer may be in flight after its GOAWAY.
     pub(super) fn finish_draining(&mut self) {
-        // The phase first: this is asked whenever a stream ends.
+        // The phase first, because this runs whenever a stream ends.
         if !self.farewell.is_draining() || !self.is_idle() {
             return;
         }
@@ -294,8 +295,8 @@ impl Session {
         self.arm_drain();
     }
 
-    /// Whether a draining session has nothing more to say or to wait for, once what was handed out
-    /// is taken.
+    /// Whether a draining session has nothing more to send or to wait for, once the transport has
+    /// taken all output.
     pub(super) fn is_drained(&self) -> bool {
         self.farewell.refuses_streams()
             && self.farewell.is_announced()
@@ -303,21 +304,20 @@ impl Session {
             && self.is_idle()
     }
 
-    /// The transport has taken everything, and there is no more: a session that has drained is
-    /// over.
+    /// The transport has taken everything, and there is no more: a drained session is over.
     pub(super) fn end_drained(&mut self) {
         let reason = self.farewell.reason_after(CloseReason::Abandoned, CutBy::Time, 0);
         self.end(reason, Goodbye::Orderly);
     }
 
-    /// Streams that an end cuts now: that the two sides have not both ended, or whose end the
-    /// transport may not have taken.
+    /// Streams that an end cuts now: not ended by both sides, or the transport may not have taken
+    /// their end.
     fn streams_to_cut(&self) -> u32 {
         self.counts.unfinished()
     }
 
-    /// The reason of a session that ends now. `quiet`: if it was going away and cuts nothing, all
-    /// is well.
+    /// The reason of a session that ends now. `quiet`: if it was going away and cuts nothing, there
+    /// is no error.
     pub(super) fn reason_after(
         &self,
         otherwise: CloseReason,
@@ -329,8 +329,8 @@ impl Session {
         if quiet || !reason.is_clean() { reason } else { otherwise }
     }
 
-    /// The peer has broken a rule of the session. After its GOAWAY that only means that it is
-    /// gone: ngrok's crate sends eight bytes that are no frame behind its own.
+    /// The peer has broken a rule of the session. After its GOAWAY this only means that it is gone:
+    /// ngrok's crate sends eight bytes after its GOAWAY that are no frame.
     pub(super) fn end_for_violation(&mut self, code: ErrorCode, what: &'static str) {
         if self.farewell.received().is_some() {
             let by = CutBy::Violation { code, what };
@@ -344,8 +344,8 @@ impl Session {
         self.end(CloseReason::Violation { code, what }, Goodbye::With(code, text));
     }
 
-    /// Ends the session. Everybody who waits is woken. From here the transport has the linger
-    /// timeout for what is still to be sent, and the peer for its end.
+    /// Ends the session and wakes all waiters. From now on the linger timeout runs for the
+    /// transport to take the rest, and for the peer to end its side.
     pub(super) fn end(&mut self, reason: CloseReason, goodbye: Goodbye) {
         let cut = if reason.is_clean() { 0 } else { self.streams_to_cut() };
         if !self.farewell.end(reason) {
@@ -370,7 +370,7 @@ impl Session {
         }
     }
 
-    /// Nobody will write or read the transport any more.
+    /// The transport will not be written or read again.
     pub(super) fn give_up_transport(&mut self) {
         self.farewell.give_up_transport();
         self.handover.lose();

@@ -1,19 +1,19 @@
-//! What a session does when it holds more than it has promised to hold.
+//! What a session does when it holds more memory than it promised.
 
 use super::{Session, Unread};
 use crate::error::ErrorCode;
 use crate::stream::key::Key;
 
-/// Bytes copied for each byte that arrives, and at least for each input. The copies are made under
-/// the lock of whoever shares the session.
+/// Bytes copied for each byte that arrives, and minimum for each input. It bounds the time under
+/// the lock of a shared session.
 const COPIES: usize = 4;
 const COPIED: usize = 64 << 10;
 
-/// Records looked at for each input, and for so many bytes of it one more.
+/// Records examined for each input, and one more for each this many bytes of it.
 const LOOKS: usize = 8;
 const BYTES_A_LOOK: usize = 64;
 
-/// Records among which the one that holds most is looked for.
+/// Records among which the one that holds most is searched.
 const CANDIDATES: usize = 64;
 
 impl Session {
@@ -26,13 +26,13 @@ impl Session {
         self.credit.is_short(promises)
     }
 
-    /// More memory is held than was promised: looks at the next streams in turn, and compacts those
+    /// More memory is held than was promised: examines the next streams in turn, and compacts those
     /// that hold more than their bytes. `bytes` have just arrived on the stream `last`.
     ///
-    /// The streams are compacted in circles, so that a call costs no more with more of them.
-    /// Meanwhile what arrives is copied, so that not much is added during one circle. If all is
-    /// compact and still too much, the settings promise more than the session may hold
-    /// ([`overcommit`](crate::Config::overcommit)), and a stream pays.
+    /// The streams are compacted round robin, so the cost of a call does not depend on their
+    /// number. Input is copied in the meantime, so that little is added during one round. If
+    /// everything is compact and it is still too much, the settings promise more than the session
+    /// may hold ([`overcommit`](crate::Config::overcommit)), and a stream is reset.
     pub(super) fn save_memory(&mut self, last: Key, bytes: usize) {
         let mut left = bytes.saturating_mul(COPIES).max(COPIED);
         for _ in 0..LOOKS.saturating_add(bytes / BYTES_A_LOOK) {
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// Resets the stream that holds most unread bytes, of the next ones in turn and `last`.
+    /// Resets the stream that holds most unread bytes, among the next ones in turn and `last`.
     pub(super) fn reset_large(&mut self, last: Key) {
         let unread = |key: Key| self.store.get(key).map_or(0, |stream| stream.incoming.len());
         let (mut largest, mut most) = (last, unread(last));

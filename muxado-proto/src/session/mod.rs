@@ -1,26 +1,26 @@
 //! The state machine of one end of a session.
 //!
-//! A session is made of parts, each a struct with private fields in a file of its own:
+//! A session is made of parts, each a struct with private fields in its own file:
 //!
 //! | part | owns | answers |
 //! |---|---|---|
-//! | `Inlet` | the decoder, where payload goes, the frame that is watched | what comes next; is a frame stalled |
+//! | `Inlet` | the decoder, where payload goes, the watched frame | what comes next; is a frame stalled |
 //! | `Ids` | the ids of both sides | may this id be opened; was it used |
-//! | `Counts` | streams by who opened them, unanswered, incomplete | may a stream be opened or let in; is a drain done |
+//! | `Counts` | streams by who opened them, unanswered, incomplete | may a stream be opened or admitted; is a drain done |
 //! | `Credit` | window growth, bytes held, what is owed | when is a WNDINC due; may a window grow |
 //! | `SendBudget` | bytes written and not sent | who may write |
-//! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does it move; how long may its queue take |
-//! | `Unanswered` | when own streams were announced | which have had the time to be answered |
+//! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does the transport move; how long may its queue take |
+//! | `Unanswered` | when own streams were announced | which ones no longer count as unanswered |
 //! | `Orphans` | RSTs without a record | what is still to be answered |
-//! | `Pace` | what the transport lately took | how much to cut at once |
+//! | `Pace` | what the transport recently took | how much to cut at once |
 //! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
-//! | `Handover` | the batch that was handed out last | has the transport taken it |
+//! | `Handover` | the latest batch of output | has the transport taken it |
 //! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
-//! | `Store` | the records and their queues | where is a stream; what is remembered of an id |
+//! | `Store` | the records and their queues | where is a stream; is there a tombstone for an id |
 //!
-//! The other files are the verbs of a session over these parts: `input` takes frames apart, `output`
-//! cuts them, `view` is what the application does with a stream, `streams` follows a stream to its
-//! end, `lifecycle` ends the session, `timeouts` reacts to time.
+//! The other files are the operations of a session on these parts: `input` handles received frames,
+//! `output` produces frames, `view` has the application's operations on a stream, `streams` manages
+//! the life of a stream, `lifecycle` ends the session, `timeouts` reacts to time.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -87,12 +87,12 @@ use share::Share;
 use unanswered::Unanswered;
 pub use view::StreamMut;
 
-/// What happens to the bytes that have arrived on a stream when this side resets it.
+/// What happens to the unread bytes of a stream when this side resets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unread {
-    /// The application resets the stream: nobody wants them.
+    /// The application resets the stream and does not want them.
     Drop,
-    /// The peer broke a rule: they arrived in order before that.
+    /// The peer broke a rule; the bytes arrived in order before that.
     Keep,
 }
 
@@ -114,7 +114,7 @@ pub struct Session {
     counts: Counts,
     credit: Credit,
     budget: SendBudget,
-    /// If sessions share a budget of memory.
+    /// Set if sessions share a memory budget.
     share: Option<Box<Share>>,
     orphans: Orphans,
     outlet: Outlet,
@@ -126,13 +126,13 @@ pub struct Session {
     limits: Limits,
     timers: Timers,
     signals: Signals,
-    /// Counters for people: nothing is decided by them.
+    /// Counters for observation only: no decision depends on them.
     stats: Counters,
 }
 
 impl Session {
-    /// A new session. `now` is the start of its time, which comes from a monotonic clock (see
-    /// [`Timestamp`]); `key` is its secret, which the peer must not know.
+    /// A new session. `now` is the current time of a monotonic clock (see [`Timestamp`]); `key` is
+    /// its secret, which the peer must not know.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a key serves one session")]
     pub fn new(role: Role, config: Arc<Config>, now: Timestamp, key: SessionKey) -> Self {
@@ -257,10 +257,10 @@ impl Session {
     /// session only streams whose type has arrived are accepted;
     /// [`stream_type`](StreamMut::stream_type) gives it.
     ///
-    /// `None` as well while the application holds as many streams of the peer as may be open
-    /// ([`max_inbound_streams`](Config::max_inbound_streams)), those left out that both sides have
-    /// finished and that were read to the end, or twice as many with those.
-    /// [`Event::Acceptable`] tells when there is a stream again.
+    /// Also `None` while the application holds as many streams of the peer as may be open
+    /// ([`max_inbound_streams`](Config::max_inbound_streams)). Streams that both sides have
+    /// finished and that were read to the end do not count for this, but all together may be at
+    /// most twice as many. [`Event::Acceptable`] says when to try again.
     ///
     /// Streams that arrived before the session ended can be accepted afterwards.
     pub fn accept(&mut self) -> Option<StreamId> {
@@ -280,7 +280,8 @@ impl Session {
         Some(id)
     }
 
-    /// The streams the application has opened or accepted and not released, in no order.
+    /// The streams that the application has opened or accepted and not released, in no particular
+    /// order.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
         self.store.keys().filter_map(|key| {
             let stream = self.store.get(key)?;
@@ -288,15 +289,16 @@ impl Session {
         })
     }
 
-    /// A view of a stream the application has opened or accepted; `None` if it has released it.
+    /// A view of a stream that the application has opened or accepted; `None` if it has released
+    /// it.
     pub fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
         let key = self.store.key(id)?;
         let owned = self.store.get(key)?.owner == Owner::Application;
         owned.then(|| StreamMut::new(self, key, id))
     }
 
-    /// The next event. Call until `None`, after every input, output and command; what is not
-    /// fetched stays pending and takes no memory.
+    /// The next event. Call until `None`, after every input, output and command; pending events
+    /// take no memory.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         if !self.signals.is_empty() {
@@ -349,8 +351,8 @@ impl Session {
         self.signals.take(Signal::StreamsExhausted).then_some(Event::StreamsExhausted)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; `None` if time changes
-    /// nothing. Takes constant time. May change with every other call.
+    /// The latest time to call [`handle_timeout`](Self::handle_timeout); `None` if there is no
+    /// deadline. Takes constant time. The result may change with every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.timers.next()
@@ -382,8 +384,7 @@ impl Session {
     }
 
     /// Whether the limits on this side's streams leave room to open one. If not, the session
-    /// reports [`Event::OpenReady`] when they do, as it does after an
-    /// [`open`](Self::open) that was blocked.
+    /// reports [`Event::OpenReady`] when they do, as after a blocked [`open`](Self::open).
     pub fn notify_when_open(&mut self) -> bool {
         let blocked = self.is_open_blocked();
         if blocked {
@@ -408,7 +409,7 @@ impl Session {
         }
     }
 
-    /// The code and text of the GOAWAY the peer has sent, if it has.
+    /// The code and text of the GOAWAY that the peer has sent, if any.
     #[must_use]
     pub fn received_go_away(&self) -> Option<(ErrorCode, Bytes)> {
         self.farewell.received().cloned()

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use crate::error::ErrorCode;
 use crate::frame::StreamId;
 
-/// Places that the queue keeps when it is empty.
+/// The capacity that the queue keeps when it is empty.
 const KEPT: usize = 16;
 
 /// An RST for a stream without a record.
@@ -14,7 +14,7 @@ const KEPT: usize = 16;
 pub(super) struct Refusal {
     pub(super) id: StreamId,
     pub(super) code: ErrorCode,
-    /// The peer's writer may wait for credit: some wake for that and not for an RST.
+    /// The peer's writer may wait for credit: some writers wake for credit and not for an RST.
     pub(super) wakes: bool,
 }
 
@@ -28,7 +28,7 @@ impl Refusal {
     }
 }
 
-/// The RSTs that wait to be sent and that no record stands for.
+/// The RSTs that wait to be sent for streams without a record.
 ///
 /// Invariant: none wait once the session is over.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    /// Queues an RST; `false` if `max` wait already.
+    /// Queues an RST; `false` if `max` are already queued.
     #[must_use]
     pub(super) fn push(&mut self, refusal: Refusal, max: u32) -> bool {
         let room = self.waiting.len() < usize::try_from(max).unwrap_or(usize::MAX);

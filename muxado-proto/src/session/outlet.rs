@@ -1,20 +1,20 @@
-//! Output on its way out of the session: what the transport has taken, how fast it takes, and what
-//! the peer is known to have.
+//! Output of the session: what the transport has taken, how fast, and what the peer is known to
+//! have received.
 
 use core::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Output that was taken sooner went into free room, which tells nothing of the peer.
+/// Output that was taken sooner went into free buffer space, which shows nothing about the peer.
 const WAITED: Duration = Duration::from_millis(10);
 
-/// The least that a rate is measured by, in bytes.
+/// The minimum number of bytes to measure a rate.
 const SPAN: u64 = 16 << 10;
 
-/// What a transport is believed to carry before it has kept any output waiting, in bytes a second.
+/// The assumed rate of a transport that has not made output wait yet, in bytes per second.
 const SLOWEST: u64 = 4 << 10;
 
-/// Payload on its way out, heartbeats left out: what a beat may have to wait for.
+/// Outgoing payload without heartbeats: what a beat may have to wait for.
 ///
 /// Bytes are counted from the start of the session. Invariant: `arrived <= taken <= cut`.
 #[derive(Debug, Default)]
@@ -24,15 +24,15 @@ pub(super) struct Outlet {
     cut: u64,
     /// The transport has taken so many.
     taken: u64,
-    /// The peer has so many, as far as is known.
+    /// How many bytes the peer is known to have received.
     arrived: u64,
-    /// When the batch was handed out that the transport has not taken.
+    /// When the batch was output that the transport has not taken.
     waits_since: Option<Timestamp>,
-    /// When output that had waited was last taken: somebody at the other end reads.
+    /// When output that had waited was last taken, which shows that the other end reads.
     moved: Timestamp,
-    /// Since when, and since which byte, the transport has been full all the time.
+    /// Since when, and since which byte, the transport has been continuously full.
     span: Option<(Timestamp, u64)>,
-    /// The lowest rate seen, in bytes a second.
+    /// The lowest rate seen, in bytes per second.
     slowest: Option<u64>,
 }
 
@@ -43,14 +43,14 @@ impl Outlet {
         self.taken = self.cut;
         self.measure(now);
         if self.has_waited(now) {
-            // It was full. What it takes from here on goes through at its own rate; of what it took
-            // before, a part went into free room.
+            // It was full. From here on it takes bytes at its own rate; before, a part went into
+            // free buffer space.
             self.span = self.span.or(Some((now, self.taken)));
         }
         self.waits_since = None;
     }
 
-    /// The transport has taken some of what was handed out.
+    /// The transport has taken some of the output.
     pub(super) fn some_taken(&mut self, now: Timestamp) {
         if self.has_waited(now) {
             self.moved = now;
@@ -66,7 +66,7 @@ impl Outlet {
         self.cut = self.cut.saturating_add(payload as u64);
     }
 
-    /// The transport gets the next batch, right after it has taken the last one.
+    /// The transport gets the next batch, right after it has taken the previous one.
     pub(super) const fn hand_out(&mut self, now: Timestamp) {
         self.waits_since = Some(now);
     }
@@ -89,7 +89,7 @@ impl Outlet {
         self.span = Some((now, self.taken));
     }
 
-    /// The place behind all that has been cut.
+    /// The position after everything that has been cut.
     pub(super) const fn position(&self) -> u64 {
         self.cut
     }
@@ -104,23 +104,23 @@ impl Outlet {
         self.moved
     }
 
-    /// The peer has the bytes before this place.
+    /// The peer has received the bytes before this position.
     pub(super) fn arrived_to(&mut self, position: u64) {
         self.arrived = self.arrived.max(position.min(self.taken));
     }
 
-    /// The peer's reader has had so many more bytes.
+    /// The peer's reader has consumed this many more bytes.
     pub(super) fn arrived(&mut self, bytes: u32) {
         self.arrived_to(self.arrived.saturating_add(u64::from(bytes)));
     }
 
-    /// The peer answers, and with that to all it has been sent.
+    /// The peer has answered, so it has received everything.
     pub(super) const fn answered(&mut self) {
         self.arrived = self.taken;
     }
 
-    /// How long the bytes before this place may be under way that the peer may not have: as long as
-    /// they take at the lowest rate that was seen.
+    /// How long the bytes before this position may be in flight, without those that the peer is
+    /// known to have: their time at the lowest rate seen.
     pub(super) fn time_to(&self, position: u64) -> Duration {
         let ahead = u128::from(position.saturating_sub(self.arrived));
         let rate = u128::from(self.slowest.unwrap_or(SLOWEST).max(1));
@@ -131,7 +131,8 @@ impl Outlet {
 
 #[cfg(feature = "audit")]
 impl Outlet {
-    /// Of the places, what lies between them counts; `beat` is one that is asked for.
+    /// Only the differences between positions count; `beat` is the position of the outstanding
+    /// beat.
     pub(super) fn digest(&self, beat: u64, digest: &mut crate::digest::Digest<'_>) {
         let Self { cut, taken, arrived, waits_since, moved, span, slowest } = self;
         digest.number(cut.saturating_sub(*taken));
@@ -155,7 +156,7 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    /// Hands out a batch with so much payload, if that is any.
+    /// Hands out a batch with this much payload, if any.
     fn hand_out(outlet: &mut Outlet, payload: u32, now: Timestamp) {
         outlet.all_taken(now);
         outlet.cut(payload);
@@ -185,7 +186,7 @@ mod tests {
         hand_out(&mut outlet, 8192, at(0));
         hand_out(&mut outlet, 0, at(0));
         assert_eq!(outlet.time_to(8192), Duration::from_secs(2));
-        // The first megabyte goes into free room, all but a little.
+        // Almost all of the first megabyte goes into free buffer space.
         hand_out(&mut outlet, 1 << 20, at(100));
         hand_out(&mut outlet, 100_000, at(120));
         outlet.answered();

@@ -1,4 +1,4 @@
-//! Frames for the peer, cut from state when the transport can take them.
+//! Frames for the peer, produced from state when the transport can take them.
 
 use super::{Refusal, Session};
 use crate::config::BLOCK;
@@ -14,14 +14,16 @@ use crate::transmit::Transmit;
 
 impl Session {
     /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
-    /// there is nothing to send; returns by how much it grew.
+    /// there is nothing to send; returns by how many bytes it grew.
     ///
-    /// Order: GOAWAY, behind the first frame of every stream that was written to, then RST, WNDINC,
-    /// heartbeat, and data by priority and in turns. Call it when the batch handed out before has
-    /// been written, and until it returns 0: by the next call the session knows that the transport
-    /// has taken a batch. One that is not followed by another call is taken for a transport that
-    /// stalls, after [`write_stall_timeout`](crate::Config::write_stall_timeout). A session that
-    /// ends in order is over when all is taken, so within the call that returns 0.
+    /// Order: GOAWAY, after the first frame of every stream that was written to, then RST, WNDINC,
+    /// heartbeat, and data by priority and round robin.
+    ///
+    /// Call it when the previous batch has been written, and until it returns 0: each call tells
+    /// the session that the transport has taken the previous batch. Without another call the
+    /// session assumes that the transport stalls, after
+    /// [`write_stall_timeout`](crate::Config::write_stall_timeout). A session that ends gracefully
+    /// is over when everything was taken, that is, within the call that returns 0.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
         let now = self.now;
@@ -39,13 +41,13 @@ impl Session {
         self.defund();
         self.cut_farewell(out, limit);
         if !self.farewell.is_over() {
-            // Streams that end from here on end with this batch.
+            // The end of streams that end from here on is in this batch.
             self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
             self.cut_refusals(out, limit);
             if !self.farewell.has_said_all() {
                 self.cut_control(out, limit);
                 self.cut_data(out, limit);
-                // Of streams that were found to have waited too long for credit.
+                // RSTs of streams that have waited too long for credit.
                 self.cut_control(out, limit);
                 if self.is_drained() {
                     self.farewell.say_all();
@@ -80,11 +82,12 @@ impl Session {
         }
     }
 
-    /// How much to cut at once, for [`poll_transmit`](Self::poll_transmit): what the transport takes
-    /// in ten milliseconds, by what it lately took, and 65 440 bytes at most. What is cut is not
-    /// overtaken any more, so with this much something urgent waits for ten milliseconds, and for
-    /// what the transport itself has taken. Frames are no larger than it, either, whatever is asked
-    /// for.
+    /// How many bytes to request from [`poll_transmit`](Self::poll_transmit): about what the
+    /// transport takes in ten milliseconds, estimated from what it recently took, and at most 65 440.
+    ///
+    /// Nothing overtakes bytes that were returned. With this size an urgent frame waits for ten
+    /// milliseconds, and for the transport's own queue. Frames are never larger than this, even if
+    /// more is requested.
     ///
     /// ```
     /// use bytes::Buf;
@@ -108,9 +111,9 @@ impl Session {
         usize::try_from(self.pace.batch()).unwrap_or(usize::MAX)
     }
 
-    /// The transport has taken `count` bytes of the batch handed out last, a fair part of it or all
-    /// of it: the time limit on it starts anew. Once all of it is told, the session knows how long
-    /// the transport took, and cuts [as much](Self::batch_size) as suits it.
+    /// Reports that the transport has taken `count` bytes of the latest batch: its time limit
+    /// restarts. When the whole batch is reported, the session knows how long the transport took,
+    /// and adapts [`batch_size`](Self::batch_size).
     pub fn transmitted(&mut self, now: Timestamp, count: usize) {
         self.advance_clock(now);
         self.outlet.some_taken(self.now);
@@ -121,8 +124,8 @@ impl Session {
         }
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) has anything to do: after a command this
-    /// tells whether whoever writes to the transport needs to be woken.
+    /// Whether [`poll_transmit`](Self::poll_transmit) has anything to do. Check it after a command
+    /// to decide whether to wake the writer of the transport.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         if self.farewell.is_over() {
@@ -137,7 +140,7 @@ impl Session {
             || self.is_drained()
     }
 
-    /// Whether there is spare memory to give back, and no time for it is set.
+    /// Whether there is spare memory to free, and no timer for it is set.
     fn pool_unarmed(&self) -> bool {
         self.pool.keeps_any() && self.timers.get(Timer::Update).is_none()
     }
@@ -146,8 +149,8 @@ impl Session {
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
     }
 
-    /// The GOAWAYs that are due. What was written to a stream before gets its SYN before them: so a
-    /// peer that has read one, and has no stream open, knows that none will come.
+    /// The GOAWAYs that are due. Streams that were written to before get their SYN first: so a peer
+    /// that has read a GOAWAY, and has no stream open, knows that none will come.
     fn cut_farewell(&mut self, out: &mut Transmit, limit: usize) {
         if !self.farewell.is_due()
             || !self.farewell.is_over() && !self.cut_announcements(out, limit)
@@ -201,7 +204,7 @@ impl Session {
         self.finish_draining();
     }
 
-    /// RSTs and WNDINCs: the queue has the RSTs in front.
+    /// RSTs and WNDINCs; RSTs are at the front of the queue.
     fn cut_control(&mut self, out: &mut Transmit, limit: usize) {
         while out.len() < limit {
             let Some(key) = self.store.pop(Queue::Control) else { break };
@@ -240,7 +243,7 @@ impl Session {
         }
     }
 
-    /// Cuts one DATA frame, and the FIN behind a SYN.
+    /// Cuts one DATA frame, and the FIN frame after a SYN.
     fn cut_frame(&mut self, key: Key, out: &mut Transmit) {
         let max = self.pace.frame(self.config.max_frame_size);
         let Some(stream) = self.store.get_mut(key) else { return };
@@ -255,13 +258,13 @@ impl Session {
         let id = stream.id;
         let (buffered, before) = (stream.outgoing.len(), stream.outgoing.size());
         let syn = stream.send.owes_syn();
-        // A type has its frame to itself, as every known peer sends it.
+        // A type gets its own frame, as every known peer sends it.
         let max = if syn && stream.stream_type.is_some() { TYPE_LEN } else { max };
         let room = stream.send_window.credit().min(max);
         let count = buffered.min(usize::try_from(room).unwrap_or(usize::MAX));
         let length = u32::try_from(count).unwrap_or(0);
         let ends = count == buffered && matches!(stream.send, SendState::Finishing { .. });
-        // Go's writing half is dead after a SYN|FIN: the two never go in one frame.
+        // Go cannot answer after a SYN|FIN, so the two never go in one frame.
         let fin = ends && !syn;
         let flags = if syn { Flags::SYN } else { Flags::NONE };
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
@@ -277,7 +280,7 @@ impl Session {
         }
         stream.send_window.spend(length);
         if stream.is_stalled() {
-            // The rest may wait for as long as the peer likes.
+            // The peer may let the rest wait without a limit.
             stream.outgoing.compact(BLOCK);
         }
         self.budget.resize(before, stream.outgoing.size());
@@ -301,7 +304,7 @@ impl Session {
         let roomy = stream.outgoing.len() <= half;
         let watched = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
         if count == buffered {
-            // There is room for it again whatever the others hold.
+            // There is space for it again, independent of other streams.
             self.store.unlink(Queue::Budget, key);
             if watched {
                 self.store.push(Queue::Taking, key);

@@ -1,18 +1,18 @@
 //! How much to cut ahead of the transport.
 //!
-//! What has been cut is not overtaken by what is more urgent, so no more is cut than the transport
-//! takes in ten milliseconds; on a fast transport no more than one segment of loopback.
+//! Urgent frames cannot overtake bytes that were cut, so at most as much is cut as the transport
+//! takes in ten milliseconds; on a fast transport at most one segment of loopback.
 
 use core::time::Duration;
 
 use crate::config::DEFAULT_FRAME as FRAME;
 use crate::time::Timestamp;
 
-/// The most bytes of payload cut at once: four frames of [`FRAME`] and their headers fill one
-/// segment of loopback, and one read of the peer.
+/// The maximum payload cut at once: four frames of [`FRAME`] and their headers fill one segment of
+/// loopback, and one read of the peer.
 const CEILING: u32 = 4 * FRAME;
 
-/// The least that is cut at once: below it, headers would weigh too much.
+/// The minimum cut at once: below it, the overhead of headers is too large.
 const FLOOR: u32 = 512;
 
 /// What a batch is to take.
@@ -21,12 +21,12 @@ const AIM: Duration = Duration::from_millis(10);
 /// A batch that was taken sooner did not wait: it went into a queue, or the transport is fast.
 const WAIT: Duration = Duration::from_millis(1);
 
-/// What may be cut ahead is a fourth of what went into the transport without a wait: if it has a
-/// queue, that is what the queue holds, and it delays four times as much as the batch does.
+/// At most a fourth of what the transport took without a wait is cut ahead. If the transport has a
+/// queue, that amount is its size, and the queue delays four times as much as the batch does.
 const OF_QUEUE: u32 = 4;
 
-/// The pace of the transport, as far as it shows in what it takes. Only batches that were full
-/// count: what is small may have waited for something else.
+/// The pace of the transport, measured by what it takes. Only full batches count: small ones may
+/// have waited for something else.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Pace {
@@ -34,7 +34,7 @@ pub(super) struct Pace {
     batch: u32,
     /// Bytes of full batches taken since the last wait.
     run: u32,
-    /// Bytes of the batch that the transport has now, and what is left of them.
+    /// Bytes of the current batch, and how many of them are not taken yet.
     handed_out: u32,
     left: u32,
     /// When it was handed out.
@@ -42,7 +42,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A transport of which nothing is known: it gets one frame at a time.
+    /// A transport without a measurement: it gets one frame at a time.
     pub(super) const fn new() -> Self {
         let since = Timestamp::ZERO;
         Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since }
@@ -58,7 +58,7 @@ impl Pace {
         if self.batch < FRAME { self.batch.min(max) } else { max }
     }
 
-    /// A batch of so many bytes is handed out; `full` if there was more to cut.
+    /// A batch of this many bytes is handed out; `full` if there was more to cut.
     pub(super) fn hand_out(&mut self, now: Timestamp, bytes: usize, full: bool) {
         self.taken(now, usize::MAX);
         if full {
@@ -68,7 +68,7 @@ impl Pace {
         }
     }
 
-    /// The transport has taken so many bytes of it.
+    /// The transport has taken this many bytes of it.
     pub(super) fn taken(&mut self, now: Timestamp, bytes: usize) {
         if self.left == 0 {
             return;
@@ -94,9 +94,9 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Hands out full batches for `time` to a transport that takes `rate` bytes a second, behind a
-    /// queue of `queue` bytes. Gives the size of the last batch, and the longest time in seconds
-    /// that a byte cut in the second half of the time has been under way.
+    /// Hands out full batches for `time` to a transport that takes `rate` bytes per second, after a
+    /// queue of `queue` bytes. Returns the size of the last batch, and the longest time in seconds
+    /// that a byte was in flight that was cut in the second half of the time.
     fn run(rate: f64, queue: f64, time: f64) -> (u32, f64) {
         let mut pace = Pace::new();
         let (mut now, mut clear) = (0.0_f64, 0.0_f64);
@@ -105,7 +105,7 @@ mod tests {
             let stamp = Timestamp::from_duration(Duration::from_secs_f64(now));
             let batch = pace.batch();
             pace.hand_out(stamp, batch as usize, true);
-            // The queue takes it when no more than `queue` bytes are in it afterwards.
+            // The queue takes the batch when it has at most `queue` bytes afterwards.
             clear = clear.max(now) + f64::from(batch) / rate;
             if now > time / 2.0 {
                 longest = longest.max(clear - now);

@@ -1,5 +1,5 @@
-//! How far a stream has come, as its application can ask and wait for it: what can still be read or
-//! written, whether the transport has taken all, and how the stream has ended.
+//! The progress of a stream that the application can query and wait for: what can be read or
+//! written, whether the transport has taken everything, and how the stream has ended.
 
 use super::Session;
 use crate::error::{ReadError, StreamEnd, WriteError};
@@ -26,8 +26,8 @@ impl Session {
         }
     }
 
-    /// Why nothing more can be written to a stream. It is `Finished` only if what was written has
-    /// been, or may still be, taken by the transport.
+    /// Why nothing more can be written to a stream. It is `Finished` only if the transport has
+    /// taken what was written, or may still take it.
     pub(super) fn writing_is_over(&self, stream: &Stream) -> Result<(), WriteError> {
         let finished = match stream.send {
             SendState::Resetting(code) | SendState::ResetLocally(code) => {
@@ -52,13 +52,13 @@ impl Session {
         }
     }
 
-    /// Whether the transport has taken all that a stream has to send.
+    /// Whether the transport has taken everything that the stream has to send.
     pub(super) fn is_flushed(&self, stream: &Stream) -> bool {
         let unsent = matches!(stream.send, SendState::Announcing | SendState::Finishing { .. });
         stream.outgoing.is_empty() && !unsent && self.handover.has_taken(stream.batch)
     }
 
-    /// How a stream has ended, if it has in both directions.
+    /// How a stream has ended, if it has ended in both directions.
     pub(super) fn end_of(&self, stream: &Stream) -> Option<StreamEnd> {
         match (stream.send, stream.recv) {
             (SendState::Resetting(code) | SendState::ResetLocally(code), _)
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// The application waits for `edge`, which the transport may bring about.
+    /// The application waits for `edge`, which the transport may cause.
     pub(super) fn watch(&mut self, key: Key, edge: Edge) {
         self.wait_for(key, edge);
         let Some(stream) = self.store.get(key) else { return };
@@ -84,14 +84,15 @@ impl Session {
         }
     }
 
-    /// The batch before is written: reports it to those who wait for that.
+    /// The previous batch was written: reports that to streams that wait for it.
     pub(super) fn report_taken(&mut self) {
         while let Some(key) = self.store.pop(Queue::Taking) {
             self.report_progress(key);
         }
     }
 
-    /// Reports that the transport has taken all of a stream, or that it has ended, if so.
+    /// Reports, if true, that the transport has taken everything of a stream, or that the stream
+    /// has ended.
     pub(super) fn report_progress(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
         let ended = stream.is_watched(Edge::Ended) && self.end_of(stream).is_some();
@@ -103,7 +104,7 @@ impl Session {
         }
     }
 
-    /// A stream is over: reports that to whoever waits for anything.
+    /// A stream is over: reports that to all its waiters.
     pub(super) fn notify_all(&mut self, key: Key) {
         self.store.unlink(Queue::Taking, key);
         for edge in Edge::ALL {

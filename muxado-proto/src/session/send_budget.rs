@@ -1,12 +1,11 @@
-//! Bytes that were written and not sent: who may write more, and when those who wait are woken.
+//! Bytes that were written and not sent: who may write more, and when waiting writers are woken.
 
 use super::tally::change;
 use crate::config::{BLOCK, Config};
 use crate::stream::Stream;
 use crate::stream::buffer::Size;
 
-/// What each stream may hold of what was written to it even if the streams together hold all they
-/// may.
+/// Written bytes that each stream may hold even if all streams together have used up the limit.
 const RESERVED_ROOM: usize = 4096;
 
 /// How much a stream takes now.
@@ -14,9 +13,9 @@ const RESERVED_ROOM: usize = 4096;
 pub(super) enum Room {
     /// So many bytes, at least one.
     Bytes(usize),
-    /// None: the stream itself holds all it may.
+    /// None: the stream has used up its own limit.
     StreamFull,
-    /// None: the streams together hold all they may.
+    /// None: all streams together have used up the limit of the session.
     SessionFull,
 }
 
@@ -28,13 +27,13 @@ pub(super) enum Room {
 pub(super) struct SendBudget {
     /// Bytes written and not sent.
     unsent: u64,
-    /// The memory that they keep alive: the last byte of a block counts as all of it.
+    /// The memory that they keep alive: the last byte of a block counts as the whole block.
     held: u64,
     /// What may be written and not sent.
     most: u32,
 }
 
-/// What `most` written bytes may keep alive.
+/// The memory that `most` written bytes may keep alive.
 fn memory(most: u64) -> u64 {
     most.saturating_mul(2).saturating_add(BLOCK as u64)
 }
@@ -53,7 +52,7 @@ impl SendBudget {
         self.most.into()
     }
 
-    /// Changes what may be written and not sent.
+    /// Changes the limit on bytes written and not sent.
     pub(super) fn limit(&mut self, most: u64) {
         self.most = u32::try_from(most).unwrap_or(u32::MAX);
     }
@@ -82,11 +81,11 @@ impl SendBudget {
 
     #[cfg(feature = "audit")]
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        // The memory counts as far as it takes room away.
+        // The memory counts only if it reduces the space left.
         digest.value(&[self.unsent, self.left()]);
     }
 
-    /// What the streams may still take together.
+    /// How much all streams together may still take.
     fn left(&self) -> u64 {
         let most = self.most();
         most.saturating_sub(self.unsent).min(memory(most).saturating_sub(self.held))
@@ -98,7 +97,7 @@ impl SendBudget {
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
         let buffered = stream.outgoing.len();
         let own = limit.saturating_sub(buffered);
-        // What streams without credit hold must not stop those that have some.
+        // Bytes of streams without credit must not stop streams with credit.
         let reserved = limit.min(RESERVED_ROOM).saturating_sub(buffered);
         match own.min(shared.max(reserved)) {
             0 if own == 0 => Room::StreamFull,
@@ -107,9 +106,9 @@ impl SendBudget {
         }
     }
 
-    /// Whether the writers that wait for room are woken now: not for every frame, but at the
-    /// latest with the last one that can leave (`nothing_ready`), as streams without credit may
-    /// hold the rest for as long as the peer likes.
+    /// Whether to wake the waiting writers now: not for every frame, but at the latest with the
+    /// last frame that can be sent (`nothing_ready`), as streams without credit may hold the rest
+    /// without a time limit.
     pub(super) fn wakes_writers(&self, nothing_ready: bool, config: &Config) -> bool {
         let room = self.left();
         let half = u64::from(self.most / 2);

@@ -1,5 +1,5 @@
-//! The part of a session in a budget that sessions share: what it has reserved of it, and when it has
-//! to give something up.
+//! The share of a session in a memory budget: what it has reserved, and when it has to give
+//! something up.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -12,17 +12,17 @@ use crate::frame::StreamId;
 use crate::memory::Seat;
 use crate::timers::Timer;
 
-/// How long an application may have unread bytes before it counts as one that does not read, and how
-/// often a session that waits for memory looks again.
+/// How long an application may leave bytes unread before it counts as not reading, and how often a
+/// session that waits for memory checks again.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// By so much the send buffers of a session grow and shrink.
+/// The step by which the send buffers of a session grow and shrink.
 const STEP: u64 = 64 << 10;
 
 /// What a session has reserved.
 ///
-/// Invariant: the seat holds the session's minimum, and beyond it what the streams that are not part
-/// of that take, window growth, and the send buffers beyond their minimum.
+/// Invariant: the seat has reserved the session's minimum, the streams that the minimum does not
+/// cover, window growth, and the send buffers beyond their minimum.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Share {
@@ -32,9 +32,9 @@ pub(super) struct Share {
     outbound: u32,
     /// By how much windows have grown.
     growth: u64,
-    /// The application has read something since it was last looked at.
+    /// The application has read something since the last check.
     reads: bool,
-    /// A stream was not opened for want of memory, and nobody has been told to try again.
+    /// A stream was not opened for lack of memory, and the opener has not been woken.
     wanting: bool,
 }
 
@@ -52,7 +52,7 @@ impl Share {
         }))
     }
 
-    /// Reserves what one more stream may hold, its first window above all.
+    /// Reserves what one more stream may hold, mainly its initial window.
     fn add_stream(&mut self, own: bool, config: &Config) -> bool {
         let covered = config.covered_streams();
         let count = if own { &mut self.outbound } else { &mut self.inbound };
@@ -71,7 +71,7 @@ impl Share {
         self.wanting = false;
     }
 
-    /// What the peer may have been promised, beyond growth.
+    /// What the peer may have been promised, without growth.
     pub(super) fn first_windows(&self, config: &Config) -> u64 {
         let streams = u64::from(self.inbound).saturating_add(self.outbound.into());
         streams.saturating_mul(config.receive_window.into())
@@ -95,12 +95,12 @@ impl Share {
         self.growth = less;
     }
 
-    /// Whether windows have to give back what they have grown by.
+    /// Whether windows have to give back their growth.
     pub(super) fn is_tight(&self) -> bool {
         self.seat.is_tight()
     }
 
-    /// Reserves room for one more send buffer, as far as there is any.
+    /// Reserves space for more send buffer, as far as there is any.
     pub(super) fn fund(&mut self, budget: &mut SendBudget, config: &Config) {
         let wanted = u64::from(config.send_buffer).saturating_add(budget.unsent());
         while budget.most() < wanted.min(config.session_send_buffer.into()) {
@@ -113,7 +113,7 @@ impl Share {
         }
     }
 
-    /// Gives room for written bytes back that is not needed. What was handed out is written.
+    /// Gives back unneeded space for written bytes. All output was written.
     fn defund(&mut self, budget: &mut SendBudget, config: &Config) {
         let least = config.min_send_buffer();
         while budget.most() > least {
@@ -130,7 +130,7 @@ impl Share {
 }
 
 impl Session {
-    /// Whether there is memory for one more stream, which is reserved then.
+    /// Reserves memory for one more stream; `false` if there is none.
     pub(super) fn reserve_stream(&mut self, own: bool) -> bool {
         let Some(share) = &mut self.share else { return true };
         let fits = share.add_stream(own, &self.config);
@@ -149,7 +149,7 @@ impl Session {
         }
     }
 
-    /// Whether a stream cannot be opened for want of memory.
+    /// Whether a stream cannot be opened for lack of memory.
     pub(super) fn wants_memory(&self) -> bool {
         self.share.as_ref().is_some_and(|share| share.wanting)
     }
@@ -177,8 +177,8 @@ impl Session {
         }
     }
 
-    /// Tells the budget how much the application does not read, gives up a stream if that was asked
-    /// for, and lets those who wait to open a stream try again.
+    /// Reports unread bytes to the budget, gives up a stream if requested, and lets waiting openers
+    /// try again.
     pub(super) fn look_at_share(&mut self) {
         let Some(share) = &mut self.share else { return };
         let reads = core::mem::replace(&mut share.reads, false);

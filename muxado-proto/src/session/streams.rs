@@ -1,5 +1,5 @@
-//! What happens to a stream between its first frame and the end of its record: readiness, resets,
-//! release, and what is remembered.
+//! The life of a stream, from its first frame to the removal of its record: readiness, resets,
+//! release, and tombstones.
 
 use super::{Refusal, Session, Unread};
 use crate::error::ErrorCode;
@@ -12,12 +12,12 @@ use crate::stream::state::SendState;
 use crate::stream::{Edge, Owner};
 use crate::timers::Timer;
 
-/// Bytes a stream has to be let send for the time limit on its stall to start anew.
+/// Bytes that a stream has to send to restart the time limit on its stall.
 const STALL_PROGRESS: u32 = 4096;
 
 impl Session {
     /// Puts a stream that can send into its ready queue. With a stall limit, so does a stream with
-    /// data but no credit: it is found to wait when its turn comes, at a time that is known.
+    /// data but no credit: when its turn comes, the start of its wait is recorded.
     pub(super) fn schedule(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
         let queue = stream.ready_queue();
@@ -29,8 +29,8 @@ impl Session {
         }
     }
 
-    /// Starts the time limit of a stream that has data and no credit. It goes on if little was
-    /// sent since it last started: credit in drops does not keep a stream alive.
+    /// Starts the time limit of a stream that has data and no credit. It does not restart if little
+    /// was sent since then: tiny grants do not keep a stream alive.
     pub(super) fn stall(&mut self, key: Key) {
         let now = self.now;
         if let Some(stream) = self.store.get_mut(key).filter(|stream| stream.is_stalled()) {
@@ -47,12 +47,12 @@ impl Session {
             let armed = self.timers.get(Timer::Stalled);
             let first = due.map(|due| armed.map_or(due, |armed| armed.min(due)));
             self.timers.set(Timer::Stalled, first);
-            // It may have stood last where writers wait for all that can leave.
+            // It may have been the last stream with data to send, and writers wait for that.
             self.wake_writers();
         }
     }
 
-    /// Puts bytes of the session's own, a type or a beat, behind what a stream has to send.
+    /// Appends bytes of the session itself, a type or a beat, to the output of a stream.
     pub(super) fn write_own(&mut self, key: Key, bytes: &[u8]) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let before = stream.outgoing.size();
@@ -64,7 +64,8 @@ impl Session {
     pub(super) fn notify(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let bit = edge as u8;
-        // Of a stream in the backlog nobody knows: what there is to tell is told after `accept`.
+        // The application does not know streams in the backlog: their events are reported after
+        // `accept`.
         if stream.interest & bit == 0 || stream.owner != Owner::Application {
             return;
         }
@@ -73,8 +74,7 @@ impl Session {
         self.store.push(Queue::Event, key);
     }
 
-    /// The application found that it has to wait for an edge. What was to be reported of it is old
-    /// news.
+    /// The application has to wait for an edge. A pending report of it is obsolete.
     pub(super) fn wait_for(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.get_mut(key) else { return };
         stream.interest |= edge as u8;
@@ -96,7 +96,7 @@ impl Session {
         self.wake_writers();
     }
 
-    /// Wakes those who wait for room in the session's send buffer, if there is enough of it.
+    /// Wakes writers that wait for space in the session's send buffer, if there is enough.
     pub(super) fn wake_writers(&mut self) {
         if self.store.list(Queue::Budget).is_empty() {
             return;
@@ -109,13 +109,13 @@ impl Session {
         }
     }
 
-    /// Ends a stream from this side: what was written and not sent is dropped, an RST is sent if
-    /// the stream ever was on the wire.
+    /// Ends a stream from this side: unsent data is discarded, and an RST is sent if the stream was
+    /// announced.
     pub(super) fn reset_stream(&mut self, key: Key, code: ErrorCode, unread: Unread) {
         let Some(stream) = self.store.get_mut(key) else { return };
-        // An RST says that something is wrong, so it never carries "no error".
+        // An RST means an error, so it never carries "no error".
         let code = if code == ErrorCode::NO_ERROR { ErrorCode::STREAM_RESET } else { code };
-        // A stream that was complete needs no RST, unless the peer did not leave it at that.
+        // A complete stream needs no RST, unless the peer has sent more.
         if !stream.send.is_over() || stream.recv.is_open() || unread == Unread::Keep {
             stream.send = stream.send.reset(code);
         }
@@ -146,7 +146,7 @@ impl Session {
         self.free_if_done(key);
     }
 
-    /// A stream that ended before the application knew of it is none of its business any more.
+    /// A stream that ended before it was accepted leaves the backlog.
     pub(super) fn leave_backlog(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let queue = match stream.owner {
@@ -162,7 +162,7 @@ impl Session {
         self.arm_untyped();
     }
 
-    /// The peer broke a rule of one stream. What it had sent before stays readable.
+    /// The peer broke a rule of one stream. Bytes received before stay readable.
     pub(super) fn reset_for_violation(&mut self, key: Key, code: ErrorCode) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         let inbound =
@@ -177,22 +177,22 @@ impl Session {
         }
     }
 
-    /// Counts a reset the peer has caused on a stream it opened.
+    /// Counts a reset that the peer has caused on a stream it opened.
     pub(super) fn count_reset(&mut self) {
         if !self.limits.take(Excess::Resets, 1, self.config.reset_limit, self.now) {
             self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many resets");
         }
     }
 
-    /// Answers a frame for a stream without a record by an RST, once.
+    /// Answers a frame for a stream without a record with an RST, once.
     pub(super) fn answer_by_rst(&mut self, refusal: Refusal) {
-        // In this order: a session that drains is not over before the RST is sent.
+        // In this order, so that a draining session is not over before the RST is sent.
         if self.queue_reset(refusal) {
             self.store.bury(refusal.id);
         }
     }
 
-    /// Sends an RST that no record stands for, if not too many of them wait already.
+    /// Queues an RST for a stream without a record, unless too many are queued.
     pub(super) fn queue_reset(&mut self, refusal: Refusal) -> bool {
         let queued = self.orphans.push(refusal, self.config.pending_resets);
         if !queued {
@@ -201,7 +201,7 @@ impl Session {
         queued
     }
 
-    /// Nobody reads any more: what has arrived is dropped.
+    /// The reader is gone: unread bytes are discarded.
     pub(super) fn stop(&mut self, key: Key) {
         if let Some(stream) = self.store.get_mut(key) {
             stream.recv = stream.recv.stop();
@@ -212,7 +212,7 @@ impl Session {
         self.rest(key);
     }
 
-    /// The application has no more use for a stream: what was written is sent, then FIN.
+    /// The application releases a stream: what was written is sent, then FIN.
     pub(super) fn release(&mut self, key: Key) {
         if self.store.get(key).is_some_and(|stream| stream.reset_on_drop) {
             self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
@@ -220,8 +220,9 @@ impl Session {
         self.stop(key);
         let Some(stream) = self.store.get_mut(key) else { return };
         if stream.recv.is_open() && stream.recv_window.owed() > 0 {
-            // Its writer may be out of credit: it has to go on to learn that nobody reads. An RST
-            // would tell it at once, and spoil an answer that is complete and not read yet.
+            // The peer's writer may be out of credit; with credit it continues and learns that
+            // nobody reads. An RST would tell it at once, but would destroy a complete answer that
+            // was not read yet.
             self.grant_now(key);
         }
         let Some(stream) = self.store.get_mut(key) else { return };
@@ -244,7 +245,7 @@ impl Session {
         self.report_room();
     }
 
-    /// The writer of a stream goes, and its reader stays.
+    /// The writer of a stream is released, and its reader stays.
     pub(super) fn release_send(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
         if stream.reset_on_drop {
@@ -262,9 +263,9 @@ impl Session {
         }
     }
 
-    /// Notes that a stream is over, if it is, and removes the record if nobody needs it. A stream
-    /// that was given up here keeps its record, and its place among the open ones, until the peer
-    /// has ended it or was sent an RST.
+    /// Notes that a stream is over, if it is, and removes the record if it is no longer needed. A
+    /// stream that was given up here keeps its record, and counts as open, until the peer has ended
+    /// it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let growth = self.credit.close_if_done(stream, &self.config);
@@ -277,7 +278,7 @@ impl Session {
         }
         self.rest(key);
         let Some(stream) = self.store.get(key) else { return };
-        // What waits in the backlog when the session ends can still be accepted, and read.
+        // Streams in the backlog can still be accepted and read after the session ends.
         let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
         if !needed && (stream.complete || self.farewell.is_over()) {
             return self.forget(key);
@@ -287,7 +288,7 @@ impl Session {
         }
     }
 
-    /// A stream is over in both directions: the peer knows, or was sent what says so.
+    /// A stream is over in both directions: the peer knows it, or was sent the frame that says so.
     fn completed(&mut self, key: Key) {
         let Some(stream) = self.store.get(key) else { return };
         self.credit.completed(stream.incoming.len());
@@ -317,8 +318,8 @@ impl Session {
         }
     }
 
-    /// Only the peer has the stream from here: it gets what credit is owed, as its writer has to go
-    /// on to learn that nobody reads, and some time to end the stream.
+    /// From here only the peer uses the stream. It gets the owed credit, because its writer has to
+    /// continue to learn that nobody reads, and some time to end the stream.
     fn give_up(&mut self, key: Key) {
         if self.store.is_linked(Link::Owed, key) {
             self.grant_now(key);
@@ -334,14 +335,14 @@ impl Session {
         self.arm_given_up();
     }
 
-    /// DATA for a stream that this side has given up: the peer could not know before.
+    /// DATA for a stream that this side has given up: the RST tells the peer.
     pub(super) fn refuse_for_given_up(&mut self, key: Key, length: u32, fin: bool) {
         let Some(stream) = self.store.get_mut(key) else { return };
         let _within_credit = self.credit.receive(stream, length);
         if fin {
             stream.recv = stream.recv.fin();
         }
-        // With its FIN the peer's writer waits for nothing; the RST is due all the same.
+        // After its FIN the peer's writer waits for nothing, but the RST is still due.
         let unread = if fin { Unread::Keep } else { Unread::Drop };
         self.reset_stream(key, ErrorCode::STREAM_CLOSED, unread);
     }
@@ -351,7 +352,7 @@ impl Session {
         self.drop_outgoing(key);
         let Some(stream) = self.store.get(key) else { return };
         let own = self.ids.is_own(stream.id);
-        // The peer has never heard of it.
+        // It was never announced.
         let silent = own && !stream.announced && !stream.answered;
         let remembered = stream.send != SendState::Finished && !silent;
         let Some(mut stream) = self.store.remove(key, remembered) else { return };
@@ -382,7 +383,7 @@ impl Session {
         }
     }
 
-    /// There may be fewer streams that are not over.
+    /// The number of open streams may have decreased.
     fn room_changed(&mut self) {
         self.report_room();
         self.finish_draining();

@@ -1,5 +1,5 @@
-//! Figures that are kept beside the streams. A figure that falls below zero is a bug: debug builds
-//! stop there, release builds stay at zero.
+//! Counters of the session. A counter below zero is a bug: debug builds panic, release builds stay
+//! at zero.
 
 /// Counts one more.
 pub(super) const fn more(figure: &mut u32) {
@@ -17,7 +17,7 @@ pub(super) const fn add(figure: &mut u64, bytes: u64) {
     *figure = figure.saturating_add(bytes);
 }
 
-/// Takes off bytes that were added before.
+/// Subtracts bytes that were added before.
 pub(super) const fn take_off(figure: &mut u64, bytes: u64) {
     debug_assert!(*figure >= bytes, "a sum includes what leaves it");
     *figure = figure.saturating_sub(bytes);

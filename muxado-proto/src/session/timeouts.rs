@@ -11,13 +11,13 @@ use crate::time::Timestamp;
 use crate::timers::Timer;
 
 impl Session {
-    /// Reacts to the time. Call it when [`poll_timeout`](Self::poll_timeout) says; earlier or
-    /// later does no harm.
+    /// Handles expired deadlines. Call it at the time of [`poll_timeout`](Self::poll_timeout); an
+    /// earlier or later call is harmless.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance_clock(now);
         let now = self.now;
         if self.timers.expire(Timer::Write, now) {
-            // What was handed out is stuck; nothing more will be taken.
+            // The current batch is stuck, and the transport takes nothing more.
             let reason = self.reason_after(CloseReason::WriteStalled, CutBy::WriteStalled, true);
             self.end(reason, Goodbye::None);
             self.give_up_transport();
@@ -63,14 +63,14 @@ impl Session {
         }
     }
 
-    /// The idle limit has passed since something last arrived, or since the timer was set.
+    /// The idle limit has passed since the latest input, or since the timer was set.
     fn on_idle(&mut self) {
         let Some(limit) = self.config.idle_timeout else { return };
         let due = self.beats.last_sign() + limit;
         if due > self.now {
             return self.timers.set(Timer::Idle, Some(due));
         }
-        // A peer that still hears it has lost nothing if nothing was open.
+        // If no stream was open, nothing is lost for a peer that still receives.
         let complete = self.counts.all_complete();
         let code = if complete { ErrorCode::NO_ERROR } else { ErrorCode::WRITE_TIMEOUT };
         let text = Bytes::from_static(b"nothing arrived for too long");
@@ -115,7 +115,7 @@ impl Session {
         self.arm_untyped();
     }
 
-    /// Sets the timer for the stream that only the peer has had for longest.
+    /// Sets the timer for the stream that only the peer has used for longest.
     pub(super) fn arm_given_up(&mut self) {
         if self.farewell.is_over() {
             return;

@@ -1,4 +1,4 @@
-//! Streams of this side that were announced lately and that count as unanswered.
+//! Streams of this side that were announced recently and count as unanswered.
 
 use alloc::collections::VecDeque;
 
@@ -8,9 +8,9 @@ use crate::stream::key::Key;
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
-/// When which streams were announced, in order; used if unanswered streams are limited.
+/// Announced streams with their times, in order; used if unanswered streams are limited.
 ///
-/// Invariant: the first one is unanswered, and the timer stands for it.
+/// Invariant: the first one is unanswered, and the timer is set for it.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Unanswered {
@@ -18,7 +18,7 @@ pub(super) struct Unanswered {
 }
 
 impl Session {
-    /// The SYN of a stream of this side was sent: from here on there is time to answer.
+    /// The SYN of a stream of this side was sent: the time to answer starts.
     pub(super) fn announced(&mut self, id: StreamId) {
         if self.config.max_unanswered_streams.is_some() {
             self.unanswered.announced.push_back((self.now, id));
@@ -32,8 +32,8 @@ impl Session {
         (stream.is_counted() && !stream.answered).then_some(key)
     }
 
-    /// Forgets those at the front that were answered, or are gone, and sets the timer for the first
-    /// that was not.
+    /// Removes answered and ended streams from the front, and sets the timer for the first
+    /// unanswered one.
     pub(super) fn arm_unanswered(&mut self) {
         while let Some(&(_, id)) = self.unanswered.announced.front() {
             if self.unanswered_key(id).is_some() {
@@ -46,8 +46,8 @@ impl Session {
         self.timers.set(Timer::Unanswered, due);
     }
 
-    /// Streams that have had the time to be answered have been accepted by now, or are refused when
-    /// their turn comes.
+    /// The peer has had the time to answer these streams: it has accepted them, or will refuse
+    /// them.
     pub(super) fn end_unanswered(&mut self) {
         let limit = self.config.unanswered_timeout;
         while let Some(&(at, id)) = self.unanswered.announced.front() {

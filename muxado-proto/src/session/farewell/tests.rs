@@ -1,4 +1,4 @@
-//! Reasons that get worse and never better, and what the drain waits for.
+//! The reason of the end can change to an error and never back; and what the drain waits for.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn remote(code: ErrorCode, text: &'static str) -> CloseReason {
     CloseReason::Remote { code, text: text.into() }
 }
 
-/// What the session ends with if nothing is cut.
+/// The reason of the end if nothing is cut.
 fn reason(farewell: &Farewell) -> CloseReason {
     farewell.reason_after(CloseReason::Abandoned, CutBy::Time, 0)
 }
