@@ -14,7 +14,7 @@
 //!
 //! ```sh
 //! cargo run --release -p muxado-proto --example event_loop -- echo --listen 127.0.0.1:4000
-//! cargo run --release -p muxado-tests --bin muxado-conformance -- --dial 127.0.0.1:4000
+//! cargo run --release -p muxado-conformance -- --dial 127.0.0.1:4000
 //! ```
 
 mod application;

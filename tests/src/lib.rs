@@ -1,10 +1,7 @@
 //! Shared test machinery of muxado.
 
 pub mod codec;
-pub mod conformance;
-pub mod echo;
 pub mod honest;
-pub mod interop;
 pub mod peer;
 pub mod programs;
 #[cfg(doctest)]

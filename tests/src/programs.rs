@@ -19,27 +19,24 @@ pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
     build(&["--workspace", "--examples"])
 }
 
-/// Builds one of the programs of this package.
+/// Builds one of the programs of a package.
 ///
 /// # Errors
 ///
 /// When cargo cannot be run, or it cannot be built.
-pub fn binary(name: &str) -> io::Result<PathBuf> {
-    let mut programs = build(&["--package", env!("CARGO_PKG_NAME"), "--bin", name])?;
+pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
+    let mut programs = build(&["--package", package, "--bin", name])?;
     programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
 }
 
 fn build(what: &[&str]) -> io::Result<HashMap<String, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.arg("build").args(what).args(["--quiet", "--message-format", "json"]);
+    command.arg("build").args(what).args(["--all-features", "--quiet", "--message-format", "json"]);
     command.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     command.arg("--target-dir").arg(target()?);
     if !cfg!(debug_assertions) {
         command.arg("--release");
-    }
-    if cfg!(feature = "bench") {
-        command.arg("--all-features");
     }
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {

@@ -1,0 +1,457 @@
+//! The core alone: two sessions back to back in memory, one thread, no I/O and no runtime.
+//!
+//! `cargo bench -p muxado-bench` prints speed, allocations and, where
+//! valgrind is installed, instructions counted by callgrind. `-- --into bench.json` puts the
+//! figures into a record of `muxado-bench` as well.
+
+use std::{
+    env,
+    fs::File,
+    hint::black_box,
+    io::{self, BufReader, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use muxado_proto::{Config, ReadError, Role, Session, StreamId, Timestamp, Transmit};
+use nix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+
+/// The core alone.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Put the figures into this record of `muxado-bench` too.
+    #[arg(long)]
+    into: Option<PathBuf>,
+    /// Milliseconds to measure each speed.
+    #[arg(long, default_value_t = 1000)]
+    time: u64,
+    /// Only run this, this many rounds: what callgrind is called with.
+    #[arg(long, hide = true, num_args = 2, value_names = ["SCENARIO", "ROUNDS"])]
+    exec: Option<Vec<String>>,
+    /// Cargo adds this.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What the two sessions do in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// A message of 64 bytes on each of 64 streams.
+    SmallFrames,
+    /// 64 KiB on one stream, copied in and out.
+    Bulk,
+    /// 64 KiB on one stream, as chunks.
+    BulkChunks,
+    /// 64 streams: open, 64 bytes, half-close; accept, 64 bytes back, close; close.
+    OpenClose,
+}
+
+/// Streams at once.
+const STREAMS: usize = 64;
+/// Bytes of a message.
+const MESSAGE: usize = 64;
+/// Bytes of a bulk write.
+const BULK: usize = 64 * 1024;
+/// Bytes of payload in a frame of the default configuration.
+const FRAME: usize = 16 * 1024;
+/// Time that passes in a round: virtual, the core has no clock.
+const ROUND: Duration = Duration::from_micros(10);
+
+/// Two sessions, and what is needed to carry bytes between them.
+struct Pair {
+    client: Session,
+    server: Session,
+    wire: Transmit,
+    now: Timestamp,
+    ids: Vec<StreamId>,
+    accepted: Vec<StreamId>,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    chunk: Bytes,
+    wire_bytes: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let config = Arc::new(Config::default());
+        let now = Timestamp::ZERO;
+        Self {
+            client: Session::new(Role::Client, Arc::clone(&config), now, [1; 16].into()),
+            server: Session::new(Role::Server, config, now, [2; 16].into()),
+            wire: Transmit::new(),
+            now,
+            ids: Vec::with_capacity(STREAMS),
+            accepted: Vec::with_capacity(STREAMS),
+            buffer: (0..BULK).map(|at| (at * 7 % 251) as u8).collect(),
+            scratch: vec![0; BULK],
+            chunk: Bytes::from_owner(vec![7; BULK]),
+            wire_bytes: 0,
+        }
+    }
+
+    /// A pair with `streams` streams open, known to both ends.
+    fn with_streams(streams: usize) -> Self {
+        let mut pair = Self::new();
+        for _ in 0..streams {
+            let id = pair.client.open().expect("there is room for this stream");
+            write(&mut pair.client, id, &pair.buffer[..MESSAGE]);
+            pair.ids.push(id);
+        }
+        pair.settle();
+        while let Some(id) = pair.server.accept() {
+            read(&mut pair.server, id, &mut pair.scratch[..MESSAGE]);
+            pair.accepted.push(id);
+        }
+        pair.settle();
+        assert_eq!(pair.accepted.len(), streams);
+        pair
+    }
+
+    /// Carries bytes both ways until there is nothing to carry, and lets some time pass.
+    fn settle(&mut self) {
+        self.now = self.now + ROUND;
+        for session in [&mut self.client, &mut self.server] {
+            if session.poll_timeout().is_some_and(|due| due <= self.now) {
+                session.handle_timeout(self.now);
+            }
+        }
+        loop {
+            let there = carry(&mut self.client, &mut self.server, &mut self.wire, self.now);
+            let back = carry(&mut self.server, &mut self.client, &mut self.wire, self.now);
+            self.wire_bytes += (there + back) as u64;
+            if there + back == 0 {
+                return;
+            }
+        }
+    }
+
+    fn round(&mut self, scenario: Scenario) {
+        match scenario {
+            Scenario::SmallFrames => self.small_frames(),
+            Scenario::Bulk => self.bulk(),
+            Scenario::BulkChunks => self.bulk_chunks(),
+            Scenario::OpenClose => self.open_close(),
+        }
+    }
+
+    fn small_frames(&mut self) {
+        for &id in &self.ids {
+            write(&mut self.client, id, &self.buffer[..MESSAGE]);
+        }
+        self.settle();
+        for at in 0..self.accepted.len() {
+            read(&mut self.server, self.accepted[at], &mut self.scratch[..MESSAGE]);
+        }
+    }
+
+    fn bulk(&mut self) {
+        let (near, far) = (self.ids[0], self.accepted[0]);
+        let mut sent = 0;
+        while sent < BULK {
+            let mut stream = self.client.stream(near).expect("the stream is open");
+            sent += stream.write(&self.buffer[sent..]).expect("there is room for a write");
+            self.settle();
+        }
+        read(&mut self.server, far, &mut self.scratch);
+    }
+
+    fn bulk_chunks(&mut self) {
+        let (near, far) = (self.ids[0], self.accepted[0]);
+        let mut chunk = self.chunk.clone();
+        while chunk.has_remaining() {
+            let mut stream = self.client.stream(near).expect("the stream is open");
+            stream.write_chunk(&mut chunk).expect("there is room for a chunk");
+            self.settle();
+        }
+        let mut left = BULK;
+        while left > 0 {
+            let mut stream = self.server.stream(far).expect("the stream is open");
+            let piece = stream.read_chunk(left).expect("it has arrived").expect("it is not over");
+            left -= black_box(piece).len();
+        }
+    }
+
+    fn open_close(&mut self) {
+        self.ids.clear();
+        for _ in 0..STREAMS {
+            let id = self.client.open().expect("all earlier streams are gone");
+            write(&mut self.client, id, &self.buffer[..MESSAGE]);
+            self.client.stream(id).expect("the stream is open").finish().unwrap();
+            self.ids.push(id);
+        }
+        self.settle();
+        while let Some(id) = self.server.accept() {
+            read(&mut self.server, id, &mut self.scratch[..MESSAGE]);
+            end(&mut self.server, id);
+            write(&mut self.server, id, &self.buffer[..MESSAGE]);
+            self.server.stream(id).expect("the stream is open").release();
+        }
+        self.settle();
+        for at in 0..self.ids.len() {
+            let id = self.ids[at];
+            read(&mut self.client, id, &mut self.scratch[..MESSAGE]);
+            end(&mut self.client, id);
+            self.client.stream(id).expect("the stream is open").release();
+        }
+    }
+}
+
+fn write(session: &mut Session, id: StreamId, data: &[u8]) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    assert_eq!(stream.write(data), Ok(data.len()));
+}
+
+fn read(session: &mut Session, id: StreamId, mut into: &mut [u8]) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    while !into.is_empty() {
+        let count = stream.read(into).expect("everything has arrived");
+        into = &mut into[count..];
+    }
+}
+
+fn end(session: &mut Session, id: StreamId) {
+    let mut stream = session.stream(id).expect("the stream is open");
+    assert_eq!(stream.read(&mut [0]), Ok::<_, ReadError>(0));
+}
+
+/// Carries what one has to send to the other and takes the events, as an event loop does.
+fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> usize {
+    let mut carried = 0;
+    while from.poll_transmit(now, wire, BULK) > 0 {
+        carried += wire.remaining();
+        while wire.has_remaining() {
+            let piece = wire.chunk();
+            to.handle_slice(now, piece);
+            let count = piece.len();
+            wire.advance(count);
+        }
+    }
+    while let Some(event) = to.poll_event() {
+        black_box(event);
+    }
+    while let Some(event) = from.poll_event() {
+        black_box(event);
+    }
+    carried
+}
+
+impl Scenario {
+    fn pair(self) -> Pair {
+        match self {
+            Self::SmallFrames => Pair::with_streams(STREAMS),
+            Self::Bulk | Self::BulkChunks => Pair::with_streams(1),
+            Self::OpenClose => Pair::new(),
+        }
+    }
+
+    /// What one operation is, and how many make a round.
+    fn operation(self) -> (&'static str, u64) {
+        match self {
+            Self::SmallFrames => ("frame of 64 bytes", STREAMS as u64),
+            Self::Bulk | Self::BulkChunks => ("frame of 16 KiB", (BULK / FRAME) as u64),
+            Self::OpenClose => ("stream, opened and closed", STREAMS as u64),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::SmallFrames => "frames of 64 bytes on 64 streams",
+            Self::Bulk => "bulk on one stream, by copy",
+            Self::BulkChunks => "bulk on one stream, as chunks",
+            Self::OpenClose => "open, 64 bytes there and back, close",
+        }
+    }
+
+    /// A pair that has settled down to this scenario.
+    fn warm(self) -> Pair {
+        let mut pair = self.pair();
+        for _ in 0..200 {
+            pair.round(self);
+        }
+        pair
+    }
+}
+
+/// A figure.
+struct Figure {
+    name: String,
+    value: f64,
+    unit: String,
+}
+
+/// The time this thread has run. It does not wait for anything, so on an idle machine this is the
+/// time by the wall clock, and on a busy one it is the better measure.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    Duration::from(time.expect("a thread may ask for its own time"))
+}
+
+fn speed(scenario: Scenario, time: Duration) -> Figure {
+    let mut pair = scenario.warm();
+    // Five stretches, the median of them.
+    let mut rates: Vec<f64> = (0..5)
+        .map(|_| {
+            let (began, mut rounds) = (cpu_time(), 0u64);
+            while cpu_time() - began < time / 5 {
+                for _ in 0..20 {
+                    pair.round(scenario);
+                }
+                rounds += 20;
+            }
+            rounds as f64 / (cpu_time() - began).as_secs_f64()
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    let rate = rates[rates.len() / 2];
+    let (value, unit) = match scenario {
+        Scenario::Bulk | Scenario::BulkChunks => (rate * BULK as f64 / 1e9, "GB/s"),
+        Scenario::SmallFrames => (rate * scenario.operation().1 as f64 / 1e6, "million frames/s"),
+        Scenario::OpenClose => (rate * scenario.operation().1 as f64 / 1e6, "million streams/s"),
+    };
+    Figure { name: scenario.name().to_owned(), value, unit: unit.to_owned() }
+}
+
+fn allocations(scenario: Scenario) -> Figure {
+    const ROUNDS: u64 = 500;
+    let mut pair = scenario.warm();
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..ROUNDS {
+            pair.round(scenario);
+        }
+    });
+    let (operation, each) = scenario.operation();
+    Figure {
+        name: scenario.name().to_owned(),
+        value: counted.count_total as f64 / (ROUNDS * each) as f64,
+        unit: format!("allocations for each {operation}, both ends"),
+    }
+}
+
+/// Bytes and allocations that a stream which is open and idle keeps.
+fn idle_stream() -> Vec<Figure> {
+    const COUNT: usize = 1000;
+    let mut pair = Pair::new();
+    pair.ids.reserve(COUNT);
+    pair.accepted.reserve(COUNT);
+    let kept = allocation_counter::measure(|| {
+        for _ in 0..COUNT {
+            let id = pair.client.open().expect("there is room for this stream");
+            write(&mut pair.client, id, &pair.buffer[..MESSAGE]);
+            pair.settle();
+            let there = pair.server.accept().expect("the stream has arrived");
+            read(&mut pair.server, there, &mut pair.scratch[..MESSAGE]);
+            write(&mut pair.server, there, &pair.buffer[..MESSAGE]);
+            pair.settle();
+            read(&mut pair.client, id, &mut pair.scratch[..MESSAGE]);
+        }
+    });
+    let name = "an idle stream, used once, in the core";
+    vec![
+        Figure {
+            name: name.to_owned(),
+            value: kept.bytes_current as f64 / COUNT as f64,
+            unit: "bytes kept, both ends".to_owned(),
+        },
+        Figure {
+            name: name.to_owned(),
+            value: kept.count_total as f64 / COUNT as f64,
+            unit: "allocations, both ends".to_owned(),
+        },
+    ]
+}
+
+/// What instructions are counted for. Bulk is not: a copy is one instruction for the CPU and, under
+/// callgrind, as many as it has bytes.
+const COUNTED: [Scenario; 2] = [Scenario::SmallFrames, Scenario::OpenClose];
+
+/// Instructions for an operation, if valgrind is here: those of many rounds less those of few.
+fn instructions(scenario: Scenario) -> io::Result<Option<Figure>> {
+    const FEW: u64 = 300;
+    const MORE: u64 = 1300;
+    let (Some(few), Some(more)) = (callgrind(scenario, FEW)?, callgrind(scenario, MORE)?) else {
+        return Ok(None);
+    };
+    let (operation, each) = scenario.operation();
+    Ok(Some(Figure {
+        name: scenario.name().to_owned(),
+        value: (more - few) as f64 / ((MORE - FEW) * each) as f64,
+        unit: format!("instructions for each {operation}, both ends"),
+    }))
+}
+
+fn callgrind(scenario: Scenario, rounds: u64) -> io::Result<Option<u64>> {
+    let scenario = scenario.to_possible_value().map(|v| v.get_name().to_owned());
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(env::current_exe()?)
+        .arg("--exec")
+        .args(scenario)
+        .arg(rounds.to_string())
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else { return Ok(None) };
+    let report = String::from_utf8_lossy(&output.stderr);
+    Ok(report.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok()))
+}
+
+fn print(figures: &[Figure]) {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["what", "figure", "unit"]);
+    for figure in figures {
+        table.add_row([&figure.name, &format!("{:.3}", figure.value), &figure.unit]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+}
+
+/// Puts the figures into a record, in place of those that were there.
+fn store(figures: &[Figure], into: &Path) -> io::Result<()> {
+    let mut record: Value = serde_json::from_reader(BufReader::new(File::open(into)?))?;
+    record["core"] = figures
+        .iter()
+        .map(|f| json!({ "name": f.name, "value": f.value, "unit": f.unit }))
+        .collect();
+    let mut file = BufWriter::new(File::create(into)?);
+    serde_json::to_writer_pretty(&mut file, &record)?;
+    writeln!(file)?;
+    file.flush()
+}
+
+fn main() -> io::Result<()> {
+    let cli = Cli::parse();
+    if let Some(exec) = &cli.exec {
+        let scenario = Scenario::from_str(&exec[0], false).map_err(io::Error::other)?;
+        let rounds: u64 = exec[1].parse().map_err(io::Error::other)?;
+        let mut pair = scenario.pair();
+        (0..rounds).for_each(|_| pair.round(scenario));
+        return Ok(());
+    }
+    let scenarios = Scenario::value_variants();
+    let time = Duration::from_millis(cli.time);
+    let mut figures: Vec<Figure> = scenarios.iter().map(|s| speed(*s, time)).collect();
+    figures.extend(scenarios.iter().map(|s| allocations(*s)));
+    figures.extend(idle_stream());
+    for scenario in COUNTED {
+        match instructions(scenario)? {
+            Some(figure) => figures.push(figure),
+            None => {
+                eprintln!("Instructions are not counted: there is no valgrind here.");
+                break;
+            }
+        }
+    }
+    print(&figures);
+    if let Some(into) = &cli.into {
+        store(&figures, into)?;
+    }
+    Ok(())
+}
