@@ -41,16 +41,35 @@
 //! ```
 //!
 //! The protocol is `muxado-proto`'s; this crate adds Tokio's traits, timers and tasks.
+//!
+//! # Features
+//!
+//! None is on by default. All of them build with Rust 1.85.
+//!
+//! * `axum`: a session is a listener of `axum::serve`, and [`StreamAddr`] its address.
+//! * `client`: [`Client`] stays connected: reconnects, checks the server, balances sessions, drains.
+//! * `hyper`: streams are `hyper::rt::Read` and `Write`, and [`Connector`] opens them for the clients of
+//!   hyper-util.
+//! * `rustls`: finds the TCP connection below the streams of tokio-rustls.
+//! * `tokio-util`: a session is a `tokio_util::net::Listener`.
+//! * `tonic`: [`Incoming`] for `serve_with_incoming`, and [`Connector`] for `connect_with_connector`.
+//!   tonic from 0.14.6 on needs Rust 1.88; with an older one, cargo takes 0.14.5.
 
 #![warn(unreachable_pub)]
 
+#[cfg(feature = "client")]
+mod client;
 mod io;
 mod relay;
 mod session;
 mod stream;
 mod tap;
 pub mod tcp;
+#[cfg(any(feature = "axum", feature = "hyper", feature = "tokio-util", feature = "tonic"))]
+mod web;
 
+#[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder, ClientError};
 pub use io::{Io, TokioClock};
 pub use muxado_proto as proto;
 pub use muxado_proto::task::{
@@ -66,3 +85,7 @@ pub use relay::relay;
 pub use session::{Builder, Driver, Heartbeats, Incoming, Session, WeakSession};
 pub use stream::{RecvHalf, SendHalf, Stream};
 pub use tap::Tap;
+#[cfg(feature = "hyper")]
+pub use web::Connector;
+#[cfg(any(feature = "axum", feature = "tokio-util", feature = "tonic"))]
+pub use web::StreamAddr;

@@ -83,6 +83,20 @@ impl Stream {
         (RecvHalf(recv), SendHalf(send))
     }
 
+    /// Reads into memory of which `put` is the owner, at most `max` bytes.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn poll_read_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+        put: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>> {
+        budgeted(cx, |cx| {
+            let result = self.0.poll_read_to(cx, max, put);
+            result.map_ok(|_| ()).map_err(io::Error::from)
+        })
+    }
+
     muxado_proto::task_stream_methods!(Session);
     muxado_proto::task_receiving_methods!(cooperative);
     muxado_proto::task_sending_methods!(cooperative);

@@ -1,0 +1,154 @@
+//! The settings of a client.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+
+use super::keeper;
+use super::pool::Pool;
+use super::{Client, ClientError, Inner};
+use crate::Config;
+use crate::session::Session;
+
+type Greeting =
+    dyn Fn(Session) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send + Sync;
+
+/// A client about to start: see [`Client::builder`].
+#[must_use = "a client starts with `start`"]
+#[derive(Debug)]
+pub struct ClientBuilder<C> {
+    connect: C,
+    settings: Settings,
+    sessions: usize,
+}
+
+pub(super) struct Settings {
+    pub(super) config: Arc<Config>,
+    pub(super) greeting: Option<Box<Greeting>>,
+    pub(super) time_limit: Duration,
+    pub(super) shortest: Duration,
+    pub(super) longest: Duration,
+}
+
+impl Settings {
+    /// How long to wait before each attempt.
+    pub(super) fn delays(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(self.shortest)
+            .with_max_delay(self.longest)
+            .with_factor(2.0)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("time_limit", &self.time_limit)
+            .field("shortest", &self.shortest)
+            .field("longest", &self.longest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that gets its transports from `connect`, which is called again for each session. The
+    /// client's end of each session is here.
+    pub fn builder<C, F, T>(connect: C) -> ClientBuilder<C>
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<T>> + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let settings = Settings {
+            config: Arc::new(Config::default()),
+            greeting: None,
+            time_limit: Duration::from_secs(10),
+            shortest: Duration::from_millis(100),
+            longest: Duration::from_secs(30),
+        };
+        ClientBuilder { connect, settings, sessions: 1 }
+    }
+}
+
+impl<C> ClientBuilder<C> {
+    /// The settings of each session. Default those of [`Config::default`]. With
+    /// [`heartbeat`](crate::ConfigBuilder::heartbeat) in typed sessions, or
+    /// [`idle_timeout`](crate::ConfigBuilder::idle_timeout), a server that vanishes is noticed.
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.settings.config = config.into();
+        self
+    }
+
+    /// How many sessions to keep, at least one. Default one.
+    pub const fn sessions(mut self, count: usize) -> Self {
+        self.sessions = if count == 0 { 1 } else { count };
+        self
+    }
+
+    /// How a new session is checked before it counts: it fails if the future does. In typed sessions
+    /// this comes after the ping; untyped ones have no other check, so they need it. It is the place to
+    /// authenticate, too.
+    ///
+    /// A handle that the greeting keeps, for instance in a task that accepts the server's streams,
+    /// keeps its session open until the server closes it or [`Client::shutdown`] does.
+    pub fn greeting<G, F>(mut self, greeting: G) -> Self
+    where
+        G: Fn(Session) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.settings.greeting = Some(Box::new(move |session| Box::pin(greeting(session))));
+        self
+    }
+
+    /// How long an attempt may take, from `connect` to the end of the check. Default 10 s.
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.settings.time_limit = limit;
+        self
+    }
+
+    /// How long to wait before the first attempt after a failure, and how long at most. In between the
+    /// time doubles with each failure, and up to as much again is added at random. A session that has
+    /// lasted for `longest` starts anew with `shortest`. Default 100 ms and 30 s.
+    pub const fn delays(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.settings.shortest = shortest;
+        self.settings.longest = longest;
+        self
+    }
+
+    /// Starts to connect, in tasks of its own, and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoGreeting`]: the sessions are untyped and there is no greeting.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime with time enabled.
+    pub fn start<F, T>(self) -> Result<Client, ClientError>
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<T>> + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if self.settings.greeting.is_none() && !self.settings.config.typed() {
+            return Err(ClientError::NoGreeting);
+        }
+        let pool = Arc::new(Pool::new());
+        let (connect, settings) = (Arc::new(self.connect), Arc::new(self.settings));
+        let mut keepers = JoinSet::new();
+        for _ in 0..self.sessions {
+            keepers.spawn(keeper::keep(pool.clone(), connect.clone(), settings.clone()));
+        }
+        Ok(Client(Arc::new(Inner { pool, keepers: Mutex::new(keepers) })))
+    }
+}

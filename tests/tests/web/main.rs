@@ -1,0 +1,4 @@
+//! The optional features of `muxado-tokio`, with what they are for.
+
+mod client;
+mod http;
