@@ -32,6 +32,27 @@ const LARGE: Load = Load { requests: 4, concurrency: 4, payload: 400_000 };
 /// More at once than there are streams, so most wait for their turn to open one.
 const CROWD: Load = Load { requests: 2500, concurrency: 1500, payload: 10 };
 
+/// What the example of HTTP prints. The client keeps the stream for its second request.
+const HTTP: &str = "hello, Ada, on stream 2\nhello, Grace, on stream 2\n";
+
+/// What the example of gRPC prints.
+const GRPC: &str = "HELLO on stream 3\nONE AND TWO\nA, B, C\nFIRST, SECOND\n";
+
+/// The examples that take no options but `--help`.
+const SMALL_ONES: &[&str] = &[
+    "blocking",
+    "child",
+    "grpc",
+    "http",
+    "http-smol",
+    "tls",
+    "tls-smol",
+    "unix",
+    "unix-smol",
+    "uring",
+    "websocket",
+];
+
 /// How long one line of a program may take. Only a program that hangs takes so long.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -63,9 +84,23 @@ fn main() -> ExitCode {
     }
     trials.push(trial("mio serves several at once", several_at_once));
     trials.push(trial("the smallest loop", || prints("minimal", "the server says HELLO\n")));
+    trials.push(trial("blocking threads", || prints("blocking", "the server says HELLO\n")));
     trials.push(trial("a child process", || prints("child", "the child says HELLO\n")));
     trials.push(trial("frames between two peers", frames_between));
     trials.push(trial("a tunnel whose agent is lost and returns", tunnel_demo));
+    trials.push(trial("HTTP", || prints("http", HTTP)));
+    trials.push(trial("HTTP on smol", || prints("http-smol", "hello, Ada\nhello, Grace\n")));
+    trials.push(trial("gRPC", || prints("grpc", GRPC)));
+    for (example, over) in
+        [("tls", "TLS"), ("tls-smol", "TLS, on smol"), ("websocket", "WebSocket")]
+    {
+        trials.push(trial(over, move || prints(example, "the server says HELLO\n")));
+    }
+    for (example, over) in [("unix", "Unix socket"), ("unix-smol", "Unix socket, on smol")] {
+        trials.push(trial(over, move || prints(example, "the client says HELLO\n")));
+    }
+    trials.push(trial("io_uring", io_uring));
+    trials.push(trial("help", help));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -99,6 +134,29 @@ fn prints(example: &str, expected: &str) {
     let output = Command::new(path).stdin(Stdio::null()).output().expect("it starts");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+/// Where the kernel refuses an io_uring the example says so.
+fn io_uring() {
+    let output = Command::new(&EXAMPLES["uring"]).output().expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    if let Some(reason) = lines.strip_prefix("skipped: ") {
+        eprintln!("io_uring: skipped: {reason}");
+    } else {
+        assert_eq!(lines, "64 MiB came back\nunder 1 % of it was copied\n", "{output:?}");
+    }
+}
+
+/// Whoever asks an example for help is told what it does.
+fn help() {
+    for example in SMALL_ONES {
+        let path = EXAMPLES.get(*example).unwrap_or_else(|| panic!("no example {example}"));
+        let output = Command::new(path).arg("--help").stdin(Stdio::null()).output();
+        let output = output.expect("it starts");
+        assert!(output.status.success(), "{example}: {output:?}");
+        assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1, "{output:?}");
+    }
 }
 
 /// The example that prints frames stands between two others.
