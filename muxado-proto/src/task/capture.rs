@@ -1,11 +1,11 @@
-//! Writes what goes over a transport into a pcapng file, as if it were a TCP connection.
+//! Writes the bytes of a transport into a pcapng file, as a TCP connection.
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use std::io::{self, Write};
 
-/// Payload of one packet: what fits, with its headers, into the 16 bits of an IPv4 length.
+/// Payload of one packet: with its headers it has to fit into the 16 bits of an IPv4 length.
 const PACKET: usize = 60_000;
 
 /// Blocks of a pcapng file.
@@ -31,11 +31,11 @@ pub enum Direction {
     Received,
 }
 
-/// A pcapng file of one session: the bytes of its transport, dressed as a TCP connection, which
-/// Wireshark and the dissector `wireshark/muxado.lua` open. Above TLS it shows what TLS hides.
+/// A pcapng file of one session: the bytes of its transport in the form of a TCP connection, for
+/// Wireshark and the dissector `wireshark/muxado.lua`. Above TLS it shows the plain bytes.
 ///
-/// Where the transport has no IPv4 addresses, they are made up: this side is `127.0.0.1:40000`, the
-/// peer `127.0.0.2:40001`.
+/// If the transport has no IPv4 addresses, this side is `127.0.0.1:40000` and the peer
+/// `127.0.0.2:40001`.
 ///
 /// ```
 /// use core::time::Duration;
@@ -99,7 +99,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     ///
-    /// What the file returns. The capture has a hole then.
+    /// Errors of the file. Then bytes are missing in the capture.
     pub fn record(&mut self, now: Duration, way: Direction, bytes: &[u8]) -> io::Result<()> {
         for piece in bytes.chunks(PACKET) {
             self.packet(now, way, PUSH | ACK, piece)?;
@@ -107,7 +107,7 @@ impl<W: Write> Capture<W> {
         Ok(())
     }
 
-    /// Records the end of one direction, and passes on what the file has buffered.
+    /// Records the end of one direction, and flushes the file.
     ///
     /// # Errors
     ///
@@ -167,8 +167,8 @@ impl<W: Write> Capture<W> {
     }
 }
 
-/// A [`Capture`] beside a transport that must not suffer from it: when the file fails, recording ends
-/// and the error is kept. What the adapters' `Tap` is made of.
+/// A [`Capture`] that does not disturb its transport: when the file fails, recording ends and the
+/// error is kept. The adapters' `Tap` uses it.
 ///
 /// ```
 /// use core::time::Duration;
@@ -252,7 +252,7 @@ mod tests {
         let blocks = blocks(&file);
         let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(kinds, [SECTION_HEADER, INTERFACE, 6, 6, 6, 6, 6, 6]);
-        // Behind 20 bytes of block and 20 of IP come the ports and the sequence number.
+        // The ports and the sequence number follow 20 bytes of block and 20 of IP.
         let sequence = |index: usize| blocks[index].1[44..48].to_vec();
         assert_eq!(sequence(5), 1u32.to_be_bytes());
         assert_eq!(sequence(6), (PACKET as u32 + 1).to_be_bytes());

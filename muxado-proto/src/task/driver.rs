@@ -21,43 +21,41 @@ use super::wake::wake_all;
 use super::{Clock, Transport};
 use crate::{CloseReason, Timestamp, Transmit, TransportError};
 
-/// Slices of one vectored write, at most.
+/// Maximum number of slices of one vectored write.
 const SLICES: usize = 128;
 
-/// Slices that are filled first. They are enough for most writes, and an array of [`SLICES`] takes
-/// longer to fill than a small frame to cut.
+/// Slices that are filled first. They are enough for most writes, and filling an array of
+/// [`SLICES`] takes longer than cutting a small frame.
 const FEW_SLICES: usize = 4;
 
-/// Tasks that one read wakes from which on it wakes them in two halves. A checker of models cannot
+/// If one read wakes this many tasks or more, they are woken in two halves. A model checker cannot
 /// have so many.
 const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
 
-/// What one poll moves each way before it yields: one segment of a fast transport, which is what a
-/// session cuts at once. So the peer has the first while the next is cut, and neither end waits for
-/// the other.
+/// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport,
+/// which a session cuts at once. So the peer handles one segment while the next is cut, and neither
+/// end waits for the other.
 const TURN: usize = 65_440;
 
-/// What a read or a write counts for at least, however little it moves: a turn is at most so many
-/// calls of the transport.
+/// Minimum charge per transport call: it limits the number of calls per turn.
 const CALL: usize = TURN / 256;
 
-/// Turns in which what had arrived before the transport failed to write is read: 128 MiB.
+/// Turns spent draining input after a write error: 128 MiB.
 const LAST_TURNS: u32 = 2048;
 
-/// Output the transport has to take for the time limit on a batch to start anew.
+/// Output that the transport has to take to restart the time limit on a batch.
 const PROGRESS: usize = 4096;
 
-/// How long what the peer has said is waited for when the transport has failed to write.
+/// Time limit for draining input after a write error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// Reads that fill at least this much of the buffer are handed over without a copy, as slices of
-/// it.
+/// Reads that fill at least this much of the buffer are passed on without a copy, as slices of it.
 const SHARE_MIN: usize = BUFFER / 2;
 
 /// How far the output has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
-    /// Everything has been written and passed on.
+    /// Everything has been written and flushed.
     Idle,
     /// Something was written and has to be flushed.
     Unflushed,
@@ -69,9 +67,9 @@ enum Output {
     Shut,
 }
 
-/// Drives one session: a future that has to be polled for the session to live. It ends, with the
-/// reason, when the session has and the transport is closed; dropping it before that abandons the
-/// session.
+/// Drives one session: a future that has to be polled for the session to make progress. It returns
+/// the reason when the session has ended and the transport is closed; dropping it before that
+/// abandons the session.
 #[must_use = "a session does nothing unless its driver is polled"]
 pub struct Driver<T, C> {
     shared: Arc<Shared>,
@@ -84,31 +82,30 @@ pub struct Driver<T, C> {
     transport_waker: Waker,
     /// Output the transport has not taken.
     out: Option<Box<Transmit>>,
-    /// The deadline the clock was last asked to wait for.
+    /// The latest deadline passed to the clock.
     armed: Option<Timestamp>,
-    /// Bytes written since the session was last told.
+    /// Bytes written since they were last reported to the session.
     progress: usize,
     /// The transport may have input.
     readable: bool,
     /// The transport has no more input.
     ended: bool,
     output: Output,
-    /// The transport has failed to write: why, how many turns are left to read what the peer had
-    /// said before, and until when.
+    /// A write error of the transport: the error, how many turns are left to drain input, and until
+    /// when.
     broken: Option<(io::Error, u32, Timestamp)>,
-    /// Several tasks have something to do with the latest input: they may want to answer together.
+    /// The latest input has woken several tasks, which may answer together.
     crowd: bool,
     /// This turn's output has waited for them.
     stepped_back: bool,
-    /// The second half of the tasks that the latest reads have woken: they get their turn when what
-    /// the first half says is on its way, so that the peer has something to do meanwhile. They wait
-    /// for no longer than the turn after the driver has stepped back.
+    /// The second half of the tasks that the latest reads have woken. They are woken when the
+    /// output of the first half was written, so that the peer works at the same time. They wait at
+    /// most until the turn after the driver has stepped back.
     withheld: Vec<Waker>,
 }
 
 impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
-    /// Shows how far it has come, and nothing of the transport, which may hold what was written to
-    /// it.
+    /// Shows the progress, and nothing of the transport, which may contain payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("out", &self.out)
@@ -125,7 +122,7 @@ enum Turn {
     Sleep,
     /// Has more to do, after others.
     Yield,
-    /// Has something to write, after those who were just woken.
+    /// Has something to write, but lets the woken tasks run first.
     StepBack,
     Finished(CloseReason),
 }
@@ -183,7 +180,7 @@ impl<T, C> Driver<T, C> {
         }
     }
 
-    /// The last words: nobody is left waiting.
+    /// Wakes all remaining waiters at the end.
     fn finish(&mut self, scratch: &mut Scratch) {
         let mut state = self.shared.state.lock();
         let ended_before = core::mem::replace(&mut state.driver_gone, true);
@@ -230,7 +227,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             if self.ended || turns == 0 || until <= now {
                 return self.fail(now, error, scratch);
             }
-            // It may know of the failure to write before it knows of what there is to read.
+            // It may report the write error before it reports readable data.
             self.broken = Some((error, turns.saturating_sub(1), until));
             let asleep = !self.readable && self.sleep_until(Some(until), now);
             return if asleep { Turn::Sleep } else { Turn::Yield };
@@ -241,11 +238,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         self.stepped_back = false;
         match self.write(cx, now, scratch, out) {
-            // More came in than one turn takes; the rest has to wait for its next one.
+            // More has arrived than one turn takes; the rest waits for the next turn.
             Ok(Turn::Sleep) if self.readable => Turn::Yield,
             Ok(turn) => turn,
             Err(error) => {
-                // What the peer has said before it went is still worth hearing.
+                // Input that arrived before the error is still read.
                 self.broken = Some((error, LAST_TURNS, now + LAST_WORDS));
                 Turn::Yield
             }
@@ -274,9 +271,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         Ok(())
     }
 
-    /// Hands the session the first `count` bytes of the read buffer; none means the end. Returns
-    /// whether so many streams wait to be accepted that those who accept should get their turn
-    /// before more come in.
+    /// Passes the first `count` bytes of the read buffer to the session; 0 means the end. Returns
+    /// whether so many streams wait that the accepting tasks should run before more input is read.
     fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> bool {
         self.log.read(&self.shared, scratch.filled(count));
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
@@ -313,7 +309,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         backlog > limit / 2
     }
 
-    /// Writes what the session has to say, up to the bounds of a turn, and finds out what to wait
+    /// Writes the output of the session, up to the bounds of a turn, and finds out what to wait
     /// for.
     fn write(
         &mut self,
@@ -330,8 +326,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 }
                 moved = moved.saturating_add(self.write_some(out)?.max(CALL));
             }
-            // A batch is written when the transport does not keep it back, and no sooner: the time
-            // limit on it, and that on the peer when it was the last, depend on it.
+            // A batch counts as written only when the transport has flushed it. The time limit on
+            // it depends on that, and so does the time limit on the peer after the last batch.
             if out.is_empty() {
                 self.flush()?;
             }
@@ -345,20 +341,22 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             if out.is_empty() && wait.shutdown {
                 self.shut_down();
             }
-            // Once it is over, all that can be waited for is the transport, for a while.
+            // After the end only the transport can be waited for, with a time limit.
             let gone = self.output == Output::Shut || wait.deadline.is_none();
             if let Some(reason) = wait.finished.filter(|_| gone) {
                 self.finish(scratch);
                 return Ok(Turn::Finished(reason));
             }
-            // A deadline that passed meanwhile is for the next turn, which looks at the clock.
+            // A deadline that has passed in the meantime is handled in the next turn, which reads
+            // the clock.
             let asleep = self.sleep_until(wait.deadline, now);
             return Ok(if asleep { Turn::Sleep } else { Turn::Yield });
         }
     }
 
-    /// Gets the next batch when the last one is written; `None` if there is more to do at once.
-    /// Otherwise the driver is registered to be woken by handles, and knows what else to wait for.
+    /// Gets the next batch when the previous one was written; `None` if there is more to do at
+    /// once. Otherwise the driver is registered to be woken by handles, and gets what else to wait
+    /// for.
     fn refill(
         &mut self,
         cx: &mut Context<'_>,
@@ -439,14 +437,14 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         Ok(())
     }
 
-    /// Ends the write side, when everything is passed on.
+    /// Ends the write side, when everything was flushed.
     fn shut_down(&mut self) {
         let mut cx = Context::from_waker(&self.transport_waker);
         if self.output == Output::Idle {
             self.output = Output::ShuttingDown;
         }
         if self.output == Output::ShuttingDown {
-            // A transport that fails to shut is shut all the same.
+            // A transport that fails to shut down counts as shut down.
             if self.transport.poll_shutdown(&mut cx).is_ready() {
                 self.output = Output::Shut;
             }
@@ -456,7 +454,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// Arranges to be woken at `deadline`; `false` if it has passed.
     fn sleep_until(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> bool {
         let Some(deadline) = deadline else { return true };
-        // A wake-up that comes too early costs less than setting a timer at every turn.
+        // An early wake-up costs less than setting a timer at every turn.
         if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
             return true;
         }
@@ -496,7 +494,7 @@ impl<T, C> Drop for Driver<T, C> {
 #[derive(Debug)]
 struct Wait {
     deadline: Option<Timestamp>,
-    /// It is over and has said everything.
+    /// It is over and has sent everything.
     shutdown: bool,
     /// The peer has ended its side, too.
     finished: Option<CloseReason>,
@@ -510,7 +508,7 @@ impl Wait {
     }
 }
 
-/// Wakes everybody who was collected, with no lock held.
+/// Wakes all collected wakers, without holding a lock.
 fn wake(scratch: &mut Scratch) {
     wake_all(scratch.wakes.drain(..));
 }

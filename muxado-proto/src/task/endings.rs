@@ -1,4 +1,4 @@
-//! Those who wait for the end of a stream.
+//! Waiters for the end of a stream.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -10,12 +10,12 @@ use super::shared::Shared;
 use super::waiters::{Ticket, Waiters};
 use crate::{StreamEnd, StreamId};
 
-/// The waiters of each stream; without memory until there is one.
+/// The waiters of each stream; allocated when there is one.
 #[derive(Debug, Default)]
 pub(super) struct Endings(BTreeMap<StreamId, Waiters>);
 
 impl Endings {
-    /// Waits. Gives the waker that was there before, to be dropped when the lock is.
+    /// Registers a waker. Returns the previous one, to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     fn wait(&mut self, id: StreamId, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         self.0.entry(id).or_default().wait(ticket, waker)
@@ -28,7 +28,7 @@ impl Endings {
         }
     }
 
-    /// The waiter goes away. Gives its waker, to be dropped when the lock is.
+    /// Removes a waiter. Returns its waker, to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     fn leave(&mut self, id: StreamId, ticket: &mut Ticket) -> Option<Waker> {
         let waiters = self.0.get_mut(&id)?;
@@ -46,7 +46,7 @@ pub(super) async fn ended(shared: &Arc<Shared>, id: StreamId) -> StreamEnd {
     poll_fn(|cx| waiting.poll(cx)).await
 }
 
-/// One that waits for the end of a stream, and leaves when it is dropped.
+/// A waiter for the end of a stream; dropping it unregisters it.
 #[derive(Debug)]
 pub(super) struct Ending {
     shared: Arc<Shared>,

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::{Clock, Transport};
 use crate::{Config, Role, SessionKey};
 
-/// One end of a session that has not started: its transport, its clock and what is known of it.
+/// One end of a session that has not started: its transport, its clock, addresses and names.
 #[must_use = "a session begins with `start`"]
 pub struct Endpoint<T, C> {
     transport: T,
@@ -23,7 +23,7 @@ pub struct Endpoint<T, C> {
 }
 
 impl<T, C> fmt::Debug for Endpoint<T, C> {
-    /// Shows nothing of the transport: it may hold what was written to it.
+    /// Shows nothing of the transport: it may contain payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("config", &self.config)
@@ -71,12 +71,11 @@ impl<T, C> Endpoint<T, C> {
 }
 
 impl<T: Transport, C: Clock> Endpoint<T, C> {
-    /// Makes the session, and the driver that has to run for anything to happen.
+    /// Creates the session, and the driver that has to be polled for any progress.
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give, which is also when a `HashMap` cannot be
-    /// made.
+    /// If the operating system provides no randomness; then a `HashMap` cannot be created either.
     pub fn start(self, role: Role) -> (Session, Driver<T, C>) {
         let session = crate::Session::new(role, self.config, self.clock.now(), random_key());
         let shared = Shared::new(session, self.local_addr, self.peer_addr, self.peer_name);
@@ -85,7 +84,7 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
     }
 }
 
-/// The secret of a new session; where instructions are counted, the same in every run.
+/// The secret of a new session; for instruction counts it is the same in every run.
 #[allow(clippy::expect_used, reason = "as for the hash maps of `std`")]
 fn random_key() -> SessionKey {
     let mut key = [7; 16];

@@ -1,7 +1,7 @@
-//! The errors of the async calls, and how they look as [`std::io::Error`].
+//! The errors of the async calls, and their form as [`std::io::Error`].
 //!
-//! The core's errors have a variant `Blocked`, which an async call turns into waiting. The errors
-//! here are the same without it.
+//! The core's errors have a variant `Blocked`; an async call waits instead. The errors here are the
+//! same without that variant.
 
 mod io;
 
@@ -17,7 +17,7 @@ pub use io::error_code;
 pub enum OpenError {
     /// Every id has been used: start a new session.
     StreamsExhausted,
-    /// A typed stream was asked of a session that is not typed, or the reverse, or the type is
+    /// A typed stream was requested from an untyped session, or the reverse, or the type is
     /// reserved for heartbeats.
     WrongType,
     /// The session is going away: one side has sent a GOAWAY or is closing.
@@ -26,7 +26,7 @@ pub enum OpenError {
     SessionClosed(CloseReason),
 }
 
-/// Why nothing could be read from a stream. Bytes that had arrived are always read first.
+/// Why nothing could be read from a stream. Bytes that have arrived are always read first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -58,13 +58,13 @@ pub enum WriteError {
     UnknownStream(StreamId),
 }
 
-/// Why a heartbeat gave no round-trip time.
+/// Why a heartbeat returned no round-trip time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PingError {
     /// The heartbeat did not come back within the tolerance.
     Missed,
-    /// Heartbeats run on typed sessions only.
+    /// Only typed sessions have heartbeats.
     NotTyped,
     /// No stream could be opened for the heartbeat, because the session is going away or has used
     /// up its ids.
@@ -97,7 +97,7 @@ pub enum Error {
 }
 
 impl OpenError {
-    /// The code that describes the error; `None` for a mistake of the caller.
+    /// The code of the error; `None` for a mistake of the caller.
     #[must_use]
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -108,7 +108,7 @@ impl OpenError {
         }
     }
 
-    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
     pub(super) fn poll<T>(result: Result<T, crate::OpenError>) -> Poll<Result<T, Self>> {
         Poll::Ready(Err(match result {
             Ok(value) => return Poll::Ready(Ok(value)),
@@ -132,7 +132,7 @@ impl ReadError {
         }
     }
 
-    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
     pub(super) fn poll<T>(result: Result<T, crate::ReadError>) -> Poll<Result<T, Self>> {
         Poll::Ready(Err(match result {
             Ok(value) => return Poll::Ready(Ok(value)),
@@ -157,7 +157,7 @@ impl WriteError {
         }
     }
 
-    /// What a call of the core came to: [`Poll::Pending`] if it was blocked.
+    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
     pub(super) fn poll<T>(result: Result<T, crate::WriteError>) -> Poll<Result<T, Self>> {
         Poll::Ready(Err(match result {
             Ok(value) => return Poll::Ready(Ok(value)),
@@ -172,7 +172,7 @@ impl WriteError {
 }
 
 impl PingError {
-    /// The code that describes the error; `None` if the session goes on.
+    /// The code of the error; `None` if the session continues.
     #[must_use]
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -193,7 +193,7 @@ impl PingError {
 }
 
 impl Error {
-    /// The code that describes the error, if one does.
+    /// The code of the error, if there is one.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -207,7 +207,7 @@ impl Error {
         }
     }
 
-    /// Why the session is over, if that is the cause.
+    /// The reason of the session's end, if that is the cause.
     #[must_use]
     pub const fn close_reason(&self) -> Option<&CloseReason> {
         match self {
@@ -256,7 +256,7 @@ impl From<WriteError> for crate::WriteError {
     }
 }
 
-// The words are those of the core's errors.
+// The texts are those of the core's errors.
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -317,7 +317,7 @@ macro_rules! source_is_the_close_reason {
 source_is_the_close_reason!(OpenError, ReadError, WriteError, PingError);
 
 impl core::error::Error for Error {
-    /// The cause below the error that this one wraps: its own text is that error's.
+    /// The source of the wrapped error, because the text is that of the wrapped error.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Open(error) => error.source(),

@@ -1,9 +1,9 @@
 //! The methods of the adapters' sessions and streams, written once.
 //!
-//! An adapter has types of its own, because only they can have its runtime's read and write traits.
-//! What these types can do besides is the same in all adapters: the macros here are the bodies of
-//! their `impl` blocks, documentation included. `$cooperative` makes a future take part in the
-//! runtime's scheduling budget; `core::convert::identity` where there is none.
+//! An adapter has its own types, because only they can implement its runtime's read and write
+//! traits. The other methods are the same in all adapters: the macros here are the bodies of their
+//! `impl` blocks, including documentation. `$cooperative` makes a future use the runtime's
+//! scheduling budget; it is `core::convert::identity` if there is none.
 
 mod session;
 mod stream;

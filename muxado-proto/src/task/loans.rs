@@ -1,5 +1,5 @@
-//! Large buffers, lent to whoever keeps a part of what was read or is to be written, and used again
-//! when the last part has gone.
+//! Large buffers, lent to the holders of read or written bytes, and reused when the last part is
+//! dropped.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -9,19 +9,18 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes of one buffer: what is read at once, and the largest piece of a write that is copied at
+/// Bytes of one buffer: the maximum of one read, and the largest piece of a write that is copied at
 /// once.
 pub(super) const BUFFER: usize = 64 << 10;
 
 /// Free buffers that a process keeps: 8 MiB.
 const KEPT: usize = 128;
 
-/// The buffers of the process. A lock of its own, and not the layer's, which a model checker
-/// replaces: nothing is decided here, and nobody holds it for longer than a push or a pop.
+/// The buffers of the process. It has its own lock, not that of the layer, which a model checker
+/// replaces: no decision depends on it, and it is held only for a push or a pop.
 static POOL: Pool = Pool::new(KEPT);
 
-/// Buffers that nobody uses now, the one given back last on top: it is the one most likely to be in
-/// a cache still.
+/// Free buffers. The latest returned one is on top, because it is most likely still in a cache.
 struct Pool {
     free: Mutex<Vec<Box<[u8]>>>,
     kept: usize,
@@ -38,7 +37,7 @@ impl Pool {
         Loan { bytes, pool: self }
     }
 
-    /// Takes a buffer back; gives it away if there are enough.
+    /// Takes a buffer back; returns it if there are enough.
     fn put(&self, bytes: Box<[u8]>) -> Option<Box<[u8]>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < self.kept {
@@ -57,12 +56,12 @@ pub(super) struct Loan {
 }
 
 impl Loan {
-    /// A buffer that is free again, or a new one.
+    /// A free buffer from the pool, or a new one.
     pub(super) fn new() -> Self {
         POOL.take()
     }
 
-    /// A buffer with the front of `data`, as much of it as it holds.
+    /// A buffer with the front of `data`, as much as fits.
     pub(super) fn copy(data: &[u8]) -> Bytes {
         let mut loan = Self::new();
         let count = data.len().min(BUFFER);
@@ -72,8 +71,8 @@ impl Loan {
         loan.share(count)
     }
 
-    /// The first `count` bytes, to be kept in parts. The buffer comes back when nobody has a part
-    /// of it.
+    /// The first `count` bytes, to be shared in parts. The buffer returns to the pool when all
+    /// parts are dropped.
     pub(super) fn share(self, count: usize) -> Bytes {
         let mut bytes = Bytes::from_owner(self);
         bytes.truncate(count);
@@ -90,7 +89,7 @@ impl Loan {
 }
 
 impl fmt::Debug for Loan {
-    /// Shows nothing: it holds what sessions have read.
+    /// Shows nothing: it contains what sessions have read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loan").finish_non_exhaustive()
     }
@@ -104,7 +103,7 @@ impl AsRef<[u8]> for Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // What is too much is freed here, where the lock is not held.
+        // A surplus buffer is freed here, without the lock.
         drop(self.pool.put(core::mem::take(&mut self.bytes)));
     }
 }

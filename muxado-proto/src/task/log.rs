@@ -1,12 +1,13 @@
-//! What a session says to the log: `tracing` events with the session's number, and the peer's name
-//! and address where they are known.
+//! What a session logs: `tracing` events with the session's number, and the peer's name and address
+//! if they are known.
 //!
 //! * `warn`: the peer broke the protocol or a limit, the transport failed, streams were refused;
 //! * `info`: a session ended in any other way that is not clean;
-//! * `debug`: a session started, the peer goes away, a clean end;
-//! * `trace`, target `muxado_proto::frames`: every frame, for sessions that start while it is on.
+//! * `debug`: a session has started, the peer goes away, a clean end;
+//! * `trace`, target `muxado_proto::frames`: every frame, for sessions that start while it is
+//!   enabled.
 //!
-//! Nothing is said with the lock held: whoever collects the log may do what it likes.
+//! Nothing is logged while the lock is held, because a subscriber may do anything.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -24,13 +25,13 @@ use crate::{CloseReason, ErrorCode, Role, SessionStats, Timestamp};
 /// The target of the lines about frames.
 const FRAMES: &str = "muxado_proto::frames";
 
-/// The text of a GOAWAY that the log of frames keeps.
+/// How much of a GOAWAY's text the log of frames keeps.
 const TEXT: usize = 256;
 
-/// From one line about refused streams to the next: a hostile peer does not fill the log.
+/// Time between two lines about refused streams, so that a hostile peer cannot fill the log.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// An event with what every line has.
+/// An event with the fields that every line has.
 macro_rules! say {
     ($level:ident, $shared:expr, $($rest:tt)+) => {{
         let name = $shared.peer_name();
@@ -58,7 +59,7 @@ pub(super) struct Log {
     frames: Option<Box<Frames>>,
 }
 
-/// Something to be said once the lock is released.
+/// Something to be logged once the lock is released.
 #[derive(Debug)]
 pub(super) enum News {
     Refused(u64),
@@ -74,7 +75,7 @@ impl Log {
         Self { frames: frames.then(Box::default), ..Self::default() }
     }
 
-    /// What there is to say after some input.
+    /// Collects what to log after some input.
     pub(super) fn look(&mut self, now: Timestamp, state: &State) -> Option<News> {
         if !tracing::enabled!(Level::WARN) {
             return None;
@@ -92,14 +93,14 @@ impl Log {
         Some(News::Refused(more))
     }
 
-    /// The frames in what has been read.
+    /// Logs the frames in the bytes read.
     pub(super) fn read(&mut self, shared: &Shared, bytes: &[u8]) {
         if let Some(frames) = &mut self.frames {
             show(shared, "received", &mut frames.read, bytes);
         }
     }
 
-    /// The frames in the first `count` bytes of what was to be written.
+    /// Logs the frames in the first `count` bytes of the output.
     pub(super) fn written(&mut self, shared: &Shared, slices: &[io::IoSlice<'_>], count: usize) {
         let Some(frames) = &mut self.frames else { return };
         let mut left = count;
@@ -151,7 +152,7 @@ pub(super) fn ended(
     }
 }
 
-/// Whether a rule or a limit ended the session, and neither side wanted it.
+/// Whether a rule or a limit ended the session, and not a decision of either side.
 const fn is_fault(reason: &CloseReason) -> bool {
     !matches!(
         reason,

@@ -1,4 +1,4 @@
-//! What can be seen of a session without keeping it open.
+//! Handles that observe a session without keeping it open.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::waiters::Ticket;
 use crate::{CloseReason, ErrorCode, SessionStats};
 
-/// Heartbeats that are kept for those who have not looked yet.
+/// Heartbeats that are kept for slow observers.
 const KEPT: usize = 64;
 
 /// The peer has announced that it is going away.
@@ -33,7 +33,7 @@ impl GoAway {
 }
 
 /// A handle that does not keep a session open: a session closes when the last handle and the last
-/// stream are gone, however many of these there are.
+/// stream are dropped; weak handles do not count.
 ///
 /// It keeps the memory of the session, which is small once the session is over.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl WeakSession {
         Self { shared: Arc::clone(shared) }
     }
 
-    /// A full handle; `None` if all handles and streams are gone.
+    /// A full handle; `None` if all handles and streams were dropped.
     #[must_use]
     pub fn upgrade(&self) -> Option<Session> {
         let mut state = self.shared.state.lock();
@@ -61,13 +61,14 @@ impl WeakSession {
         }
         // Somebody can accept streams again.
         state.session.set_accepting(true);
-        // Counted before the lock is released, so that the session cannot begin to close between.
+        // Counted before the lock is released, so that the session cannot begin to close in
+        // between.
         state.session_handles = state.session_handles.saturating_add(1);
         drop(state);
         Some(Session::attached(&self.shared))
     }
 
-    /// Waits for the end of the session; gives its cause.
+    /// Waits for the end of the session; returns its cause.
     pub async fn closed(&self) -> CloseReason {
         closed(&self.shared).await
     }
@@ -84,13 +85,13 @@ impl WeakSession {
         self.shared.state.lock().session.stats()
     }
 
-    /// The number of the session in this process, as the log gives it.
+    /// The number of the session in this process, as in the log.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.shared.number
     }
 
-    /// The name the application has given the peer.
+    /// The name that the application has given the peer.
     #[must_use]
     pub fn peer_name(&self) -> Option<Arc<str>> {
         self.shared.peer_name()
@@ -132,7 +133,7 @@ impl History {
         self.first.wrapping_add(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
     }
 
-    /// The first beat from number `next` on that is kept, and how many were dropped before it.
+    /// The first kept beat from number `next` on, and how many were dropped before it.
     fn from(&self, next: u64) -> Option<(Beat, u64)> {
         let dropped = self.first.saturating_sub(next);
         let index = usize::try_from(next.saturating_sub(self.first)).ok()?;
@@ -143,7 +144,7 @@ impl History {
 /// The heartbeats of a session, one after the other: see [`Session::heartbeats`]. It does not keep
 /// the session open.
 ///
-/// The latest 64 are kept for whoever is slow; when there are more, the oldest are dropped.
+/// The latest 64 are kept for a slow reader; when there are more, the oldest are dropped.
 pub struct Heartbeats {
     shared: Arc<Shared>,
     next: u64,
@@ -163,7 +164,7 @@ impl Heartbeats {
         Self { shared: Arc::clone(shared), next, dropped: 0, ticket: Ticket::lasting() }
     }
 
-    /// What has become of the next heartbeat; `None` when the session is over.
+    /// The result of the next heartbeat; `None` when the session is over.
     pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Beat>> {
         let mut state = self.shared.state.lock();
         let over = state.close_reason().is_some();

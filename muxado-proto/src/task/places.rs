@@ -7,7 +7,7 @@ use super::shared::StreamWakers;
 /// Places on a page.
 const PAGE: usize = 16;
 
-/// Who waits on which stream. Pages on which nobody has a handle any more take no memory.
+/// The waiters of each stream. Pages without a handle take no memory.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pages: Vec<Vec<StreamWakers>>,
@@ -15,7 +15,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// How many streams somebody has a handle on.
+    /// How many streams have a handle.
     pub(super) const fn handles(&self) -> usize {
         self.handles
     }
@@ -25,7 +25,7 @@ impl Places {
         self.pages.get_mut(slot / PAGE)?.get_mut(slot % PAGE)
     }
 
-    /// Makes a place for a stream that gets a handle.
+    /// Creates a place for a stream that gets a handle.
     pub(super) fn adopt(&mut self, slot: u32) {
         let slot = usize::try_from(slot).unwrap_or(usize::MAX);
         let (page, at) = (slot / PAGE, slot % PAGE);
@@ -47,8 +47,8 @@ impl Places {
         }
     }
 
-    /// A handle goes away. Gives the wakers if it was the last one on its stream, to be dropped when
-    /// the lock is.
+    /// A handle is dropped. Returns the wakers if it was the last one on its stream, to be dropped
+    /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
         let place = self.get_mut(slot)?;
@@ -62,7 +62,7 @@ impl Places {
         if self.handles == 0 && self.pages.len() > 1 {
             self.pages = Vec::new();
         } else if let Some(page) = self.pages.get_mut(index).filter(|_| index > 0) {
-            // The first page is that of a session with few streams, which come and go.
+            // The first page is kept, for sessions with few short-lived streams.
             if page.iter().all(|place| place.handles == 0) {
                 *page = Vec::new();
             }

@@ -1,4 +1,4 @@
-//! Moving bytes between a stream and any other byte stream, both ways at once.
+//! Copies bytes between a stream and any other byte stream, in both directions at once.
 
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -16,11 +16,11 @@ use super::loans::{BUFFER, Loan};
 use super::stream::Stream;
 use crate::{ErrorCode, StreamEnd};
 
-/// Chunks, and bytes in them, that are taken off the stream for one write.
+/// Chunks, and bytes in them, that are read from the stream for one write.
 const CHUNKS: usize = 16;
 const GATHERED: usize = 128 << 10;
 
-/// Reads that fill at least so much of a buffer are passed on as a part of it; smaller ones are
+/// Reads that fill at least this much of a buffer are passed on as a part of it; smaller ones are
 /// copied, so that they do not keep a whole buffer alive.
 const SHARE_MIN: usize = BUFFER / 2;
 
@@ -103,7 +103,7 @@ impl From<RelayError> for io::Error {
 /// From the stream to the other side.
 #[derive(Debug)]
 enum Outward {
-    /// `unflushed`: something was written and may be held back.
+    /// `unflushed`: something was written and has to be flushed.
     Open {
         chunks: VecDeque<Bytes>,
         unflushed: bool,
@@ -116,7 +116,7 @@ enum Outward {
 /// From the other side to the stream.
 #[derive(Debug)]
 enum Inward {
-    /// What was read and the stream has not taken.
+    /// Bytes read that the stream has not taken.
     Open(Bytes),
     Done,
 }
@@ -129,7 +129,7 @@ pub struct Relay<T> {
     stream: Stream,
     ending: Ending,
     other: T,
-    /// Makes the other side's end visible as one that is not intended.
+    /// Makes the other side's end an abnormal one.
     reset: fn(&mut T, ErrorCode),
     outward: Outward,
     inward: Inward,
@@ -144,8 +144,8 @@ impl<T> fmt::Debug for Relay<T> {
 }
 
 impl<T> Relay<T> {
-    /// A relay. `reset` is what has to be done to the other side, before it is dropped, for its
-    /// peer to see a reset and not an end.
+    /// A relay. `reset` is called on the other side before it is dropped, so that its peer sees a
+    /// reset and not an end.
     pub fn new(stream: Stream, other: T, reset: fn(&mut T, ErrorCode)) -> Self {
         let outward = Outward::Open { chunks: VecDeque::new(), unflushed: false };
         let inward = Inward::Open(Bytes::new());
@@ -154,8 +154,8 @@ impl<T> Relay<T> {
         Self { stream, ending, other, reset, outward, inward, relayed, over: false }
     }
 
-    /// What the stream cannot tell while nothing is read from it: that it was reset, or that its
-    /// session has ended.
+    /// Whether the stream was reset or its session has ended. This is checked while nothing is read
+    /// from the stream.
     fn poll_broken(&mut self, cx: &Context<'_>) -> Option<RelayFault> {
         let reads = matches!(&self.outward, Outward::Open { chunks, .. } if chunks.is_empty());
         if reads {
@@ -170,7 +170,7 @@ impl<T> Relay<T> {
         }
     }
 
-    /// Ends both sides: the one that has not failed learns that the other has.
+    /// Ends both sides, so that the side that has not failed learns of the failure.
     fn cut(&mut self, code: ErrorCode) {
         self.over = true;
         self.stream.reset(code);
@@ -251,11 +251,11 @@ impl<T: Transport> Relay<T> {
     }
 }
 
-/// Takes more of what lies ready on the stream, so that it leaves in one write.
+/// Takes more ready chunks from the stream, to write them together.
 fn gather(stream: &mut Stream, cx: &Context<'_>, chunks: &mut VecDeque<Bytes>) {
     let mut held: usize = chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.len()));
     while held < GATHERED && chunks.len() < CHUNKS {
-        // The end, and errors, will be there again when these are written.
+        // The end and errors are reported again when these are written.
         let most = GATHERED.saturating_sub(held);
         let Poll::Ready(Ok(Some(chunk))) = stream.poll_read_chunk(cx, most) else { break };
         held = held.saturating_add(chunk.len());
@@ -263,7 +263,7 @@ fn gather(stream: &mut Stream, cx: &Context<'_>, chunks: &mut VecDeque<Bytes>) {
     }
 }
 
-/// Writes from the front of the chunks, and drops what is written.
+/// Writes from the front of the chunks, and drops what was written.
 fn write(
     other: &mut impl Transport,
     cx: &mut Context<'_>,
@@ -298,7 +298,7 @@ impl From<io::Error> for RelayFault {
 }
 
 impl RelayFault {
-    /// What the side that has not failed is told.
+    /// The code for the side that has not failed.
     fn code(&self) -> ErrorCode {
         let code = match self {
             Self::Read(error) => error.code(),

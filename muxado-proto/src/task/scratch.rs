@@ -1,5 +1,5 @@
-//! What a driver needs only while something moves. It belongs to the thread: ten thousand idle
-//! sessions share one set for each worker.
+//! Memory that a driver needs only while something moves. It belongs to the thread: ten thousand
+//! idle sessions share one set per worker thread.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,14 +11,14 @@ use bytes::Bytes;
 use super::loans::Loan;
 use crate::Transmit;
 
-/// The most memory a batch of output may keep for the next one.
+/// The maximum memory that a batch of output may keep for reuse.
 const KEPT_OUTPUT: usize = 512 << 10;
 
 std::thread_local! {
     static SPARE: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-/// What a driver works with during one poll.
+/// The working memory of a driver during one poll.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// The buffer to read into, unless it is lent out.
@@ -30,7 +30,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn borrow() -> Box<Self> {
-        // During the destruction of a thread there is no spare; a new one does.
+        // While a thread is destroyed there is no spare, so a new one is created.
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         spare.unwrap_or_else(|| Box::new(Self { read: None, out: None, wakes: Vec::new() }))
     }

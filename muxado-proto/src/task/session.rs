@@ -20,22 +20,22 @@ use super::waiters::{Ticket, Waiters};
 use super::wake::wake_all;
 use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamId, StreamType, Warning};
 
-/// A handle on a session: opens and accepts streams. Clones are handles on the same session.
+/// A handle to a session: opens and accepts streams. Clones are handles to the same session.
 ///
-/// When the last handle and the last stream of a session are gone, the session closes gracefully.
-/// All async methods are cancel-safe: a future that is dropped has done nothing, or, for
+/// When the last handle and the last stream of a session are dropped, the session closes
+/// gracefully. All async methods are cancel-safe: a dropped future has done nothing, or, for
 /// [`close`](Self::close), has begun to close.
 ///
 /// An async method can be called from many tasks at once. Its poll form needs `&mut self`, because
-/// the handle keeps the place in which it waits: one task at a time, and the waker of the latest
-/// call is the one that is woken. Clone the handle to wait elsewhere.
+/// the handle stores the place of its waiter: only one task can wait, and the waker of the latest
+/// call is woken. Clone the handle to wait in another task.
 pub struct Session {
     shared: Arc<Shared>,
-    /// Where the poll forms wait; without memory until one of them is used.
+    /// The places of the poll forms; allocated when one of them is used.
     tickets: Option<Box<Tickets>>,
 }
 
-/// Where the poll forms of one handle wait.
+/// The places in which the poll forms of one handle wait.
 #[derive(Debug)]
 struct Tickets {
     opening: Ticket,
@@ -76,7 +76,8 @@ impl Drop for Session {
         self.shared.command(|state, _| {
             state.session_handles = state.session_handles.saturating_sub(1);
             if state.session_handles == 0 {
-                // Nobody can accept a stream any more: the peer is told, not left waiting.
+                // Nobody can accept streams from now on: they are refused, so that the peer does
+                // not wait.
                 state.session.set_accepting(false);
             }
             state.close_if_unused();
@@ -148,7 +149,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why the session is over, after all streams that arrived before its end.
+    /// The reason of the session's end, after all streams that arrived before it.
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.accepting);
         poll_fn(|cx| poll_accept(&self.shared, &mut waiting.ticket, cx)).await
@@ -158,7 +159,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why the session is over, after all streams that arrived before its end.
+    /// The reason of the session's end, after all streams that arrived before it.
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, CloseReason>> {
         let ticket = &mut self.tickets.get_or_insert_default().accepting;
         poll_accept(&self.shared, ticket, cx)
@@ -170,7 +171,7 @@ impl Session {
         Incoming { session: self.clone(), ended: false }
     }
 
-    /// Sends a heartbeat and waits for it to come back; gives the round-trip time.
+    /// Sends a heartbeat and waits for it to come back; returns the round-trip time.
     ///
     /// # Errors
     ///
@@ -185,13 +186,13 @@ impl Session {
         poll_fn(|cx| poll_ping(&self.shared, &mut waiting.ticket, cx, returned, missed)).await
     }
 
-    /// The heartbeats of this session from now on, those that come back and those that do not.
+    /// The heartbeats of this session from now on, both returned and missed ones.
     #[must_use]
     pub fn heartbeats(&self) -> Heartbeats {
         Heartbeats::new(&self.shared)
     }
 
-    /// Waits for the end of the session; gives its cause, always the same.
+    /// Waits for the end of the session; returns its cause, always the same.
     pub async fn closed(&self) -> CloseReason {
         closed(&self.shared).await
     }
@@ -206,7 +207,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why the session is over, if the peer announced nothing before.
+    /// The reason of the session's end, if the peer announced nothing before.
     pub async fn going_away(&self) -> Result<GoAway, CloseReason> {
         let mut waiting = Waiting::new(&self.shared, |state| &mut state.leaving);
         poll_fn(|cx| poll_going_away(&self.shared, &mut waiting.ticket, cx)).await
@@ -216,7 +217,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why the session is over, if the peer announced nothing before.
+    /// The reason of the session's end, if the peer announced nothing before.
     pub fn poll_going_away(&mut self, cx: &Context<'_>) -> Poll<Result<GoAway, CloseReason>> {
         let ticket = &mut self.tickets.get_or_insert_default().leaving;
         poll_going_away(&self.shared, ticket, cx)
@@ -236,7 +237,7 @@ impl Session {
         poll_fn(|cx| poll_closed(&self.shared, &mut waiting.ticket, cx, done)).await
     }
 
-    /// [`close`](Self::close) as a poll: the first call asks for the end.
+    /// [`close`](Self::close) as a poll: the first call begins to close.
     pub fn poll_close(&mut self, cx: &Context<'_>) -> Poll<CloseReason> {
         let tickets = self.tickets.get_or_insert_default();
         if !core::mem::replace(&mut tickets.close_asked, true) {
@@ -252,7 +253,7 @@ impl Session {
         self.shared.command(|state, _| state.request(Request::GoAway { code, text }));
     }
 
-    /// Closes at once: what was written and not sent is dropped.
+    /// Closes at once: unsent data is discarded.
     pub fn abort(&self, code: ErrorCode, text: impl Into<Bytes>) {
         let text = text.into();
         self.shared.command(|state, _| state.request(Request::Abort { code, text }));
@@ -264,13 +265,13 @@ impl Session {
         self.shared.state.lock().close_reason().cloned()
     }
 
-    /// What looks as if the two ends were not made for each other, if anything does.
+    /// A sign that the configuration of the two ends does not match, if there is one.
     #[must_use]
     pub fn warning(&self) -> Option<Warning> {
         self.shared.state.lock().warning
     }
 
-    /// What the transport failed with, if it did.
+    /// The error of the transport, if it failed.
     #[must_use]
     pub fn transport_error(&self) -> Option<Arc<io::Error>> {
         self.shared.state.lock().transport_error.clone()
@@ -300,7 +301,7 @@ impl Session {
         Arc::clone(self.shared.state.lock().session.config())
     }
 
-    /// The number of the session in this process, as the log gives it.
+    /// The number of the session in this process, as in the log.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.shared.number
@@ -318,7 +319,7 @@ impl Session {
         self.shared.peer_addr
     }
 
-    /// The name the application has given the peer.
+    /// The name that the application has given the peer.
     #[must_use]
     pub fn peer_name(&self) -> Option<Arc<str>> {
         self.shared.peer_name()
@@ -338,7 +339,7 @@ impl Session {
     }
 }
 
-/// One that waits in one of the queues, and leaves it when it is dropped.
+/// A waiter in one of the queues; dropping it removes it from the queue.
 pub(super) struct Waiting<'a> {
     shared: &'a Shared,
     queue: fn(&mut State) -> &mut Waiters,
@@ -487,7 +488,7 @@ fn poll_closed(
     Poll::Pending
 }
 
-/// The peer's streams, one after the other: see [`Session::incoming`]. Counts as a handle on the
+/// The peer's streams, one after the other: see [`Session::incoming`]. Counts as a handle to the
 /// session.
 #[derive(Debug)]
 pub struct Incoming {
@@ -496,7 +497,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The next stream. When the session is over and all that had arrived were taken, the reason,
+    /// The next stream. When the session is over and all arrived streams were taken, the reason,
     /// once, and then `None`.
     pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Stream, CloseReason>>> {
         if self.ended {

@@ -1,4 +1,4 @@
-//! The state everybody shares, under one lock.
+//! The shared state of handles and driver, under one lock.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,7 +21,7 @@ use super::waiters::Waiters;
 use super::wake::wake_all;
 use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp, Warning};
 
-/// Something a handle asks for that needs the time, which only the driver has.
+/// A request of a handle that needs the time, which only the driver has.
 #[derive(Debug)]
 pub(super) enum Request {
     Close { code: ErrorCode, text: Bytes },
@@ -30,7 +30,7 @@ pub(super) enum Request {
     Ping,
 }
 
-/// Who waits on one stream, and how many handles there are on it.
+/// The waiters on one stream, and the number of its handles.
 #[derive(Debug, Default)]
 pub(super) struct StreamWakers {
     pub(super) reader: Option<Waker>,
@@ -39,7 +39,7 @@ pub(super) struct StreamWakers {
     pub(super) handles: u8,
 }
 
-/// What has become of the heartbeats somebody waits for.
+/// The results of heartbeats that tasks wait for.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
     pub(super) waiting: Waiters,
@@ -48,7 +48,7 @@ pub(super) struct Pings {
     pub(super) missed: u64,
     pub(super) rtt: Duration,
     pub(super) history: History,
-    /// Why none can be sent: once that is so, it stays so.
+    /// Why none can be sent. Once set, it stays set.
     pub(super) refused: Option<PingError>,
 }
 
@@ -62,19 +62,19 @@ pub(super) struct State {
     pub(super) closing: Waiters,
     /// Who waits for the peer to go away.
     pub(super) leaving: Waiters,
-    /// What the peer said when it announced to go away, the latest.
+    /// The latest announcement of the peer that it goes away.
     pub(super) going_away: Option<Box<GoAway>>,
     /// What the application calls the peer.
     pub(super) peer_name: Option<Arc<str>>,
     pub(super) endings: Endings,
-    /// Without memory until somebody asks for a heartbeat.
+    /// Allocated when a task asks for a heartbeat.
     pings: Option<Box<Pings>>,
     pub(super) requests: Vec<Request>,
     /// The driver's waker while it sleeps.
     pub(super) driver: Option<Waker>,
-    /// The driver waits for the transport to take output: new output can wait, too.
+    /// The driver waits for the transport to take output, so new output can wait, too.
     pub(super) output_blocked: bool,
-    /// The driver has ended, or never will do anything again.
+    /// The driver has ended, or will never run again.
     pub(super) driver_gone: bool,
     pub(super) session_handles: usize,
     /// What the transport failed with.
@@ -83,7 +83,7 @@ pub(super) struct State {
     pub(super) warning: Option<Warning>,
 }
 
-/// One session and everybody on it.
+/// One session with its handles and its driver.
 pub(super) struct Shared {
     /// Which session of the process this is.
     pub(super) number: u64,
@@ -92,12 +92,12 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
 }
 
-/// Sessions of the process so far. Not of the layer's primitives, which a model checker replaces:
-/// nothing depends on it.
+/// The number of sessions so far in the process. It does not use the layer's primitives, which a
+/// model checker replaces, because nothing depends on it.
 static SESSIONS: AtomicUsize = AtomicUsize::new(0);
 
 impl fmt::Debug for Shared {
-    /// Shows nothing: the state has the payload of everybody's streams in it.
+    /// Shows nothing: the state contains payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
@@ -158,7 +158,7 @@ impl State {
         self.pings.get_or_insert_default()
     }
 
-    /// The waker of a sleeping driver, if there is something for it to do.
+    /// The waker of a sleeping driver, if it has work to do.
     pub(super) fn kick(&mut self) -> Option<Waker> {
         let work =
             !self.requests.is_empty() || (!self.output_blocked && self.session.wants_transmit());
@@ -172,7 +172,7 @@ impl State {
         }
     }
 
-    /// Carries out what was asked for.
+    /// Carries out the requests.
     pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
         for request in core::mem::take(&mut self.requests) {
             match request {
@@ -190,7 +190,7 @@ impl State {
         }
     }
 
-    /// Delivers the pending events: collects the wakers of those who wait for them.
+    /// Delivers the pending events: collects the wakers of their waiters.
     pub(super) fn deliver(&mut self, wakes: &mut Vec<Waker>) {
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -220,7 +220,7 @@ impl State {
                 Event::GoAway { code, text } => {
                     self.going_away = Some(Box::new(GoAway::new(code, text)));
                     self.leaving.wake_all(wakes);
-                    // Those who wait to open will not be served.
+                    // Waiting openers will not get a stream.
                     self.opening.wake_all(wakes);
                 }
                 Event::StreamsExhausted => self.opening.wake_all(wakes),
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// Those who wait on anything but a stream, whose own events come from the session.
+    /// Wakes all waiters except those on streams, whose events come from the session.
     pub(super) fn wake_everybody(&mut self, wakes: &mut Vec<Waker>) {
         self.opening.wake_all(wakes);
         self.accepting.wake_all(wakes);
@@ -240,7 +240,7 @@ impl State {
         self.leaving.wake_all(wakes);
     }
 
-    /// The stream with this id, for a handle on it.
+    /// The stream with this id, for a handle to it.
     pub(super) fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
         self.session.stream(id)
     }
@@ -250,7 +250,7 @@ impl State {
         self.streams.get_mut(slot)
     }
 
-    /// Makes a place for the wakers of a stream that gets a handle.
+    /// Creates a place for the wakers of a stream that gets a handle.
     pub(super) fn adopt(&mut self, id: StreamId) {
         let Some(slot) = self.slot(id) else { return };
         self.streams.adopt(slot);
@@ -260,19 +260,19 @@ impl State {
         self.session.stream(id).map(|stream| stream.slot())
     }
 
-    /// Whether the last handle of both kinds is gone.
+    /// Whether no handles and no streams are left.
     pub(super) fn is_unused(&self) -> bool {
         self.session_handles == 0 && self.streams.handles() == 0
     }
 
-    /// Nobody can use the session any more when the last handle of both kinds is gone.
+    /// Closes the session when no handles and no streams are left.
     pub(super) fn close_if_unused(&mut self) {
         if self.is_unused() {
             self.request(Request::Close { code: ErrorCode::NO_ERROR, text: Bytes::new() });
         }
     }
 
-    /// Why the session is over; the driver's end counts.
+    /// Why the session is over; the end of the driver counts, too.
     pub(super) fn close_reason(&self) -> Option<&CloseReason> {
         self.session.close_reason()
     }

@@ -1,5 +1,5 @@
-//! The waker the transport gets: it tells the driver that the transport, and nothing else, is the
-//! reason for a wake-up, so that other wake-ups do not cost a system call to find out.
+//! The waker of the transport. It tells the driver that a wake-up came from the transport, so that
+//! other wake-ups cost no system call.
 
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -15,12 +15,12 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    /// A signal that is set: the transport has never been asked.
+    /// A set signal, because the transport was never polled.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { ready: AtomicBool::new(true), driver: Mutex::new(None) })
     }
 
-    /// Takes the signal, and the waker to wake when it comes again.
+    /// Takes the signal, and stores the waker for the next one.
     pub(super) fn take(&self, driver: &Waker) -> bool {
         let mut stale = None;
         let mut slot = self.driver.lock();
@@ -39,7 +39,7 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Not a store: loom orders that with the driver's swaps only if they happen one before the
+        // Not a store: loom orders a store with the driver's swaps only if one happens before the
         // other.
         let _was_ready = self.ready.swap(true, Ordering::AcqRel);
         let driver = self.driver.lock().clone();

@@ -28,7 +28,7 @@ macro_rules! common {
             self.target.stream_type
         }
 
-        /// The session the stream belongs to: one more handle on it.
+        /// A new handle to the session of the stream.
         #[must_use]
         pub fn session(&self) -> Session {
             Session::attach(&self.target.shared)
@@ -46,7 +46,7 @@ macro_rules! common {
             self.target.shared.peer_addr
         }
 
-        /// The name the application has given the peer.
+        /// The name that the application has given the peer.
         #[must_use]
         pub fn peer_name(&self) -> Option<Arc<str>> {
             self.target.shared.peer_name()
@@ -58,7 +58,7 @@ macro_rules! common {
             self.target.with(|stream| stream.stats()).unwrap_or_default()
         }
 
-        /// Ends both directions at once: what was not sent and not read is dropped, the peer gets
+        /// Ends both directions at once: unsent and unread bytes are discarded, the peer gets
         /// `code`.
         pub fn reset(&self, code: ErrorCode) {
             self.target.with(|stream| stream.reset(code));
@@ -66,7 +66,7 @@ macro_rules! common {
 
         /// Waits until the stream has ended in both directions: both sides have finished it and the
         /// transport has taken the end of this one, one side has reset it, or the session is over.
-        /// What arrived before can still be read.
+        /// Bytes received before can still be read.
         ///
         /// # Cancel safety
         ///
@@ -75,13 +75,13 @@ macro_rules! common {
             ended(&self.target.shared, self.target.id).await
         }
 
-        /// Waits until the peer has reset the stream, and gives its code: a handler learns by it
-        /// that nobody wants the answer any more. `None` if that cannot happen any more, because
-        /// both sides have finished the stream, or this one has reset it.
+        /// Waits until the peer has reset the stream, and returns its code. A handler uses it to
+        /// learn that the answer is no longer wanted. `None` if the peer can no longer reset it,
+        /// because both sides have finished the stream, or this side has reset it.
         ///
-        /// A peer that merely drops the stream says nothing until it is sent data, which it answers
-        /// with [`STREAM_CLOSED`](ErrorCode::STREAM_CLOSED): the protocol has no other word for
-        /// it. A client that wants its server to notice calls [`reset`](Self::reset).
+        /// A peer that only drops the stream sends nothing until it receives data, which it answers
+        /// with [`STREAM_CLOSED`](ErrorCode::STREAM_CLOSED): the protocol has no other signal. A
+        /// client that wants its server to notice calls [`reset`](Self::reset).
         ///
         /// # Errors
         ///
@@ -106,7 +106,7 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], after everything that had arrived.
+        /// [`ReadError`], after everything received was read.
         pub fn poll_read(
             &mut self,
             cx: &Context<'_>,
@@ -119,7 +119,7 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], after everything that had arrived.
+        /// [`ReadError`], after everything received was read.
         ///
         /// # Cancel safety
         ///
@@ -128,17 +128,17 @@ macro_rules! receiving {
             self.target.recv(|cx| self.target.poll_read(cx, buf)).await
         }
 
-        /// Hands what has arrived to `put`, piece by piece, at most `max` bytes; returns how many,
-        /// 0 at the end of the stream. For memory that is not initialised. Large pieces are handed
-        /// on without the lock of the session.
+        /// Passes at most `max` received bytes to `put`, piece by piece; returns how many, 0 at the
+        /// end of the stream. This is for uninitialised memory. Large pieces are passed without the
+        /// lock of the session.
         ///
         /// # Errors
         ///
-        /// [`ReadError`], after everything that had arrived.
+        /// [`ReadError`], after everything received was read.
         ///
         /// # Deadlocks
         ///
-        /// Small pieces are handed on under the lock: `put` must not use handles on the session.
+        /// Small pieces are passed under the lock: `put` must not use handles to the session.
         pub fn poll_read_to(
             &mut self,
             cx: &Context<'_>,
@@ -148,12 +148,12 @@ macro_rules! receiving {
             self.target.poll_read_to(cx, max, put)
         }
 
-        /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` at
-        /// the end of the stream.
+        /// Takes the contiguous bytes at the front, at most `max`, without a copy; `None` at the
+        /// end of the stream.
         ///
         /// # Errors
         ///
-        /// [`ReadError`], after everything that had arrived.
+        /// [`ReadError`], after everything received was read.
         ///
         /// # Cancel safety
         ///
@@ -168,7 +168,7 @@ macro_rules! receiving {
         ///
         /// # Errors
         ///
-        /// [`ReadError`], after everything that had arrived.
+        /// [`ReadError`], after everything received was read.
         pub fn poll_read_chunk(
             &mut self,
             cx: &Context<'_>,
@@ -177,14 +177,14 @@ macro_rules! receiving {
             self.target.poll_recv(cx, |stream| stream.read_chunk(max))
         }
 
-        /// Copies what has arrived to the front of `buf` without taking it, and does not wait: 0
-        /// if there is nothing now.
+        /// Copies received bytes into `buf` without consuming them. It does not wait: 0 if there
+        /// are none now.
         pub fn peek(&self, buf: &mut [u8]) -> usize {
             self.target.with(|stream| stream.peek(buf)).unwrap_or(0)
         }
 
-        /// Stops reading: what has arrived and what still arrives is dropped, and the peer is not
-        /// held up.
+        /// Stops reading: received bytes and later ones are discarded, and the peer still gets
+        /// credit.
         pub fn stop(&self) {
             self.target.with(|stream| stream.stop());
         }
@@ -240,20 +240,20 @@ macro_rules! sending {
         ///
         /// # Cancel safety
         ///
-        /// A front part of the chunk may have been taken if the future is dropped. To know how
-        /// much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
+        /// If the future is dropped, a part of the chunk from its front may have been taken. To
+        /// know how much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
         ///
         /// # Deadlocks
         ///
         /// The session may be locked while the chunk is dropped, now or when it has been sent: the
-        /// owner of its memory ([`Bytes::from_owner`]) must not use handles on the session, nor
-        /// own any.
+        /// owner of its memory ([`Bytes::from_owner`]) must not use or own handles to the session.
         pub async fn write_chunk(&mut self, mut chunk: Bytes) -> Result<(), WriteError> {
             poll_fn(|cx| self.target.poll_write_chunk(cx, &mut chunk)).await
         }
 
-        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty. As with
-        /// [`write_chunk`](Self::write_chunk), the owner of its memory must not use the session.
+        /// Takes bytes to send from the front of `chunk`, without a copy, until it is empty. As
+        /// with [`write_chunk`](Self::write_chunk), the owner of its memory must not use the
+        /// session.
         ///
         /// # Errors
         ///
@@ -267,18 +267,18 @@ macro_rules! sending {
         }
 
         /// Waits until the transport has taken everything that was written, and the end of the
-        /// stream if it was finished. That takes credit of the peer. It is all that this side can
-        /// know: the protocol has no acknowledgement.
+        /// stream if it was finished. This needs credit from the peer. This side cannot know more:
+        /// the protocol has no acknowledgement.
         ///
         /// # Errors
         ///
-        /// [`WriteError`], never `Finished`, if that will not happen.
+        /// [`WriteError`], never `Finished`, if the transport will not take it.
         pub fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<Result<(), WriteError>> {
             self.target.poll_send(cx, |stream| stream.flushed())
         }
 
-        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on. Does
-        /// not wait until that is sent: [`poll_flush`](Self::poll_flush) does.
+        /// Half-closes: what was written is sent, then the end of the stream. Reading continues.
+        /// This does not wait until everything is sent; [`poll_flush`](Self::poll_flush) does.
         ///
         /// # Errors
         ///
@@ -288,8 +288,8 @@ macro_rules! sending {
             self.target.advance(|stream| stream.finish())
         }
 
-        /// Tells the peer of a stream that was never written to, without data. Not needed before
-        /// reading: a reader that waits has its stream announced.
+        /// Announces a stream that was never written to, without data. Not needed before reading: a
+        /// waiting reader announces its stream.
         ///
         /// # Errors
         ///
@@ -298,26 +298,26 @@ macro_rules! sending {
             self.target.advance(|stream| stream.announce())
         }
 
-        /// Chooses what becomes of the stream if this is dropped before the stream was finished: it
-        /// is reset with [`STREAM_CANCELLED`](ErrorCode::STREAM_CANCELLED), or finished. A new
-        /// stream has [`Config::reset_on_drop`](crate::Config::reset_on_drop).
+        /// Chooses what happens if this is dropped before the stream was finished: the stream is
+        /// reset with [`STREAM_CANCELLED`](ErrorCode::STREAM_CANCELLED), or finished. A new stream
+        /// has [`Config::reset_on_drop`](crate::Config::reset_on_drop).
         pub fn set_reset_on_drop(&self, reset: bool) {
             self.target.with(|stream| stream.set_reset_on_drop(reset));
         }
 
-        /// Changes how urgent what is written is, from the next frame on.
+        /// Changes the priority of written data, from the next frame on.
         pub fn set_priority(&self, priority: Priority) {
             self.target.with(|stream| stream.set_priority(priority));
         }
     };
 }
 
-/// One stream, both directions. Dropping it sends what was written, then the end of the stream;
-/// the peer learns, if it goes on sending, that nobody reads.
+/// One stream, both directions. Dropping it sends what was written, then the end of the stream; if
+/// the peer keeps sending, it learns that nobody reads.
 ///
-/// A stream that is dropped before it was [finished](Self::finish) may be cut short, and to the peer
-/// it looks complete. So it is reset with [`ErrorCode::INTERNAL`] when it is dropped by a panic. For
-/// other ways of leaving early, such as a time limit around a write, choose
+/// A stream that is dropped before it was [finished](Self::finish) may be incomplete, but looks
+/// complete to the peer. So it is reset with [`ErrorCode::INTERNAL`] when a panic drops it. For
+/// other early returns, such as a time limit around a write, choose
 /// [`set_reset_on_drop`](Self::set_reset_on_drop).
 #[derive(Debug)]
 pub struct Stream {
@@ -378,7 +378,7 @@ impl Drop for RecvHalf {
 }
 
 /// The sending half of a stream. Dropping it alone is [`finish`](Self::finish), with the exceptions
-/// of [`Stream`]; a stream that was never written to is not announced by that.
+/// of [`Stream`]; that does not announce a stream that was never written to.
 #[derive(Debug)]
 pub struct SendHalf {
     target: Target,

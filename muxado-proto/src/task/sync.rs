@@ -1,4 +1,4 @@
-//! The primitives the layer is built on, exchangeable for those of a model checker.
+//! The synchronisation primitives of the layer, replaceable by those of a model checker.
 
 #[cfg(not(loom))]
 pub(super) use core::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,12 @@ use loom::sync::{Mutex as Inner, MutexGuard};
 #[cfg(loom)]
 use std::sync::PoisonError;
 
-/// How often a thread tries to get a lock before it goes to sleep over it. Locks of this layer are
-/// held for less than a microsecond, and to be woken takes ten.
+/// How often a thread tries to get a lock before it sleeps. Locks of this layer are held for less
+/// than a microsecond, and a wake-up takes ten.
 #[cfg(not(loom))]
 const TRIES: u32 = 60;
 
-/// A mutex that a panic elsewhere does not poison: what it guards is kept consistent by calls that
-/// do not panic.
+/// A mutex without poisoning: calls that do not panic keep its contents consistent.
 #[derive(Debug)]
 pub(super) struct Mutex<T>(Inner<T>);
 
@@ -27,7 +26,7 @@ impl<T> Mutex<T> {
         Self(Inner::new(value))
     }
 
-    // Out of line where calls of it are counted.
+    // Not inlined when its calls are counted.
     #[cfg_attr(muxado_counted, inline(never))]
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
         #[cfg(not(loom))]

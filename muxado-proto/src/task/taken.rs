@@ -1,22 +1,22 @@
-//! Chunks that a reader takes under the lock, to copy them when it is free.
+//! Chunks that a reader takes under the lock and copies after it.
 
 use bytes::Bytes;
 
 use crate::StreamMut;
 
-/// Reads that find more than this take chunks; less is copied at once.
+/// Larger reads take chunks; smaller ones are copied at once.
 pub(super) const LARGE_READ: usize = 16 << 10;
 
 /// Chunks taken at once.
 const MOST: usize = 16;
 
-/// Some chunks off the front of a stream.
+/// Some chunks from the front of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Taken([Bytes; MOST]);
 
 impl Taken {
-    /// Takes what has arrived, at most `max` bytes and so many chunks as there are places. An end or
-    /// an error that comes behind is left for the next call.
+    /// Takes received bytes, at most `max` and as many chunks as there are places. An end or an
+    /// error after them is left for the next call.
     pub(super) fn fill(&mut self, stream: &mut StreamMut<'_>, max: usize) {
         let arrived = usize::try_from(stream.stats().receive_buffered).unwrap_or(usize::MAX);
         let mut left = max.min(arrived);
@@ -31,7 +31,7 @@ impl Taken {
         }
     }
 
-    /// Hands the chunks on and drops them; returns how many bytes they were.
+    /// Passes the chunks on and drops them; returns their size in bytes.
     pub(super) fn put(&mut self, put: &mut impl FnMut(&[u8])) -> usize {
         let mut count = 0usize;
         for place in &mut self.0 {

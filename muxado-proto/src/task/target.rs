@@ -1,4 +1,4 @@
-//! What the handles on a stream do with it.
+//! The operations of stream handles.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -18,7 +18,7 @@ use crate::{ErrorCode, StreamId, StreamMut, StreamType};
 /// driver can send one while the next is copied.
 const LARGE_WRITE: usize = 16 << 10;
 
-/// What all handles on a stream have: which one it is.
+/// The common part of all handles to a stream: its identity.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) shared: Arc<Shared>,
@@ -27,13 +27,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Runs something on the stream, and wakes the driver if that left it something to do.
+    /// Runs an operation on the stream, and wakes the driver if it has work to do.
     pub(super) fn with<R>(&self, run: impl FnOnce(&mut StreamMut<'_>) -> R) -> Option<R> {
         self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
     }
 
-    /// Tries something that may be blocked, under the lock; if it is, `place` of the stream's
-    /// wakers gets ours. `None` if the stream is not there.
+    /// Tries an operation under the lock; if it is blocked, registers our waker in `place` of the
+    /// stream's wakers. `None` if the stream does not exist.
     fn attempt<R>(
         &self,
         cx: &Context<'_>,
@@ -56,7 +56,7 @@ impl Target {
                 stale = place.replace(cx.waker().clone());
             }
         }
-        // A reader that waits may have a stream to be announced.
+        // A waiting reader may have to announce its stream.
         let driver = state.kick();
         drop(state);
         drop(stale);
@@ -120,8 +120,8 @@ impl Target {
             .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
     }
 
-    /// Reads until `poll` is ready. Whoever goes away before that waits no longer: the stream is not
-    /// announced for it.
+    /// Reads until `poll` is ready. If the future is dropped before that, it no longer waits, and
+    /// the stream is not announced because of it.
     pub(super) async fn recv<R>(&self, mut poll: impl FnMut(&Context<'_>) -> Poll<R>) -> R {
         let mut reading = Reading { target: self, waits: false };
         poll_fn(|cx| {
@@ -157,7 +157,7 @@ impl Target {
         };
         while let Some(rest) = data.get(written..).filter(|rest| !rest.is_empty() && room > 0) {
             let piece = rest.get(..room).unwrap_or(rest);
-            // A piece keeps little more than itself alive (`Config::max_memory`).
+            // A piece keeps little more memory alive than its size (`Config::max_memory`).
             let small = piece.len() < BUFFER - BUFFER / 8;
             let mut chunk = if small { Bytes::copy_from_slice(piece) } else { Loan::copy(piece) };
             let sent = self.with(|stream| {
@@ -167,7 +167,7 @@ impl Target {
             match sent {
                 Some(Ok((taken, more))) => {
                     written = written.saturating_add(taken);
-                    // Errors will be there again at the next call; these bytes are in.
+                    // Errors are reported again at the next call; these bytes were taken.
                     room = more.unwrap_or(0);
                 }
                 _ => break,
@@ -176,7 +176,7 @@ impl Target {
         if written > 0 {
             Poll::Ready(Ok(written))
         } else {
-            // The room was taken by another stream, or the stream ended meanwhile.
+            // Another stream has taken the space, or the stream has ended in the meantime.
             self.poll_send(cx, |stream| stream.write(data))
         }
     }
@@ -234,7 +234,7 @@ impl Target {
         }
     }
 
-    /// The handle that sends goes away, and the other one is left.
+    /// The sending handle is dropped, and the other one remains.
     pub(super) fn release_send(stream: &mut StreamMut<'_>) {
         if panicking() {
             stream.reset_unfinished(ErrorCode::INTERNAL);
@@ -242,7 +242,7 @@ impl Target {
         stream.release_send();
     }
 
-    /// One handle on the stream goes away; `half` is what that means if another one is left.
+    /// A handle to the stream is dropped; `half` runs if another one remains.
     pub(super) fn release(&self, half: impl FnOnce(&mut StreamMut<'_>)) {
         let stale = self.shared.command(|state, _| {
             let slot = state.slot(self.id)?;

@@ -1,4 +1,4 @@
-//! Tasks that wait their turn for the same thing.
+//! Tasks that wait for the same thing, in order.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,7 +9,7 @@ use core::task::Waker;
 #[derive(Debug, Default)]
 pub(super) struct Ticket {
     place: Option<u64>,
-    /// It outlives what waits: to wake its owner may come to nothing.
+    /// The place outlives its waiter: waking it may have no effect.
     lasting: bool,
 }
 
@@ -24,19 +24,19 @@ impl Ticket {
     }
 }
 
-/// Waiters in the order in which they came; without memory until the first one comes.
+/// Waiters in order of arrival; allocated for the first one.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(Option<Box<Line>>);
 
 #[derive(Debug)]
 struct Line {
     next: u64,
-    /// By place, ascending. Most come at the back and go at the front.
+    /// By place, ascending. Most enter at the back and leave at the front.
     queue: VecDeque<(u64, Waker, bool)>,
 }
 
 impl Line {
-    /// With room for one: most often it is one task that accepts.
+    /// With room for one, because usually one task accepts.
     fn new() -> Box<Self> {
         Box::new(Self { next: 0, queue: VecDeque::with_capacity(1) })
     }
@@ -52,8 +52,8 @@ impl Waiters {
         self.0.as_ref().is_none_or(|line| line.queue.is_empty())
     }
 
-    /// Waits, or goes on waiting in the same place. Gives the waker that was there before, to be
-    /// dropped when the lock is.
+    /// Waits, or continues to wait in the same place. Returns the previous waker, to be dropped
+    /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         let line = self.0.get_or_insert_with(Line::new);
@@ -80,7 +80,8 @@ impl Waiters {
         line.queue.remove(index).map(|(_, waker, _)| waker)
     }
 
-    /// Wakes the one that has waited longest, and the next if that one may not look.
+    /// Wakes the waiter that has waited longest, and also the next if waking that one may have no
+    /// effect.
     pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
         let Some(line) = &mut self.0 else { return };
         while let Some((_, waker, lasting)) = line.queue.pop_front() {
@@ -97,14 +98,14 @@ impl Waiters {
         }
     }
 
-    /// The waiter has what it waited for. Gives its waker, to be dropped when the lock is.
+    /// The waiter has what it waited for. Returns its waker, to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn done(&mut self, ticket: &mut Ticket) -> Option<Waker> {
         ticket.place.take().and_then(|place| self.remove(place))
     }
 
-    /// The waiter goes away; if it had been woken, the next one gets its turn. Gives its waker, to
-    /// be dropped when the lock is.
+    /// The waiter goes away; if it had been woken, the next one gets its turn. Returns its waker,
+    /// to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) -> Option<Waker> {
         let own = self.remove(ticket.place.take()?);

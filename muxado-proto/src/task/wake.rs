@@ -6,8 +6,8 @@ use core::task::Waker;
 #[cfg(not(loom))]
 use std::panic::catch_unwind;
 
-/// Wakes one task. A waker that panics harms nobody but its owner: its panic has been reported by
-/// the panic hook, and all others are woken.
+/// Wakes one task. If a waker panics, the panic hook reports it, and all other tasks are still
+/// woken.
 #[cfg(not(loom))]
 pub(super) fn wake(waker: Waker) {
     // The payload of a panic can panic again when it is dropped.
@@ -16,7 +16,7 @@ pub(super) fn wake(waker: Waker) {
     }
 }
 
-/// The model checker ends its threads by panics of its own.
+/// The model checker ends its threads with panics.
 #[cfg(loom)]
 pub(super) fn wake(waker: Waker) {
     waker.wake();

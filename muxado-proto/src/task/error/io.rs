@@ -1,4 +1,4 @@
-//! How the errors look as [`io::Error`], and how they are found again in one.
+//! Converts the errors to [`io::Error`], and finds them in one.
 
 use core::convert::Infallible;
 use core::task::Poll;
@@ -7,11 +7,11 @@ use std::io;
 use super::{Error, OpenError, PingError, ReadError, WriteError};
 use crate::{CloseReason, ConfigError, CutBy, ErrorCode};
 
-/// The muxado code behind an [`io::Error`]: of the reset or the end of the session that caused it.
+/// The muxado code in an [`io::Error`]: that of the reset or of the session's end that caused it.
 ///
-/// Looks through the whole chain of causes, so it also works on errors that other libraries have
-/// wrapped. `None` if nothing in the chain is an error of a stream or a session, or if no code
-/// describes it.
+/// Searches the whole chain of causes, so it also works on errors that other libraries have
+/// wrapped. `None` if the chain has no error of a stream or a session, or if that error has no
+/// code.
 #[must_use]
 pub fn error_code(error: &io::Error) -> Option<ErrorCode> {
     let mut next = error.get_ref().map(|inner| inner as &(dyn core::error::Error + 'static));
@@ -20,7 +20,7 @@ pub fn error_code(error: &io::Error) -> Option<ErrorCode> {
             return Some(code);
         }
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // An `io::Error` passes over what it wraps when it is asked for its source.
+            // `io::Error::source` skips the error that it wraps.
             Some(inner) => Some(inner),
             None => error.source(),
         };
@@ -28,7 +28,7 @@ pub fn error_code(error: &io::Error) -> Option<ErrorCode> {
     None
 }
 
-/// The code of one error, its causes left aside.
+/// The code of one error, without its causes.
 fn code_of(error: &(dyn core::error::Error + 'static)) -> Option<ErrorCode> {
     if let Some(error) = error.downcast_ref::<ReadError>() {
         return error.code();
@@ -92,7 +92,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The kind for an operation that the end of the session ended.
+/// The kind of error for an operation that fails because the session has ended.
 const fn closed_kind(reason: &CloseReason) -> io::ErrorKind {
     match reason {
         CloseReason::Local { .. } | CloseReason::Cut { by: CutBy::Abort, .. } => {
@@ -168,8 +168,8 @@ impl From<WriteError> for io::Error {
 macro_rules! from_the_core {
     ($($name:ident),*) => {$(
         impl From<crate::$name> for io::Error {
-            /// A blocked call is [`WouldBlock`](io::ErrorKind::WouldBlock); anything else looks
-            /// like the error of the async call.
+            /// A blocked call is [`WouldBlock`](io::ErrorKind::WouldBlock); any other variant
+            /// converts like the error of the async call.
             fn from(error: crate::$name) -> Self {
                 match $name::poll::<Infallible>(Err(error)) {
                     Poll::Ready(Err(error)) => error.into(),

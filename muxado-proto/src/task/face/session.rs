@@ -19,9 +19,8 @@ macro_rules! task_session_methods {
             $cooperative(self.0.open()).await.map(Stream::from)
         }
 
-        /// [`open`](Self::open) as a poll. All poll forms of one handle are for one task at a time:
-        /// the waker of the latest call is the one that is woken. A clone waits in a place of its
-        /// own.
+        /// [`open`](Self::open) as a poll. Only one task at a time can wait with the poll forms of
+        /// one handle: the waker of the latest call is woken. A clone has its own place.
         ///
         /// # Errors
         ///
@@ -39,7 +38,7 @@ macro_rules! task_session_methods {
         /// # Errors
         ///
         /// [`OpenError`](crate::OpenError): the session opens no more streams, or is not typed, or
-        /// the type is the one of heartbeats.
+        /// the type is that of heartbeats.
         ///
         /// # Cancel safety
         ///
@@ -66,11 +65,12 @@ macro_rules! task_session_methods {
         }
 
         /// Accepts the stream of the peer that has waited longest, or waits for one. In a typed
-        /// session the stream's type has arrived; silent streams hold nobody up.
+        /// session only streams whose type has arrived are accepted; streams without a type delay
+        /// no other.
         ///
         /// # Errors
         ///
-        /// Why the session is over, after all streams that arrived before its end.
+        /// The reason of the session's end, after all streams that arrived before it.
         ///
         /// # Cancel safety
         ///
@@ -93,14 +93,14 @@ macro_rules! task_session_methods {
         }
 
         /// The peer's streams as a [`Stream`](futures_core::Stream) of results: every stream, then
-        /// the reason for the end of the session, once. It counts as a handle on the session.
+        /// the reason for the end of the session, once. It counts as a handle to the session.
         #[must_use]
         pub fn incoming(&self) -> Incoming {
             Incoming(self.0.incoming())
         }
 
-        /// Sends a heartbeat and waits for it to come back; gives the round-trip time. Those who
-        /// ask while a beat is under way share it.
+        /// Sends a heartbeat and waits for it to come back; returns the round-trip time. Calls
+        /// while a beat is outstanding share it.
         ///
         /// # Errors
         ///
@@ -114,16 +114,15 @@ macro_rules! task_session_methods {
             $cooperative(self.0.ping()).await
         }
 
-        /// The heartbeats from now on, each one that came back with its round-trip time and each
-        /// one that was missed, as a [`Stream`](futures_core::Stream) that ends with the session.
-        /// It does not keep the session open. The latest 64 are kept; when there are more, the
-        /// oldest are dropped.
+        /// The heartbeats from now on, as a [`Stream`](futures_core::Stream) that ends with the
+        /// session: returned ones with their round-trip time, and missed ones. It does not keep the
+        /// session open. The latest 64 are kept; when there are more, the oldest are dropped.
         #[must_use]
         pub fn heartbeats(&self) -> Heartbeats {
             Heartbeats(self.0.heartbeats())
         }
 
-        /// Waits for the end of the session; gives its cause, always the same.
+        /// Waits for the end of the session; returns its cause, always the same.
         ///
         /// # Cancel safety
         ///
@@ -141,15 +140,15 @@ macro_rules! task_session_methods {
         }
 
         /// Waits until the peer announces that it is going away: it opens no more streams and
-        /// accepts none. Those that are open run on.
+        /// accepts none. Open streams continue.
         ///
         /// # Errors
         ///
-        /// Why the session is over, if the peer announced nothing before.
+        /// The reason of the session's end, if the peer announced nothing before.
         ///
         /// # Cancel safety
         ///
-        /// Cancel-safe: later calls give the announcement again.
+        /// Cancel-safe: later calls return the announcement again.
         pub async fn going_away(&self) -> Result<$crate::task::GoAway, $crate::CloseReason> {
             $cooperative(self.0.going_away()).await
         }
@@ -166,16 +165,17 @@ macro_rules! task_session_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_going_away(cx))
         }
 
-        /// Closes gracefully: streams not yet accepted are refused, those open run on until both
-        /// sides have finished them; then everything is handed to the transport and the peer is
-        /// told. Returns the cause of the end when the peer has answered or ended its side of the
-        /// transport as well, or after
+        /// Closes gracefully: streams not yet accepted are refused, open streams continue until
+        /// both sides have finished them; then everything is written to the transport, and the peer
+        /// is told. Returns the cause of the end when the peer has answered or has ended its side
+        /// of the transport as well, or after
         /// [`Config::linger_timeout`](crate::Config::linger_timeout).
         ///
-        /// What stands still for [`Config::drain_timeout`](crate::Config::drain_timeout), or takes
-        /// longer than [`Config::drain_limit`](crate::Config::drain_limit), is cut. Only an end
-        /// that [`is_clean`](crate::CloseReason::is_clean) has cut nothing: after any other,
-        /// [`CloseReason::Cut`](crate::CloseReason::Cut) for one, bytes may be lost.
+        /// Streams are cut if nothing moves for
+        /// [`Config::drain_timeout`](crate::Config::drain_timeout), or if they take longer than
+        /// [`Config::drain_limit`](crate::Config::drain_limit). If the end
+        /// [`is_clean`](crate::CloseReason::is_clean), nothing was cut. After any other end, such
+        /// as [`CloseReason::Cut`](crate::CloseReason::Cut), bytes may be lost.
         ///
         /// # Cancel safety
         ///
@@ -206,15 +206,14 @@ macro_rules! task_session_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_close(cx))
         }
 
-        /// Tells the peer to open no more streams and refuses new ones. Those open run on, as when
-        /// the session is closed; then it is over. A stream that was opened and not written to is
-        /// reset.
+        /// Tells the peer to open no more streams and refuses new ones. Open streams continue, as
+        /// when the session is closed; then it is over. A stream that was opened and not written to
+        /// is reset.
         pub fn go_away(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
             self.0.go_away(code, text);
         }
 
-        /// Closes at once: what was written and not sent is dropped, the peer is told `code` and
-        /// `text`.
+        /// Closes at once: unsent data is discarded, and the peer gets `code` and `text`.
         pub fn abort(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
             self.0.abort(code, text);
         }
@@ -225,13 +224,13 @@ macro_rules! task_session_methods {
             self.0.close_reason()
         }
 
-        /// What looks as if the two ends were not made for each other, if anything does.
+        /// A sign that the configuration of the two ends does not match, if there is one.
         #[must_use]
         pub fn warning(&self) -> Option<$crate::Warning> {
             self.0.warning()
         }
 
-        /// What the transport failed with, if it did.
+        /// The error of the transport, if it failed.
         #[must_use]
         pub fn transport_error(&self) -> Option<::std::sync::Arc<::std::io::Error>> {
             self.0.transport_error()
@@ -261,28 +260,27 @@ macro_rules! task_session_methods {
             self.0.config()
         }
 
-        /// The number of this session among those of the process, from 1. The log gives it with
-        /// every line.
+        /// The number of this session in the process, from 1. Every line of the log has it.
         #[must_use]
         pub fn number(&self) -> u64 {
             self.0.number()
         }
 
-        /// The address of this end: of the TCP connection, or what the
-        /// [`Builder`](crate::Builder) was given.
+        /// The address of this end: that of the TCP connection, or the one given to the
+        /// [`Builder`](crate::Builder).
         #[must_use]
         pub fn local_addr(&self) -> Option<::core::net::SocketAddr> {
             self.0.local_addr()
         }
 
-        /// The address of the peer: of the TCP connection, or what the
-        /// [`Builder`](crate::Builder) was given.
+        /// The address of the peer: that of the TCP connection, or the one given to the
+        /// [`Builder`](crate::Builder).
         #[must_use]
         pub fn peer_addr(&self) -> Option<::core::net::SocketAddr> {
             self.0.peer_addr()
         }
 
-        /// The name the application has given the peer, with
+        /// The name that the application has given the peer, with
         /// [`Builder::peer_name`](crate::Builder::peer_name) or
         /// [`set_peer_name`](Self::set_peer_name).
         #[must_use]
@@ -290,7 +288,7 @@ macro_rules! task_session_methods {
             self.0.peer_name()
         }
 
-        /// Names the peer, for its streams and for the log; for example when it has authenticated.
+        /// Names the peer, for its streams and for the log; for example after authentication.
         pub fn set_peer_name(&self, name: impl Into<::std::sync::Arc<str>>) {
             self.0.set_peer_name(name);
         }
@@ -308,13 +306,13 @@ macro_rules! task_session_methods {
 #[macro_export]
 macro_rules! task_weak_session_methods {
     ($cooperative:path) => {
-        /// A handle that keeps the session open; `None` if all handles and streams are gone.
+        /// A handle that keeps the session open; `None` if all handles and streams were dropped.
         #[must_use]
         pub fn upgrade(&self) -> Option<Session> {
             self.0.upgrade().map(Session)
         }
 
-        /// Waits for the end of the session; gives its cause.
+        /// Waits for the end of the session; returns its cause.
         ///
         /// # Cancel safety
         ///
@@ -335,13 +333,13 @@ macro_rules! task_weak_session_methods {
             self.0.stats()
         }
 
-        /// The number of the session among those of the process.
+        /// The number of the session in the process.
         #[must_use]
         pub fn number(&self) -> u64 {
             self.0.number()
         }
 
-        /// The name the application has given the peer.
+        /// The name that the application has given the peer.
         #[must_use]
         pub fn peer_name(&self) -> Option<::std::sync::Arc<str>> {
             self.0.peer_name()

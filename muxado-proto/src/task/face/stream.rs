@@ -17,7 +17,7 @@ macro_rules! task_stream_methods {
             self.0.stream_type()
         }
 
-        /// The session the stream belongs to: one more handle on it.
+        /// A new handle to the session of the stream.
         #[must_use]
         pub fn session(&self) -> $session {
             self.0.session().into()
@@ -35,7 +35,7 @@ macro_rules! task_stream_methods {
             self.0.peer_addr()
         }
 
-        /// The name the application has given the peer.
+        /// The name that the application has given the peer.
         #[must_use]
         pub fn peer_name(&self) -> Option<::std::sync::Arc<str>> {
             self.0.peer_name()
@@ -47,7 +47,7 @@ macro_rules! task_stream_methods {
             self.0.stats()
         }
 
-        /// Ends both directions at once: what was not sent and not read is dropped, the peer gets
+        /// Ends both directions at once: unsent and unread bytes are discarded, the peer gets
         /// `code`.
         pub fn reset(&self, code: $crate::ErrorCode) {
             self.0.reset(code);
@@ -55,7 +55,7 @@ macro_rules! task_stream_methods {
 
         /// Waits until the stream has ended in both directions: both sides have finished it and the
         /// transport has taken the end of this one, one side has reset it, or the session is over.
-        /// What arrived before can still be read.
+        /// Bytes received before can still be read.
         ///
         /// # Cancel safety
         ///
@@ -64,13 +64,13 @@ macro_rules! task_stream_methods {
             self.0.ended().await
         }
 
-        /// Waits until the peer has reset the stream, and gives its code: a handler learns by it
-        /// that nobody wants the answer any more. `None` if that cannot happen any more, because
-        /// both sides have finished the stream, or this one has reset it.
+        /// Waits until the peer has reset the stream, and returns its code. A handler uses it to
+        /// learn that the answer is no longer wanted. `None` if the peer can no longer reset it,
+        /// because both sides have finished the stream, or this side has reset it.
         ///
-        /// A peer that merely drops the stream says nothing until it is sent data, which it answers
-        /// with [`STREAM_CLOSED`](crate::ErrorCode::STREAM_CLOSED): the protocol has no other word for
-        /// it. A client that wants its server to notice calls [`reset`](Self::reset).
+        /// A peer that only drops the stream sends nothing until it receives data, which it answers
+        /// with [`STREAM_CLOSED`](crate::ErrorCode::STREAM_CLOSED): the protocol has no other
+        /// signal. A client that wants its server to notice calls [`reset`](Self::reset).
         ///
         /// # Errors
         ///
@@ -90,12 +90,12 @@ macro_rules! task_stream_methods {
 #[macro_export]
 macro_rules! task_receiving_methods {
     ($cooperative:path) => {
-        /// Takes what lies together at the front, at most `max` bytes, without a copy; `None` at
-        /// the end of the stream.
+        /// Takes the contiguous bytes at the front, at most `max`, without a copy; `None` at the
+        /// end of the stream.
         ///
         /// # Errors
         ///
-        /// [`ReadError`](crate::ReadError), after everything that had arrived.
+        /// [`ReadError`](crate::ReadError), after everything received was read.
         ///
         /// # Cancel safety
         ///
@@ -120,14 +120,14 @@ macro_rules! task_receiving_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_read_chunk(cx, max))
         }
 
-        /// Copies what has arrived to the front of `buf` without taking it, and does not wait: 0
-        /// if there is nothing now.
+        /// Copies received bytes into `buf` without consuming them. It does not wait: 0 if there
+        /// are none now.
         pub fn peek(&self, buf: &mut [u8]) -> usize {
             self.0.peek(buf)
         }
 
-        /// Stops reading: what has arrived and what still arrives is dropped, and the peer is not
-        /// held up.
+        /// Stops reading: received bytes and later ones are discarded, and the peer still gets
+        /// credit.
         pub fn stop(&self) {
             self.0.stop();
         }
@@ -147,14 +147,14 @@ macro_rules! task_sending_methods {
         ///
         /// # Cancel safety
         ///
-        /// A front part of the chunk may have been taken if the future is dropped. To know how
-        /// much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
+        /// If the future is dropped, a part of the chunk from its front may have been taken. To
+        /// know how much, use [`poll_write_chunk`](Self::poll_write_chunk), which leaves the rest.
         ///
         /// # Deadlocks
         ///
         /// The session may be locked while the chunk is dropped, now or when it has been sent: the
-        /// owner of its memory ([`Bytes::from_owner`](bytes::Bytes::from_owner)) must not use
-        /// handles on the session, nor own any.
+        /// owner of its memory ([`Bytes::from_owner`](bytes::Bytes::from_owner)) must not use or
+        /// own handles to the session.
         pub async fn write_chunk(
             &mut self,
             chunk: ::bytes::Bytes,
@@ -162,8 +162,9 @@ macro_rules! task_sending_methods {
             $cooperative(self.0.write_chunk(chunk)).await
         }
 
-        /// Takes bytes off the front of `chunk` to send, without a copy, until it is empty. As with
-        /// [`write_chunk`](Self::write_chunk), the owner of its memory must not use the session.
+        /// Takes bytes to send from the front of `chunk`, without a copy, until it is empty. As
+        /// with [`write_chunk`](Self::write_chunk), the owner of its memory must not use the
+        /// session.
         ///
         /// # Errors
         ///
@@ -176,8 +177,8 @@ macro_rules! task_sending_methods {
             $crate::task_poll!($cooperative, cx, |cx| self.0.poll_write_chunk(cx, chunk))
         }
 
-        /// Half-closes: what was written is sent, then the end of the stream. Reading goes on. Does
-        /// not wait until that is sent: `flush` does.
+        /// Half-closes: what was written is sent, then the end of the stream. Reading continues.
+        /// This does not wait until everything is sent; `flush` does.
         ///
         /// # Errors
         ///
@@ -187,8 +188,8 @@ macro_rules! task_sending_methods {
             self.0.finish()
         }
 
-        /// Tells the peer of a stream that was never written to, without data. Not needed before
-        /// reading: a reader that waits has its stream announced.
+        /// Announces a stream that was never written to, without data. Not needed before reading: a
+        /// waiting reader announces its stream.
         ///
         /// # Errors
         ///
@@ -197,14 +198,14 @@ macro_rules! task_sending_methods {
             self.0.announce()
         }
 
-        /// Chooses what becomes of the stream if this is dropped before the stream was finished: it
-        /// is reset with [`STREAM_CANCELLED`](crate::ErrorCode::STREAM_CANCELLED), or finished. A new
+        /// Chooses what happens if this is dropped before the stream was finished: the stream is
+        /// reset with [`STREAM_CANCELLED`](crate::ErrorCode::STREAM_CANCELLED), or finished. A new
         /// stream has [`Config::reset_on_drop`](crate::Config::reset_on_drop).
         pub fn set_reset_on_drop(&self, reset: bool) {
             self.0.set_reset_on_drop(reset);
         }
 
-        /// Changes how urgent what is written is, from the next frame on.
+        /// Changes the priority of written data, from the next frame on.
         pub fn set_priority(&self, priority: $crate::Priority) {
             self.0.set_priority(priority);
         }
