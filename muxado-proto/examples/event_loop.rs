@@ -5,12 +5,12 @@
 //! cargo run --release -p muxado-tokio --example rpc -- --connect 127.0.0.1:4000
 //! ```
 //!
-//! A server of the `rpc` examples: it answers the requests of every client, and asks each of them
-//! at the same time. What it shows is the loop around [`Session`]; the streams are the business
-//! of the application.
+//! A server of the `rpc` examples: it answers the requests of every client, and sends requests to
+//! each of them at the same time. It shows the loop around [`Session`]; the application handles the
+//! streams.
 //!
-//! With `echo` the application is another, and the loop the same: whatever comes on a stream goes
-//! back on it. That is what the conformance suite wants at the other end.
+//! With `echo` the same loop runs another application: it sends back everything that arrives on a
+//! stream. The conformance suite needs such an endpoint.
 //!
 //! ```sh
 //! cargo run --release -p muxado-proto --example event_loop -- echo --listen 127.0.0.1:4000
@@ -37,10 +37,10 @@ use service::{App, Options, Service};
 
 const LISTENER: Token = Token(0);
 
-/// Bytes of output asked of a session at a time. More than a socket takes at once is of no use.
+/// Bytes of output requested from a session at a time. More than a socket takes at once is useless.
 const BATCH: usize = 128 << 10;
 
-/// Reads, and batches written, before the other sessions get their turn.
+/// Reads and written batches before the other sessions get their turn.
 const TURN: usize = 8;
 
 fn main() -> ExitCode {
@@ -64,10 +64,10 @@ struct EventLoop {
     next_token: usize,
     /// Connections that have something to do at once.
     ready: BTreeSet<Token>,
-    /// When connections want to be called at the latest, the first one in front. One entry each,
-    /// that of [`Connection::armed`].
+    /// The deadlines of connections, earliest first. One entry for each, that of
+    /// [`Connection::armed`].
     deadlines: BTreeSet<(Timestamp, Token)>,
-    /// One for all: a session keeps nothing in it.
+    /// Shared by all sessions: a session keeps nothing in it.
     buffer: Vec<u8>,
     served: usize,
     all_well: bool,
@@ -96,7 +96,7 @@ impl EventLoop {
         })
     }
 
-    /// Serves; tells whether all sessions went well.
+    /// Serves; returns whether all sessions succeeded.
     fn run(mut self) -> io::Result<bool> {
         let mut events = Events::with_capacity(256);
         while self.service.sessions.is_none_or(|sessions| self.served < sessions) {
@@ -108,8 +108,8 @@ impl EventLoop {
                 if event.token() == LISTENER {
                     self.accept()?;
                 } else if let Some(connection) = self.connections.get_mut(&event.token()) {
-                    // mio tells of changes only, so each is remembered until the socket says
-                    // that it is over. Errors come up in the reading or writing they end.
+                    // mio reports only changes, so readiness is remembered until the socket blocks.
+                    // Reading or writing reports errors.
                     connection.readable |= event.is_readable();
                     connection.writable |= event.is_writable();
                     self.ready.insert(event.token());
@@ -140,11 +140,11 @@ impl EventLoop {
             let mut socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // The client went away before it was accepted.
+                // The client disconnected before it was accepted.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error),
             };
-            // Batches leave when they are ready; TCP is not to wait for more.
+            // Batches are sent when they are ready; TCP must not wait for more.
             socket.set_nodelay(true)?;
             let token = Token(self.next_token);
             self.next_token += 1;
@@ -156,7 +156,7 @@ impl EventLoop {
         }
     }
 
-    /// Lets a connection do what it has to, and finds out when it wants to be called again.
+    /// Runs a connection, and gets its next deadline.
     fn turn(&mut self, token: Token) -> io::Result<()> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         connection.turn(self.clock.now(), &mut self.buffer);
@@ -236,18 +236,18 @@ impl Connection {
         both.into_iter().flatten().min()
     }
 
-    /// Whether the last turn ended although the socket could go on.
+    /// Whether the last turn ended although the socket was still ready.
     fn has_more(&self) -> bool {
         let output = !self.out.is_empty() || self.session.wants_transmit();
         self.readable || (self.writable && output)
     }
 
-    /// Does what there is to do, up to the bounds of a turn.
+    /// Does the pending work, up to the bounds of a turn.
     fn turn(&mut self, now: Timestamp, buffer: &mut [u8]) {
         self.session.handle_timeout(now);
-        // First input, then what the application makes of it, then output: so the answers to all
-        // that was read leave together. Reading never waits for writing, or two peers that both
-        // write would wait for each other for ever.
+        // First input, then the application, then output: so the answers to everything that was
+        // read are sent together. Reading never waits for writing; otherwise two peers that both
+        // write would wait for each other forever.
         let result = self.read(now, buffer).and_then(|()| {
             self.app.react(&mut self.session, now);
             self.write(now)
@@ -279,12 +279,12 @@ impl Connection {
 
     fn write(&mut self, now: Timestamp) -> io::Result<()> {
         for _ in 0..TURN {
-            // A batch is cut when the one before has been written. What is not cut yet can still
-            // be overtaken by what is more urgent.
+            // A batch is cut when the previous one was written: urgent frames can still overtake
+            // what is not cut yet.
             if self.out.is_empty() && self.session.poll_transmit(now, &mut self.out, BATCH) == 0 {
                 break;
             }
-            // That made room in send buffers, so streams may go on.
+            // That made room in send buffers, so streams may continue.
             self.app.react(&mut self.session, now);
             while self.writable && !self.out.is_empty() {
                 match driving::write_some(&self.socket, &mut self.out) {
@@ -296,8 +296,8 @@ impl Connection {
                 break;
             }
         }
-        // The session has said its last word, and the socket has taken it. The peer sees the end
-        // and ends its side, too; the session has a deadline for that.
+        // The socket has taken everything that the session sends. The peer sees the end and ends
+        // its side, too; the session has a deadline for that.
         if self.session.wants_shutdown() && self.out.is_empty() && !self.shut {
             self.shut = true;
             match self.socket.shutdown(Shutdown::Write) {

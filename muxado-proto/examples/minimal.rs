@@ -1,12 +1,12 @@
-//! The smallest real event loop: one session on one blocking socket, with the standard library and a
-//! key from the operating system.
+//! The smallest real event loop: one session on one blocking socket, with the standard library and
+//! a key from the operating system.
 //!
 //! ```sh
 //! cargo run -p muxado-proto --example minimal
 //! ```
 //!
-//! The client asks for a word in capitals on a stream, the server answers. Both ends run the same
-//! loop, each in a thread of its own.
+//! The client sends a word on a stream, and the server answers with the word in capital letters.
+//! Both ends run the same loop, each in its own thread.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +32,7 @@ fn run(
         while let Some(event) = session.poll_event() {
             react(&mut session, event, now());
         }
-        // Output: hand a batch to the socket, then ask for the next.
+        // Output: write a batch to the socket, then ask for the next.
         while session.poll_transmit(now(), &mut out, session.batch_size()) > 0 {
             while out.has_remaining() {
                 let written = socket.write(out.chunk())?;
@@ -44,10 +44,10 @@ fn run(
             return Ok(());
         }
         if session.wants_shutdown() {
-            // The last batch is written. The peer may have closed the socket already.
+            // The last batch is written. The peer may already have closed the socket.
             let _closed_by_peer = socket.shutdown(std::net::Shutdown::Write);
         }
-        // Input: wait for it, but not longer than the session's next time limit.
+        // Input: wait for it, but not longer than until the session's next deadline.
         let wait = session.poll_timeout().map_or(Duration::from_secs(1), |at| at - now());
         socket.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
         match socket.read(&mut buffer) {
@@ -60,7 +60,7 @@ fn run(
     }
 }
 
-/// Answers a request once it is complete.
+/// Answers a request when it is complete.
 fn answer(session: &mut Session, id: StreamId, request: &mut Vec<u8>) {
     let Some(mut stream) = session.stream(id) else { return };
     loop {

@@ -5,10 +5,10 @@
 //! cargo run --release -p muxado-tokio --example rpc -- --connect 127.0.0.1:4000
 //! ```
 //!
-//! An end of the `rpc` examples, server or client, with nothing but the standard library between
-//! the session and the socket. It takes two threads because a blocking read can not be left when
-//! there is something to write, and because reading must go on while a write blocks: two peers
-//! that write without reading would wait for each other for ever.
+//! An end of the `rpc` examples, server or client, with only the standard library between the
+//! session and the socket. It needs two threads for two reasons. A blocking read cannot be
+//! interrupted when there is something to write. And reading must continue while a write blocks:
+//! two peers that write without reading would wait for each other forever.
 
 mod application;
 mod driving;
@@ -26,7 +26,7 @@ use driving::Clock;
 use muxado_proto::{Role, Session, Timestamp, Transmit, TransportError};
 use muxado_rpc::{End, Ends, Options, Work};
 
-/// Bytes of output asked of the session at a time.
+/// Bytes of output requested from the session at a time.
 const BATCH: usize = 128 << 10;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells whether everything went well.
+/// Returns whether everything succeeded.
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let (address, socket, role) = match options.ends() {
         Ends::Listen(address) => {
@@ -69,7 +69,7 @@ struct Connection {
     socket: TcpStream,
     clock: Clock,
     state: Mutex<State>,
-    /// Something has happened that the writer may want to know.
+    /// Something has changed that may concern the writer.
     changed: Condvar,
 }
 
@@ -82,9 +82,9 @@ struct State {
 impl Connection {
     fn new(socket: TcpStream, role: Role, work: Work) -> io::Result<Self> {
         let config = Arc::new(muxado_rpc::config());
-        // Batches leave when they are ready; TCP is not to wait for more.
+        // Batches are sent when they are ready; TCP must not wait for more.
         socket.set_nodelay(true)?;
-        // While a write blocks nobody looks at the clock, so the write has to end by itself.
+        // While a write blocks nobody checks the clock, so the write needs its own time limit.
         socket.set_write_timeout(Some(config.write_stall_timeout()))?;
         let clock = Clock::start();
         let now = clock.now();
@@ -97,8 +97,8 @@ impl Connection {
         thread::scope(|scope| {
             scope.spawn(|| self.read());
             self.write();
-            // A peer that does not end its side in time keeps the reader in its read: this ends
-            // it. A socket that is closed already does not mind.
+            // If the peer does not end its side in time, the reader is still blocked in a read:
+            // this ends the read. It is harmless if the socket is already closed.
             let _ = self.socket.shutdown(Shutdown::Both);
         });
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// The thread that writes, and that keeps the time; until the session is finished.
+    /// The thread that writes and handles deadlines, until the session is finished.
     fn write(&self) {
         let mut out = Transmit::new();
         let mut shut = false;
@@ -160,8 +160,8 @@ impl Connection {
             if let Err(error) = result {
                 let mut state = self.lock();
                 let now = self.clock.now();
-                // If it was the time limit of the write that has passed, so has the session's,
-                // and that is the reason it ends for.
+                // If the time limit of the write has passed, so has that of the session, which then
+                // is the reason for the end.
                 state.session.handle_timeout(now);
                 state.session.handle_transport_error(now, TransportError::new(error));
                 state.react(now);
@@ -185,7 +185,7 @@ impl Connection {
                 return Step::Write;
             }
             if state.session.poll_transmit(now, out, BATCH) > 0 {
-                // That made room in send buffers: streams may go on while this batch is written.
+                // That made room in send buffers: streams may continue while this batch is written.
                 state.react(now);
                 return Step::Write;
             }
@@ -220,8 +220,8 @@ impl State {
 enum Step {
     /// There is a batch to be written.
     Write,
-    /// The write side of the socket is to be ended.
+    /// Shut the write side of the socket.
     Shutdown,
-    /// Nothing any more.
+    /// Nothing more to do.
     Finished,
 }

@@ -7,8 +7,8 @@
 //! runs both ends in one process, connected by TCP. With `--listen ADDR` and `--connect ADDR` they
 //! run in two, and the other end may run on Tokio or on the bare core. `--help` lists the rest.
 //!
-//! The messages, the figures and what is printed come from `muxado-rpc`; here is what an
-//! application does with sessions and streams.
+//! `muxado-rpc` has the messages, the figures and the output; this file shows how an application
+//! uses sessions and streams.
 
 use std::error::Error;
 use std::future::Future;
@@ -29,7 +29,7 @@ use smol::net::{TcpListener, TcpStream};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// From one measured heartbeat to the next.
+/// Interval of measured heartbeats.
 const BEAT: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells whether everything went well.
+/// Returns whether everything succeeded.
 async fn run(options: &Options) -> Result<bool> {
     let config = Arc::new(muxado_rpc::config());
     let both = matches!(options.ends(), Ends::Both);
@@ -81,7 +81,7 @@ async fn accept(listener: &TcpListener, config: Arc<Config>) -> io::Result<Sessi
 
 async fn connect(address: SocketAddr, config: Arc<Config>) -> io::Result<Session> {
     let tcp = TcpStream::connect(address).await?;
-    // The session decides when there is enough for a packet; TCP is not to wait for more.
+    // The session decides when there is enough for a packet; TCP must not wait for more.
     tcp.set_nodelay(true)?;
     Ok(Session::client(tcp, config))
 }
@@ -100,7 +100,7 @@ async fn server(session: Session, work: Work) -> Result<End> {
     Ok(End::new(session.role(), reports, &session.stats(), closed))
 }
 
-/// Asks and answers, until both ends have all their answers; gives the reports of both.
+/// Sends and answers requests until both ends have all their answers; returns the reports of both.
 async fn converse(session: &Session, work: &Work) -> Result<[Report; 2]> {
     let (sender, receiver) = bounded(1);
     smol::spawn(serve(session.clone(), work.clone(), sender)).detach();
@@ -116,7 +116,7 @@ async fn converse(session: &Session, work: &Work) -> Result<[Report; 2]> {
     let message = serde_json::to_vec(&work.report(session.role()))?;
     exchange(&mut session.open_typed(REPORTS).await?, &message).await?;
     let peer = receive(&receiver, session).await?;
-    // Taken again: answering has gone on meanwhile.
+    // Taken again, because this end has answered more requests in the meantime.
     Ok([work.report(session.role()), peer])
 }
 
@@ -128,7 +128,7 @@ async fn receive(receiver: &Receiver<Report>, session: &Session) -> Result<Repor
     })
 }
 
-/// One of many that ask: takes a request, opens a stream for it, waits for the answer.
+/// One of many requesters: takes a request, opens a stream for it, waits for the answer.
 async fn ask(session: Session, work: Work) {
     while let Some(mut question) = work.next() {
         // Waits while as many streams are open as the configuration allows.
@@ -164,7 +164,7 @@ async fn read_message(stream: &mut Stream) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Accepts streams until the session ends, and answers each in a task of its own.
+/// Accepts streams until the session ends, and answers each in its own task.
 async fn serve(session: Session, work: Work, report: Sender<Report>) {
     while let Ok(stream) = session.accept().await {
         match stream.stream_type() {
@@ -187,12 +187,12 @@ async fn answer(mut stream: Stream) -> Result<()> {
 }
 
 async fn receive_report(mut stream: Stream, report: Sender<Report>) -> Result<()> {
-    // One report is all there can be: a second finds no room, or nobody who waits for it.
+    // There is only one report: for a second one there is no room, or no receiver.
     let _ = report.try_send(serde_json::from_slice(&read_message(&mut stream).await?)?);
     Ok(())
 }
 
-/// Puts what goes wrong in a task on record.
+/// Records the error of a task.
 async fn watch(work: Work, task: impl Future<Output = Result<()>>) {
     if let Err(error) = task.await {
         work.fail(error);

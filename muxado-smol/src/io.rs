@@ -1,4 +1,4 @@
-//! Byte streams of futures-io and smol's time, as the driver uses them.
+//! Byte streams of futures-io and smol's time, in the form that the driver uses.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ use smol::Timer;
 pub struct Io<T>(pub(crate) T);
 
 impl<T> fmt::Debug for Io<T> {
-    /// Shows nothing of the transport: it may hold what was written to it.
+    /// Shows nothing of the transport: it may contain payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Io").finish_non_exhaustive()
     }
@@ -67,7 +67,7 @@ impl Clock for SmolClock {
     }
 
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
-        // Later than the clock can tell is never.
+        // A time that the clock cannot represent never comes.
         let Some(at) = self.origin.checked_add(deadline.as_duration()) else {
             self.timer = None;
             return Poll::Pending;

@@ -2,7 +2,7 @@
 //! streams over one connection.
 //!
 //! Anything that is `AsyncRead + AsyncWrite` of futures-io can be the transport: TCP, TLS, a Unix
-//! socket, a pipe. Each end can open streams and accept those of the other.
+//! socket, a pipe. Each end can open streams and accept streams of the other end.
 //!
 //! ```
 //! use muxado_smol::{Config, Session};
@@ -44,8 +44,8 @@
 //! # }
 //! ```
 //!
-//! The protocol is `muxado-proto`'s; this crate adds the traits of futures-io, and smol's timers
-//! and tasks.
+//! `muxado-proto` implements the protocol; this crate adds the traits of futures-io, and smol's
+//! timers and tasks.
 
 #![warn(unreachable_pub)]
 

@@ -16,17 +16,17 @@ use crate::io::{Io, SmolClock};
 use crate::stream::Stream;
 use crate::tcp;
 
-/// A handle on a session: opens and accepts [`Stream`]s. Clones are handles on the same session.
+/// A handle to a session: opens and accepts [`Stream`]s. Clones are handles to the same session.
 ///
-/// When the last handle and the last stream are gone, the session closes gracefully.
+/// When the last handle and the last stream are dropped, the session closes gracefully.
 ///
 /// Over TCP, [`client`](Self::client) and [`server`](Self::server) set the options of the
-/// connection as [`tcp::tune`] does, and take its addresses. For any other transport, or to leave
-/// the options alone, there is the [`Builder`].
+/// connection as [`tcp::tune`] does, and take its addresses. For any other transport, or to keep
+/// the options unchanged, use the [`Builder`].
 ///
 /// # Examples
 ///
-/// Both ends of a session that calls each other, over a Unix socket:
+/// Two ends that send each other requests, over a Unix socket:
 ///
 /// ```
 /// use muxado_smol::{CloseReason, Config, ErrorCode, Session};
@@ -103,7 +103,7 @@ impl Session {
     /// Starts the client's end of a session over a transport, and spawns its driver.
     ///
     /// The driver runs on smol's global executor; [`client_with_driver`](Self::client_with_driver)
-    /// and [`server_with_driver`](Self::server_with_driver) hand it out for any other.
+    /// and [`server_with_driver`](Self::server_with_driver) return it for any other executor.
     pub fn client<T>(io: T, config: impl Into<Arc<Config>>) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -114,7 +114,7 @@ impl Session {
     /// Starts the server's end of a session over a transport, and spawns its driver.
     ///
     /// The driver runs on smol's global executor; [`client_with_driver`](Self::client_with_driver)
-    /// and [`server_with_driver`](Self::server_with_driver) hand it out for any other.
+    /// and [`server_with_driver`](Self::server_with_driver) return it for any other executor.
     pub fn server<T>(io: T, config: impl Into<Arc<Config>>) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -122,7 +122,7 @@ impl Session {
         Builder::tuned(io).config(config).server()
     }
 
-    /// The client's end of a session, and its driver to be polled by the caller.
+    /// The client's end of a session, and its driver, which the caller has to poll.
     pub fn client_with_driver<T>(io: T, config: impl Into<Arc<Config>>) -> (Self, Driver<T>)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -130,7 +130,7 @@ impl Session {
         Builder::tuned(io).config(config).client_with_driver()
     }
 
-    /// The server's end of a session, and its driver to be polled by the caller.
+    /// The server's end of a session, and its driver, which the caller has to poll.
     pub fn server_with_driver<T>(io: T, config: impl Into<Arc<Config>>) -> (Self, Driver<T>)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -147,8 +147,8 @@ impl From<task::Session> for Session {
     }
 }
 
-/// A session about to start, for transports whose addresses only the caller knows, or that are not
-/// `'static`. It sets no option of the transport; for TCP, [`tcp::tune`] does.
+/// A session that has not started yet, for transports whose addresses only the caller knows, or
+/// that are not `'static`. It sets no option of the transport; for TCP, call [`tcp::tune`].
 ///
 /// ```
 /// use muxado_smol::{Builder, Config, tcp};
@@ -183,8 +183,8 @@ impl<T> Builder<T> {
         Self(Endpoint::new(Io(io), SmolClock::new()))
     }
 
-    /// Like [`new`](Self::new), with the addresses of the TCP connection below `io`, if there is
-    /// one, whose options are set.
+    /// Like [`new`](Self::new). If there is a TCP connection below `io`, its options are set and
+    /// its addresses taken.
     fn tuned(io: T) -> Self
     where
         T: 'static,
@@ -238,13 +238,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Builder<T> {
         spawn(self.server_with_driver())
     }
 
-    /// The client's end, and its driver to be polled by the caller.
+    /// The client's end, and its driver, which the caller has to poll.
     pub fn client_with_driver(self) -> (Session, Driver<T>) {
         let (session, driver) = self.0.start(Role::Client);
         (Session(session), Driver(driver))
     }
 
-    /// The server's end, and its driver to be polled by the caller.
+    /// The server's end, and its driver, which the caller has to poll.
     pub fn server_with_driver(self) -> (Session, Driver<T>) {
         let (session, driver) = self.0.start(Role::Server);
         (Session(session), Driver(driver))
@@ -260,7 +260,7 @@ where
 }
 
 /// A handle that does not keep a session open: see [`Session::downgrade`]. The session closes when
-/// the last [`Session`] and the last stream are gone, however many of these there are.
+/// the last [`Session`] and the last stream are dropped; weak handles do not count.
 ///
 /// ```
 /// use muxado_smol::{Config, Session};

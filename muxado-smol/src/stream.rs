@@ -15,13 +15,13 @@ use crate::session::Session;
 /// Reading and writing are those of futures-io: [`AsyncRead`] and [`AsyncWrite`], where `close` is
 /// the half-close.
 ///
-/// Writes go to the stream's send buffer and leave on their own. `flush` waits until the transport
-/// has taken them, and the end of the stream behind `close`; `close` itself does not wait. Both
-/// fail if the stream was reset or the session is over.
+/// Writes go to the stream's send buffer and are sent in the background. `flush` waits until the
+/// transport has taken them, and also the end of the stream after `close`; `close` itself does not
+/// wait. Both fail if the stream was reset or the session is over.
 ///
-/// A stream that is dropped before `close` may be cut short, and to the peer it looks complete. So it
-/// is reset with [`ErrorCode::INTERNAL`](crate::ErrorCode::INTERNAL) when it is dropped by a panic.
-/// For other ways of leaving early, such as a time limit around a write, choose
+/// A stream that is dropped before `close` may be incomplete, but looks complete to the peer. So it
+/// is reset with [`ErrorCode::INTERNAL`](crate::ErrorCode::INTERNAL) when a panic drops it. For
+/// other early returns, such as a time limit around a write, choose
 /// [`set_reset_on_drop`](Self::set_reset_on_drop).
 ///
 /// # Examples

@@ -7,22 +7,24 @@ use std::time::Duration;
 use smol::net::TcpStream;
 use socket2::{SockRef, TcpKeepalive};
 
-/// How long a connection is silent before the system asks the peer's whether it is still there, and
-/// then how often.
+/// How long a connection is silent before the system probes the peer, and the interval of the
+/// probes.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// Sets the options with which TCP carries a session best: `TCP_NODELAY`, without which a small
-/// write may wait 40 ms for the acknowledgement of an earlier one; and keepalive after 30 s of
-/// silence, then every 10 s, so that the end of a machine that vanished is noticed (on Linux after
-/// 2 minutes) though the session has nothing to say.
+/// Sets the best TCP options for a session.
+///
+/// * `TCP_NODELAY`: without it a small write may wait 40 ms for the acknowledgement of an earlier
+///   one.
+/// * Keepalive after 30 s of silence, then every 10 s. It detects a vanished machine (on Linux
+///   after 2 minutes) even if the session sends nothing.
 ///
 /// [`Session::client`](crate::Session::client) and [`Session::server`](crate::Session::server) do
-/// this. It is for transports into which they cannot look: call it with the connection below,
-/// before the transport is handed over.
+/// this. For transports in which they cannot find the TCP connection, call it with that connection
+/// before you create the session.
 ///
 /// # Errors
 ///
-/// The system's. The options set before stay set.
+/// Errors of the system. Options that were set before stay set.
 ///
 /// # Examples
 ///
@@ -43,7 +45,7 @@ pub fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let (time, interval) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(time);
-    // Elsewhere the system's own interval applies.
+    // On other systems their own interval applies.
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows))]
     let keepalive = keepalive.with_interval(interval);
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows)))]
@@ -51,7 +53,7 @@ pub fn tune(tcp: &TcpStream) -> io::Result<()> {
     SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }
 
-/// The TCP connection below a transport, where one can be found.
+/// The TCP connection below a transport, if one is found.
 pub(crate) fn find<T: 'static>(io: &T) -> Option<&TcpStream> {
     (io as &dyn Any).downcast_ref()
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The program starts itself as the child, which answers requests. Any pair of pipes works the same
-//! way: join the two halves into one transport.
+//! way: combine the two halves into one transport.
 
 use std::io;
 use std::process::Stdio;
@@ -51,7 +51,7 @@ async fn parent() -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing but the session may write to standard output.
+/// Only the session may write to standard output.
 async fn child() -> io::Result<()> {
     let session = Session::server(join(stdin(), stdout()), Config::default());
     while let Ok(mut stream) = session.accept().await {
@@ -60,7 +60,7 @@ async fn child() -> io::Result<()> {
         stream.write_all(request.to_uppercase().as_bytes()).await?;
         stream.shutdown().await?;
     }
-    // Everything is passed on before the process ends.
+    // Everything is sent before the process ends.
     session.close().await;
     Ok(())
 }

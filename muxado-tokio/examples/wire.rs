@@ -1,4 +1,5 @@
-//! Stands between two muxado peers of any make, passes everything on, and prints the frames.
+//! A proxy between two muxado peers of any implementation: forwards everything and prints the
+//! frames.
 //!
 //! ```sh
 //! cargo run -p muxado-tokio --example wire -- --listen 127.0.0.1:7001 --connect 127.0.0.1:7000
@@ -27,7 +28,7 @@ struct Options {
     /// Where the server listens.
     #[arg(long)]
     connect: SocketAddr,
-    /// End after so many connections. Default: never.
+    /// End after this many connections. Default: never.
     #[arg(long)]
     connections: Option<usize>,
 }
@@ -59,7 +60,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Passes one direction on, and prints its frames.
+/// Forwards one direction, and prints its frames.
 async fn pass(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
@@ -83,7 +84,7 @@ async fn pass(
     }
 }
 
-/// A frame as a person reads it; `None` for payload, whose length the frame has told.
+/// A frame in readable form; `None` for payload, whose length the frame has shown.
 fn describe(item: &Item<'_>) -> Option<String> {
     Some(match item {
         Item::Data { id, flags, length } => {

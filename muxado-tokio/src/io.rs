@@ -1,4 +1,4 @@
-//! Tokio's byte streams and time, as the driver uses them.
+//! Tokio's byte streams and time, in the form that the driver uses.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Io<T>(pub(crate) T);
 
 impl<T> fmt::Debug for Io<T> {
-    /// Shows nothing of the transport: it may hold what was written to it.
+    /// Shows nothing of the transport: it may contain payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Io").finish_non_exhaustive()
     }
@@ -67,7 +67,7 @@ impl Clock for TokioClock {
     }
 
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
-        // Later than the clock can tell is never.
+        // A time that the clock cannot represent never comes.
         let Some(at) = self.origin.checked_add(deadline.as_duration()) else {
             self.sleep = None;
             return Poll::Pending;
@@ -81,7 +81,7 @@ impl Clock for TokioClock {
             }
             none => none.insert(Box::pin(sleep_until(at))),
         };
-        // Without a budget left a timer would not be set, and the driver polls it only once.
+        // Without budget a timer would not be set, and the driver polls it only once.
         let fired = pin!(tokio::task::unconstrained(sleep.as_mut())).poll(cx);
         if fired.is_ready() {
             self.sleep = None;

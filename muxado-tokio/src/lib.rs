@@ -1,7 +1,7 @@
 //! muxado for Tokio: many independent full-duplex streams over one connection.
 //!
-//! Anything that is `AsyncRead + AsyncWrite` can be the transport: TCP, TLS, a Unix socket, a
-//! pipe. Each end can open streams and accept those of the other.
+//! Anything that is `AsyncRead + AsyncWrite` can be the transport: TCP, TLS, a Unix socket, a pipe.
+//! Each end can open streams and accept streams of the other end.
 //!
 //! ```
 //! use muxado_tokio::{Config, Session};
@@ -40,7 +40,7 @@
 //! # }
 //! ```
 //!
-//! The protocol is `muxado-proto`'s; this crate adds Tokio's traits, timers and tasks.
+//! `muxado-proto` implements the protocol; this crate adds Tokio's traits, timers and tasks.
 //!
 //! # Features
 //!

@@ -16,18 +16,18 @@ use crate::io::{Io, TokioClock};
 use crate::stream::Stream;
 use crate::tcp;
 
-/// A handle on a session: opens and accepts [`Stream`]s. Clones are handles on the same session.
+/// A handle to a session: opens and accepts [`Stream`]s. Clones are handles to the same session.
 ///
-/// When the last handle and the last stream are gone, the session closes gracefully.
+/// When the last handle and the last stream are dropped, the session closes gracefully.
 ///
 /// Over TCP, [`client`](Self::client) and [`server`](Self::server) set the options of the
-/// connection as [`tcp::tune`] does, and take its addresses. They look into a `TcpStream`, and with
-/// the feature `rustls` into the TLS streams of tokio-rustls over one. For any other transport, or
-/// to leave the options alone, there is the [`Builder`].
+/// connection as [`tcp::tune`] does, and take its addresses. They find a `TcpStream`, and with the
+/// feature `rustls` also one below a TLS stream of tokio-rustls. For any other transport, or to
+/// keep the options unchanged, use the [`Builder`].
 ///
 /// # Examples
 ///
-/// Both ends of a session that calls each other, over a pipe:
+/// Two ends that send each other requests, over a pipe:
 ///
 /// ```
 /// use muxado_tokio::{CloseReason, Config, ErrorCode, Session};
@@ -123,7 +123,7 @@ impl Session {
         Builder::tuned(io).config(config).server()
     }
 
-    /// The client's end of a session, and its driver to be polled by the caller.
+    /// The client's end of a session, and its driver, which the caller has to poll.
     pub fn client_with_driver<T>(io: T, config: impl Into<Arc<Config>>) -> (Self, Driver<T>)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -131,7 +131,7 @@ impl Session {
         Builder::tuned(io).config(config).client_with_driver()
     }
 
-    /// The server's end of a session, and its driver to be polled by the caller.
+    /// The server's end of a session, and its driver, which the caller has to poll.
     pub fn server_with_driver<T>(io: T, config: impl Into<Arc<Config>>) -> (Self, Driver<T>)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -148,8 +148,8 @@ impl From<task::Session> for Session {
     }
 }
 
-/// A session about to start, for transports whose addresses only the caller knows, or that are not
-/// `'static`. It sets no option of the transport; for TCP, [`tcp::tune`] does.
+/// A session that has not started yet, for transports whose addresses only the caller knows, or
+/// that are not `'static`. It sets no option of the transport; for TCP, call [`tcp::tune`].
 ///
 /// ```
 /// use muxado_tokio::{Builder, Config, tcp};
@@ -187,8 +187,8 @@ impl<T> Builder<T> {
         Self(Endpoint::new(Io(io), TokioClock::new()))
     }
 
-    /// Like [`new`](Self::new), with the addresses of the TCP connection below `io`, if there is
-    /// one, whose options are set.
+    /// Like [`new`](Self::new). If there is a TCP connection below `io`, its options are set and
+    /// its addresses taken.
     fn tuned(io: T) -> Self
     where
         T: 'static,
@@ -250,13 +250,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Builder<T> {
         spawn(self.server_with_driver())
     }
 
-    /// The client's end, and its driver to be polled by the caller.
+    /// The client's end, and its driver, which the caller has to poll.
     pub fn client_with_driver(self) -> (Session, Driver<T>) {
         let (session, driver) = self.0.start(Role::Client);
         (Session(session), Driver(driver))
     }
 
-    /// The server's end, and its driver to be polled by the caller.
+    /// The server's end, and its driver, which the caller has to poll.
     pub fn server_with_driver(self) -> (Session, Driver<T>) {
         let (session, driver) = self.0.start(Role::Server);
         (Session(session), Driver(driver))
@@ -272,7 +272,7 @@ where
 }
 
 /// A handle that does not keep a session open: see [`Session::downgrade`]. The session closes when
-/// the last [`Session`] and the last stream are gone, however many of these there are.
+/// the last [`Session`] and the last stream are dropped; weak handles do not count.
 ///
 /// ```
 /// use muxado_tokio::{Config, Session};

@@ -15,13 +15,13 @@ use crate::session::Session;
 /// Reading and writing are those of Tokio: [`AsyncRead`] and [`AsyncWrite`], where `shutdown` is
 /// the half-close.
 ///
-/// Writes go to the stream's send buffer and leave on their own. `flush` waits until the transport
-/// has taken them, and the end of the stream behind `shutdown`; `shutdown` itself does not wait. Both
-/// fail if the stream was reset or the session is over.
+/// Writes go to the stream's send buffer and are sent in the background. `flush` waits until the
+/// transport has taken them, and also the end of the stream after `shutdown`; `shutdown` itself
+/// does not wait. Both fail if the stream was reset or the session is over.
 ///
-/// A stream that is dropped before `shutdown` may be cut short, and to the peer it looks complete. So it
-/// is reset with [`ErrorCode::INTERNAL`](crate::ErrorCode::INTERNAL) when it is dropped by a panic.
-/// For other ways of leaving early, such as a time limit around a write, choose
+/// A stream that is dropped before `shutdown` may be incomplete, but looks complete to the peer. So
+/// it is reset with [`ErrorCode::INTERNAL`](crate::ErrorCode::INTERNAL) when a panic drops it. For
+/// other early returns, such as a time limit around a write, choose
 /// [`set_reset_on_drop`](Self::set_reset_on_drop).
 ///
 /// # Examples
@@ -133,8 +133,8 @@ impl SendHalf {
     muxado_proto::task_sending_methods!(cooperative);
 }
 
-/// A call that takes a part of the task's budget, so that one that never has to wait cannot keep a
-/// worker from everybody else.
+/// A call that uses the task's scheduling budget, so that a task that never has to wait cannot
+/// block a worker.
 fn budgeted<T>(cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     let budget = ready!(poll_proceed(cx));
     let result = call(cx);
@@ -153,7 +153,7 @@ macro_rules! read {
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
                 budgeted(cx, |cx| {
-                    // What is not read into is not initialised either.
+                    // Only the bytes that were read are initialised.
                     let max = buf.remaining();
                     let result = self.0.poll_read_to(cx, max, |piece| buf.put_slice(piece));
                     result.map_ok(|_| ()).map_err(io::Error::from)

@@ -1,4 +1,4 @@
-//! A transport that writes what goes over it into a file.
+//! A transport that records its bytes in a file.
 
 use std::io::{self, IoSlice, Write};
 use std::net::SocketAddr;
@@ -10,11 +10,12 @@ use muxado_proto::task::{Capture, Direction, Recorder};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A transport that records a session as a pcapng file, for Wireshark with the dissector
-/// `wireshark/muxado.lua` of `muxado-proto`. Wrapped around a TLS stream, it shows what TLS hides.
+/// `wireshark/muxado.lua` of `muxado-proto`. Wrapped around a TLS stream, it records the plain
+/// bytes.
 ///
-/// Recording never disturbs the session: if the file fails, it ends, and [`error`](Self::error) tells
-/// why. The file is written by the task that drives the session, so give it a buffer, and no disk
-/// that may hang.
+/// Recording never disturbs the session: if the file fails, recording ends, and
+/// [`error`](Self::error) returns the cause. The task that drives the session writes the file, so
+/// use a buffered writer, and a disk that does not block for long.
 ///
 /// ```
 /// use muxado_tokio::{Config, Session, Tap};
@@ -37,11 +38,11 @@ pub struct Tap<T, W> {
 }
 
 impl<T, W: Write> Tap<T, W> {
-    /// Records what goes over `transport` in `file`, between made-up addresses.
+    /// Records the bytes of `transport` in `file`, between made-up addresses.
     ///
     /// # Errors
     ///
-    /// What `file` returns for the header of the capture.
+    /// Errors of `file` while the header of the capture is written.
     pub fn new(transport: T, file: W) -> io::Result<Self> {
         let recorder = Recorder::new(Capture::new(file, now())?);
         Ok(Self { transport, recorder })
@@ -51,7 +52,7 @@ impl<T, W: Write> Tap<T, W> {
     ///
     /// # Errors
     ///
-    /// What `file` returns for the header of the capture.
+    /// Errors of `file` while the header of the capture is written.
     pub fn between(transport: T, file: W, ours: SocketAddr, peer: SocketAddr) -> io::Result<Self> {
         let (SocketAddr::V4(ours), SocketAddr::V4(peer)) = (ours, peer) else {
             return Self::new(transport, file);

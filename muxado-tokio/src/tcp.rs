@@ -2,12 +2,13 @@
 //!
 //! # A peer that vanishes
 //!
-//! A machine that loses its power says nothing. Keepalive, which [`tune`] sets, finds that out in
-//! some two minutes. A typed session finds it out sooner with
+//! A machine that loses its power sends nothing. Keepalive, which [`tune`] sets, detects that in
+//! about two minutes. A typed session detects it sooner with
 //! [`ConfigBuilder::heartbeat`](crate::ConfigBuilder::heartbeat). An untyped session sends no
-//! probes, because the protocol has none for it. If its peer sends something all the time,
-//! [`ConfigBuilder::idle_timeout`](crate::ConfigBuilder::idle_timeout) ends the session when it does
-//! not. If not, a small request at times, with a time limit on its answer, finds it out:
+//! probes, because the protocol has none for it. If its peer sends regularly, set
+//! [`ConfigBuilder::idle_timeout`](crate::ConfigBuilder::idle_timeout): it ends the session when
+//! nothing arrives. Otherwise send a small request from time to time, with a time limit on the
+//! answer:
 //!
 //! ```
 //! use muxado_tokio::{ErrorCode, Session};
@@ -39,22 +40,24 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// How long a connection is silent before the system asks the peer's whether it is still there, and
-/// then how often.
+/// How long a connection is silent before the system probes the peer, and the interval of the
+/// probes.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// Sets the options with which TCP carries a session best: `TCP_NODELAY`, without which a small
-/// write may wait 40 ms for the acknowledgement of an earlier one; and keepalive after 30 s of
-/// silence, then every 10 s, so that the end of a machine that vanished is noticed (on Linux after
-/// 2 minutes) though the session has nothing to say.
+/// Sets the best TCP options for a session.
+///
+/// * `TCP_NODELAY`: without it a small write may wait 40 ms for the acknowledgement of an earlier
+///   one.
+/// * Keepalive after 30 s of silence, then every 10 s. It detects a vanished machine (on Linux
+///   after 2 minutes) even if the session sends nothing.
 ///
 /// [`Session::client`](crate::Session::client) and [`Session::server`](crate::Session::server) do
-/// this. It is for transports into which they cannot look: call it with the connection below,
-/// before the transport is handed over.
+/// this. For transports in which they cannot find the TCP connection, call it with that connection
+/// before you create the session.
 ///
 /// # Errors
 ///
-/// The system's. The options set before stay set.
+/// Errors of the system. Options that were set before stay set.
 ///
 /// # Examples
 ///
@@ -74,7 +77,7 @@ pub fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let (time, interval) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(time);
-    // Elsewhere the system's own interval applies.
+    // On other systems their own interval applies.
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows))]
     let keepalive = keepalive.with_interval(interval);
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows)))]
@@ -82,7 +85,7 @@ pub fn tune(tcp: &TcpStream) -> io::Result<()> {
     SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }
 
-/// The TCP connection below a transport, where one can be found.
+/// The TCP connection below a transport, if one is found.
 pub(crate) fn find<T: 'static>(io: &T) -> Option<&TcpStream> {
     let io: &dyn Any = io;
     #[cfg(feature = "rustls")]

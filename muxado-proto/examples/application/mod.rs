@@ -1,9 +1,9 @@
-//! The application of the examples, on the bare core: asks and answers on every stream of one
-//! session. It knows nothing of sockets, threads or readiness, so both examples drive it alike.
+//! The application of the examples, on the bare core: sends and answers requests on the streams of
+//! one session. It does not depend on sockets, threads or readiness, so both examples can drive it.
 //!
-//! It is written as the core is: nothing blocks, and whatever can not go on now goes on when the
-//! event comes that says so. After everything that may cause events, call
-//! [`react`](Application::react).
+//! It has the same style as the core: nothing blocks, and an operation that cannot continue now
+//! continues at a later event. Call [`react`](Application::react) after everything that may cause
+//! events.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ use muxado_proto::{
 };
 use muxado_rpc::{End, MAX_MESSAGE, Question, REPORTS, REQUESTS, Report, Work};
 
-/// From one measured heartbeat to the next.
+/// Interval of measured heartbeats.
 const BEAT: Duration = Duration::from_millis(50);
 
 /// Asks and answers on one session.
@@ -26,7 +26,7 @@ pub(crate) struct Application {
     exchanges: HashMap<StreamId, Exchange>,
     /// How many of them are questions.
     asking: u32,
-    /// Has to wait for a stream, until [`Event::OpenReady`].
+    /// The request that waits for a stream, until [`Event::OpenReady`].
     waiting: Option<Question>,
     /// The next heartbeat, while there is anything to measure.
     next_beat: Option<Timestamp>,
@@ -35,7 +35,7 @@ pub(crate) struct Application {
     closed: Option<CloseReason>,
 }
 
-/// How far this end's own report has come.
+/// The progress of this end's own report.
 #[derive(PartialEq)]
 enum Reporting {
     Asking,
@@ -43,7 +43,7 @@ enum Reporting {
     Arrived,
 }
 
-/// What happens on one stream: a message goes out and another comes in.
+/// The exchange on one stream: a message is sent and another is received.
 struct Exchange {
     purpose: Purpose,
     /// What is still to be written.
@@ -62,7 +62,7 @@ enum Purpose {
     ReceiveReport,
 }
 
-/// `Ok(true)` when it is done, `Ok(false)` when an event will tell to go on.
+/// `Ok(true)` when it is done, `Ok(false)` if it continues at a later event.
 type Progress = Result<bool, Box<dyn Error>>;
 
 impl Application {
@@ -79,8 +79,8 @@ impl Application {
         }
     }
 
-    /// When to call [`react`](Self::react) at the latest: an application has times of its own,
-    /// beside those of its session.
+    /// The latest time to call [`react`](Self::react): an application has its own deadlines,
+    /// besides those of its session.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         self.next_beat
     }
@@ -94,29 +94,29 @@ impl Application {
                         self.accepted(session, id);
                     }
                 }
-                // The same for both: whatever is possible on that stream now is done.
+                // The same for both: do everything that is now possible on that stream.
                 Event::Readable(id) | Event::Writable(id) => self.go_on(session, id),
                 Event::Pong { rtt } => self.work.beat(rtt),
                 Event::Closed(reason) => {
                     self.next_beat = None;
                     self.closed = Some(reason);
                 }
-                // After `OpenReady`, `ask` below finds room. The rest is only of interest: a
-                // missed heartbeat ends in `Closed`, and a peer that goes away lets what is under
-                // way finish.
+                // After `OpenReady`, `ask` below finds room. The other events need no action: a
+                // missed heartbeat ends in `Closed`, and a peer that goes away lets open streams
+                // finish.
                 _ => {}
             }
         }
         self.ask(session);
         self.conclude(session, now);
         if self.next_beat.is_some_and(|due| due <= now) {
-            // It fails only if the session opens no more streams, and then nothing is to be
-            // measured.
+            // It fails only if the session opens no more streams, and then there is nothing to
+            // measure.
             self.next_beat = session.ping(now).ok().map(|()| now + BEAT);
         }
     }
 
-    /// How it went; an error if the session ended before both ends had all their answers.
+    /// The result; an error if the session ended before both ends had all their answers.
     pub(crate) fn end(self, session: &Session) -> Result<End, Box<dyn Error>> {
         let closed = self.closed.or_else(|| session.close_reason().cloned());
         let closed = closed.ok_or("the session is not over")?;
@@ -140,7 +140,7 @@ impl Application {
         self.go_on(session, id);
     }
 
-    /// Does what is possible on a stream, and lets go of it when that was all.
+    /// Does everything that is possible on a stream, and releases it when it is done.
     fn go_on(&mut self, session: &mut Session, id: StreamId) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let Some(mut stream) = session.stream(id) else { return };
@@ -172,8 +172,7 @@ impl Application {
         }
     }
 
-    /// Opens streams for questions, as many as are to be under way at once and as the session
-    /// allows.
+    /// Opens streams for requests, up to the wanted concurrency and the limit of the session.
     fn ask(&mut self, session: &mut Session) {
         while self.asking < self.work.concurrency() {
             let Some(mut question) = self.waiting.take().or_else(|| self.work.next()) else {
@@ -202,8 +201,8 @@ impl Application {
     fn conclude(&mut self, session: &mut Session, now: Timestamp) {
         let settled = self.asking == 0 && self.waiting.is_none();
         if self.reporting == Reporting::Asking && settled {
-            // There is room: this end has no other streams. If the session is over there is
-            // nobody to report to.
+            // There is room, because this end has no other streams. If the session is over, nobody
+            // needs the report.
             let Ok(id) = session.open_typed(REPORTS) else { return };
             self.reporting = Reporting::UnderWay;
             let report = self.work.report(session.role());
@@ -225,13 +224,13 @@ impl Exchange {
                 if !self.send(stream)? {
                     return Ok(false);
                 }
-                // Half-close: the message is complete. It does no harm to say so again.
-                // If the stream has ended meanwhile, reading tells why.
+                // Half-close: the message is complete. A repeated call is harmless. If the stream
+                // has ended in the meantime, reading returns the cause.
                 let _ended = stream.finish();
                 self.receive(stream)
             }
             Purpose::Answer => {
-                // An answer that is under way is all that is left to do.
+                // Only the outgoing answer is left to do.
                 if self.outgoing.is_empty() {
                     if !self.receive(stream)? {
                         return Ok(false);
@@ -244,8 +243,8 @@ impl Exchange {
         }
     }
 
-    /// Hands over what the session takes. What it does not take stays here, so a slow peer makes
-    /// nothing grow but the one message it has asked for.
+    /// Writes what the session takes. The rest stays here, so a slow peer holds only the one
+    /// message that it has requested.
     fn send(&mut self, stream: &mut StreamMut<'_>) -> Progress {
         while !self.outgoing.is_empty() {
             match stream.write_chunk(&mut self.outgoing) {
@@ -257,7 +256,7 @@ impl Exchange {
         Ok(true)
     }
 
-    /// Takes what has arrived, up to the end of the stream.
+    /// Reads what has arrived, up to the end of the stream.
     fn receive(&mut self, stream: &mut StreamMut<'_>) -> Progress {
         loop {
             match stream.read_chunk(usize::MAX) {

@@ -1,4 +1,4 @@
-//! What a loop has to add to the core, whatever kind of loop it is: time, a key, and writing.
+//! What every loop has to add to the core: time, a key, and writing.
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use muxado_proto::{Config, Role, Session, SessionKey, Timestamp, Transmit};
 /// Slices of one vectored write: a batch of large frames is a header and a payload each.
 const SLICES: usize = 64;
 
-/// The core has no clock: this is the one of the examples.
+/// The clock of the examples, because the core has none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock(Instant);
 
@@ -45,7 +45,7 @@ pub(crate) fn write_some(mut socket: impl Write, out: &mut Transmit) -> io::Resu
             out.advance(written);
             Ok(())
         }
-        // Nothing has happened: the caller comes again.
+        // Nothing was written; the caller tries again.
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,7 +1,8 @@
-//! An application on the bare core: what comes on a stream goes back on it, up to the end.
+//! An application on the bare core: it sends back everything that arrives on a stream, up to the
+//! end.
 //!
-//! It holds one chunk of each stream at most. While the peer does not take it nothing more is read,
-//! so the window of the stream stays closed and the peer has to wait.
+//! It holds at most one chunk of each stream. While the peer does not take the chunk, nothing more
+//! is read, so the window of the stream stays closed and the peer has to wait.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,8 @@ use muxado_proto::{Event, ReadError, Session, StreamId, StreamMut, WriteError};
 /// Echoes on one session.
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
-    /// What was read and not written yet, of every stream that was accepted and not released.
+    /// Bytes that were read and not written yet, for every stream that was accepted and not
+    /// released.
     pending: HashMap<StreamId, Bytes>,
 }
 
@@ -26,7 +28,7 @@ impl Echo {
                         self.go_on(session, id);
                     }
                 }
-                // The same for both: whatever is possible on that stream now is done.
+                // The same for both: do everything that is now possible on that stream.
                 Event::Readable(id) | Event::Writable(id) => self.go_on(session, id),
                 _ => {}
             }
@@ -37,15 +39,15 @@ impl Echo {
         let Some(pending) = self.pending.get_mut(&id) else { return };
         let Some(mut stream) = session.stream(id) else { return };
         if echo(&mut stream, pending) {
-            // What was written is still sent, and then the end of the stream; of one that was
-            // reset, or whose session is over, nothing is left.
+            // What was written is still sent, and then the end of the stream, unless the stream was
+            // reset or its session is over.
             stream.release();
             self.pending.remove(&id);
         }
     }
 }
 
-/// Moves what can be moved; `true` at the end, whichever it is.
+/// Moves as many bytes as possible; `true` at any end of the stream.
 fn echo(stream: &mut StreamMut<'_>, pending: &mut Bytes) -> bool {
     loop {
         while !pending.is_empty() {

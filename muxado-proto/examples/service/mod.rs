@@ -1,4 +1,4 @@
-//! What the event loop can be asked to serve, and what then runs on its sessions.
+//! The options of the event loop, and the applications of its sessions.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Other {
-    /// Send back what comes on any stream, instead of being an rpc server
+    /// Send back the bytes of every stream, instead of being an rpc server
     Echo(EchoOptions),
 }
 
@@ -33,7 +33,7 @@ struct RpcOptions {
     /// Wait for clients at this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Stop after so many sessions instead of serving for ever
+    /// Stop after this many sessions instead of serving forever
     #[arg(long, value_name = "N")]
     sessions: Option<usize>,
     #[command(flatten)]
@@ -47,7 +47,7 @@ struct EchoOptions {
     /// Wait for peers at this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Be this end of every session, whoever dialled
+    /// The role in every session, no matter who dialled
     #[arg(long, value_enum, default_value = "server")]
     role: RoleOption,
     /// Streams begin with a type, and heartbeats are sent
@@ -61,7 +61,7 @@ enum RoleOption {
     Server,
 }
 
-/// What is done with every session that comes.
+/// What to do with every session.
 pub(crate) struct Service {
     /// Where to wait for them.
     pub(crate) address: SocketAddr,
@@ -149,7 +149,7 @@ impl App {
         }
     }
 
-    /// What there is to say about a session that is over.
+    /// The report on a session that is over.
     pub(crate) fn end(self, session: &Session) -> Result<Option<End>, Box<dyn Error>> {
         match self {
             Self::Rpc(app) => app.end(session).map(Some),
