@@ -1,4 +1,4 @@
-//! The books of a session: what each call leaves to do, no more and no less.
+//! The pending work of a session after each call, exactly.
 
 use bytes::{Buf, Bytes};
 use muxado_proto::{CloseReason, Config, ErrorCode, Event, ReadError, Transmit, WriteError};
@@ -67,7 +67,7 @@ fn a_session_that_is_over_owes_nothing_and_arms_no_timer_for_it() {
     assert_eq!(peer.read(3).0, b"little");
     peer.session.abort(peer.now(), ErrorCode::INTERNAL, "");
     peer.receive();
-    // The peer has its time to end the transport, and that is all.
+    // The only deadline is that of the peer to end the transport.
     let linger = Config::default().linger_timeout();
     assert_eq!(peer.session.poll_timeout(), Some(peer.now() + linger));
 }
@@ -115,10 +115,11 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
         );
     }
     assert_eq!(frames, 17);
-    // By its own frame, the second of all, as there is room for it again whatever the others hold.
+    // By its own frame, the second of all: then there is space for it again, independent of the
+    // others.
     assert_eq!(told, [2]);
 
-    // One that has nothing of its own under way is told when half of the buffer is free.
+    // A writer without data of its own is woken when half of the buffer is free.
     peer.write(3, &vec![1; BUFFER as usize]);
     peer.write(5, &[2; 4096]);
     peer.stream(3).set_priority(muxado_proto::Priority::HIGHEST);

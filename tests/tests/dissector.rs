@@ -1,7 +1,7 @@
-//! The Wireshark dissector says of recorded sessions of every peer what our decoder says.
+//! The Wireshark dissector agrees with our decoder on recorded sessions of every peer.
 //!
-//! Needs `tshark`. Where it is missing the tests say so and pass; `MUXADO_REQUIRE_TSHARK=1` makes
-//! that a failure.
+//! Needs `tshark`. Without it the tests print that and pass; with `MUXADO_REQUIRE_TSHARK=1` they
+//! fail.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use muxado_proto::decode::{Decoder, Item};
 use muxado_proto::task::{Capture, Direction};
 use muxado_tests::vectors::{self, Transcript};
 
-/// Runs tshark with the dissector over a capture; its lines of tab-separated fields.
+/// Runs tshark with the dissector over a capture; returns its lines of tab-separated fields.
 fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Option<Vec<Vec<String>>> {
     let lua = Path::new(env!("CARGO_MANIFEST_DIR")).join("../muxado-proto/wireshark/muxado.lua");
     let mut command = Command::new("tshark");
     command.arg("-X").arg(format!("lua_script:{}", lua.display())).arg("-r").arg(capture);
-    // A first packet of a few bytes tells nobody what it is.
+    // The protocol cannot be recognised from a first packet of a few bytes.
     command.args(["-d", "tcp.port==1000,muxado", "-Y", filter, "-T", "fields"]);
     command.args(fields.iter().flat_map(|field| ["-e", field]));
     let output = match command.output() {
@@ -65,15 +65,15 @@ fn decoded(frames: &[(Direction, Vec<u8>)], way: Direction) -> Vec<[u32; 3]> {
             _ => unreachable!("a kind of item that this test does not know"),
         }
     }
-    // ngrok's crate leaves 8 bytes out of the length of its GOAWAY: read as a header, the end of
-    // the text announces a frame that does not come.
+    // The length in the GOAWAY of ngrok's crate is 8 too small: read as a header, the end of the
+    // text begins a frame that never arrives.
     if decoder.is_mid_frame() {
         found.pop();
     }
     found
 }
 
-/// What the dissector says of the packets from one port.
+/// The dissector's output for the packets from one port.
 fn dissected(lines: &[Vec<String>], connection: usize, port: u16) -> Vec<[u32; 3]> {
     let mut found = Vec::new();
     for line in lines {
@@ -99,7 +99,7 @@ fn dissected(lines: &[Vec<String>], connection: usize, port: u16) -> Vec<[u32; 3
 #[test]
 fn it_agrees_with_the_decoder_on_every_recorded_session() {
     let transcripts = vectors::all();
-    // In packets of a few bytes, and in packets of many frames.
+    // With packets of a few bytes, and with packets of many frames.
     for (name, packet) in [("small.pcapng", 7), ("large.pcapng", 50_000)] {
         let path = capture_file(name);
         let mut bytes = Vec::new();
@@ -111,7 +111,7 @@ fn it_agrees_with_the_decoder_on_every_recorded_session() {
                 Capture::between(&mut bytes, Duration::ZERO, ours, theirs).expect("memory");
             for (step, (way, frame)) in conversation(transcript).iter().enumerate() {
                 let now = Duration::from_millis(step as u64);
-                // Tiny packets of a quarter of a megabyte would only take time.
+                // A quarter of a megabyte in tiny packets would only take time.
                 let packet = if frame.len() > 4000 { 50_000 } else { packet };
                 for piece in frame.chunks(packet) {
                     capture.record(now, *way, piece).expect("memory");

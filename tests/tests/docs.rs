@@ -1,4 +1,4 @@
-//! What the documentation points at is there.
+//! Links, examples and formulas in the documentation are valid.
 
 use std::path::{Path, PathBuf};
 
@@ -139,7 +139,7 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
     let block = document.split_once("### Memory of a session").expect("the section").1;
     let block = block.split("```").nth(1).and_then(|block| block.strip_prefix("text\n"));
     let lines = block.expect("the formula").lines();
-    // Behind two spaces stands what a term is for.
+    // Two spaces separate a term from its description.
     let formula: String = lines.map(|line| line.trim().split("  ").next().unwrap_or("")).collect();
     let config = Config::builder()
         .receive_window(1 << 10)

@@ -1,7 +1,7 @@
-//! The examples work with one another: real processes over TCP, every server with every client.
+//! The examples work with each other: real processes over TCP, every server with every client.
 //!
-//! The programs are those that cargo builds; where the tests were built with their dependencies
-//! and features unified, as the README's command does, there is nothing left to build.
+//! Cargo builds the programs. If the tests were built with unified dependencies and features, as
+//! with the README's command, nothing is left to build.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 
-/// The server's end can run on any of these, by the name of the example, and what it runs on.
+/// The examples that can be the server: name, and what it runs on.
 const SERVERS: &[(&str, &str)] =
     &[("rpc", "tokio"), ("rpc-smol", "smol"), ("event_loop", "mio"), ("threads", "threads")];
 
@@ -25,11 +25,11 @@ const CLIENTS: &[(&str, &str)] = &[("rpc", "tokio"), ("rpc-smol", "smol"), ("thr
 /// Many small requests.
 const SMALL: Load = Load { requests: 300, concurrency: 50, payload: 100 };
 
-/// Messages that no window and no send buffer holds, so both ends wait for credit, write in parts
-/// and read in parts.
+/// Messages larger than windows and send buffers, so both ends wait for credit, write in parts and
+/// read in parts.
 const LARGE: Load = Load { requests: 4, concurrency: 4, payload: 400_000 };
 
-/// More at once than there are streams, so most wait for their turn to open one.
+/// More requests at once than streams, so most wait to open one.
 const CROWD: Load = Load { requests: 2500, concurrency: 1500, payload: 10 };
 
 /// What the example of HTTP prints. The client keeps the stream for its second request.
@@ -53,7 +53,7 @@ const SMALL_ONES: &[&str] = &[
     "websocket",
 ];
 
-/// How long one line of a program may take. Only a program that hangs takes so long.
+/// How long one line of a program may take. Only a program that hangs takes this long.
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy)]
@@ -119,7 +119,7 @@ fn pair(server: (&str, &str), client: (&str, &str), load: Load) {
     for summary in [&client_summary, &server_summary] {
         check(summary, load, client.1, server.1);
     }
-    // Each end has measured for itself, and told the other.
+    // Each end has measured, and reported to the other.
     for path in ["/client/latency_ns", "/server/latency_ns"] {
         let [one, other] = [&client_summary, &server_summary].map(|summary| summary.pointer(path));
         assert_eq!(one, other, "{path}");
@@ -178,11 +178,11 @@ fn frames_between() {
     }
 }
 
-/// Every request through the tunnel is answered in the end, though the agent is cut off half-way.
+/// Every request through the tunnel is answered, although the agent is cut off half-way.
 fn tunnel_demo() {
     let summary = Program::run("tunnel", &["demo", "--requests", "300", "--json"]).succeed();
     assert_eq!(summary["answers"], 300, "{summary}");
-    // One stream for each request, and one for each attempt that was made again and got so far.
+    // One stream for each request, and one for each repeated attempt that reached that point.
     let [streams, repeated] = ["streams", "repeated"].map(|key| summary[key].as_u64());
     let most = repeated.map(|repeated| 300 + repeated);
     assert!(streams >= Some(300) && streams <= most, "{summary}");
@@ -237,7 +237,7 @@ fn check(summary: &Value, load: Load, client: &str, server: &str) {
         assert!(most.is_some_and(|most| (1..=1500).contains(&most)), "{summary}");
         assert!(end["rtt_ns"]["count"].as_u64() > Some(0), "no heartbeat came back: {summary}");
     }
-    // Each request and each response goes both ways, with its payload.
+    // Requests and responses are sent in both directions, with their payload.
     let least = 2 * load.requests * u64::from(load.payload);
     for direction in ["bytes_to_client", "bytes_to_server"] {
         assert!(summary["traffic"][direction].as_u64() > Some(least), "{summary}");
@@ -292,14 +292,14 @@ impl Program {
         Self::start(example, &["--connect", &address.to_string()], load)
     }
 
-    /// The address it tells when it listens.
+    /// The address it prints when it listens.
     fn address(&self) -> SocketAddr {
         let line = self.line().expect("it tells where it listens");
         let address = parse(&line)["listening"].as_str().map(str::parse);
         address.expect("an address").expect("an address")
     }
 
-    /// The next line it prints; `None` when it prints no more.
+    /// The next line it prints; `None` at the end of its output.
     fn line(&self) -> Option<String> {
         match self.lines.recv_timeout(LIMIT) {
             Ok(line) => Some(line),
@@ -323,7 +323,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails only where the process has ended, which is just as well.
+        // Fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

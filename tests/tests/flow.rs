@@ -18,7 +18,7 @@ fn window(peer: &mut Peer) -> u32 {
     peer.stream(3).stats().receive_window
 }
 
-/// The peer sends all it may, and the reader keeps up.
+/// The peer uses all its credit, and the reader keeps up.
 fn use_up_credit(peer: &mut Peer, id: u32) {
     let mut credit = peer.stream(id).stats().receive_credit as usize;
     while credit > 0 {
@@ -30,7 +30,7 @@ fn use_up_credit(peer: &mut Peer, id: u32) {
     peer.receive();
 }
 
-/// The peer sends all it may, knows of no grant meanwhile, and goes on when it has one.
+/// The peer uses all its credit, receives no grant in the meantime, and continues when it has one.
 fn run_out_of_credit(peer: &mut Peer, id: u32) {
     use_up_credit(peer, id);
     peer.pass(Duration::from_millis(10));
@@ -56,7 +56,7 @@ fn a_window_grows_when_the_peer_waited_for_credit_and_the_reader_had_drained() {
     run_out_of_credit(&mut peer, 3);
     let grown = window(&mut peer);
     assert_eq!(grown, 2 * WINDOW);
-    // The peer is told: it may now send that much.
+    // The credit is granted: the peer may now send that much.
     assert_eq!(peer.stream(3).stats().receive_credit, grown);
     assert_eq!(peer.session.stats().window_growth, u64::from(WINDOW));
 }
@@ -67,7 +67,7 @@ fn a_window_does_not_grow_for_a_reader_that_is_behind() {
     for _ in 0..100 {
         let credit = peer.stream(3).stats().receive_credit;
         peer.send(peer::data(3, &vec![0; credit as usize]));
-        // It reads most of it, never all.
+        // It reads most of the data, never all.
         let held = peer.stream(3).stats().receive_buffered as usize;
         let mut buf = vec![0; held - 1];
         assert_eq!(peer.stream(3).read(&mut buf), Ok(held - 1));
@@ -88,7 +88,7 @@ fn windows_grow_a_little_on_a_short_link() {
     let mut peer = with_stream(Config::builder());
     peer.send(peer::syn(5, b""));
     peer.accept();
-    // Full frames end at every limit, as those are multiples of their size.
+    // Full frames end at every limit, because the limits are multiples of their size.
     for _ in 0..100 {
         for id in [3, 5] {
             use_up_credit(&mut peer, id);
@@ -114,7 +114,7 @@ fn small_windows_stay_small_on_a_short_link() {
 
 #[test]
 fn a_window_does_not_grow_for_a_peer_that_has_credit_left() {
-    // Its frames end at every limit, but it knows of the next one before.
+    // Its frames end at every limit, but it has received the next grant before.
     let mut peer = with_stream(Config::builder());
     flow(&mut peer, 100, 16_384, Duration::from_micros(400));
     assert_eq!(window(&mut peer), WINDOW);
@@ -136,7 +136,7 @@ fn a_window_does_not_grow_for_a_reader_that_comes_late() {
 fn a_window_does_not_grow_when_its_reader_goes_away() {
     for release in [false, true] {
         let mut peer = with_stream(Config::builder());
-        // It has waited, which its reader has not seen.
+        // It has waited, but its reader has not been called since.
         use_up_credit(&mut peer, 3);
         peer.send(peer::data(3, &[0; WINDOW as usize]));
         if release {
@@ -177,7 +177,7 @@ fn windows_that_grew_on_a_short_link_cost_no_stream_its_life() {
         peer.send(peer::syn(id, b""));
         peer.accept();
     }
-    // One window less than all: the part that has grown stands in for the rest.
+    // One window less than all: the growth is taken from the rest.
     for id in [3, 5, 7] {
         let credit = peer.stream(id).stats().receive_credit;
         peer.send(peer::data(id, &vec![0; credit as usize]));
@@ -223,7 +223,7 @@ fn windows_grow_within_the_budget_of_the_session_and_give_it_back() {
 
 #[test]
 fn windows_that_grow_leave_room_for_the_others() {
-    // Nothing is read any more once they have grown: the peer fills what it was granted.
+    // After they have grown, nothing is read, and the peer fills what it was granted.
     let mut peer = with_stream(
         Config::builder().session_receive_buffer(4 * u64::from(WINDOW)).overcommit(true),
     );

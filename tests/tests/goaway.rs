@@ -1,4 +1,4 @@
-//! The end of a session, by whomever.
+//! The end of a session, started by either side.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn go_away_refuses_new_streams_and_finishes_the_rest() {
     peer.write(3, b"bye");
     assert_eq!(peer.session.close_reason(), None);
     peer.stream(3).release();
-    // The GOAWAY was sent already; the pad says that nothing follows.
+    // The GOAWAY was already sent; the last pad says that nothing follows.
     peer.expect(&["DATA id=3 len=3 FIN", PAD]);
     assert_eq!(peer.session.close_reason(), Some(&CloseReason::Local { code: ErrorCode(77) }));
     peer.expect_silence();
@@ -195,7 +195,7 @@ fn a_session_at_its_end_asks_for_no_more_time() {
     assert!(!peer.session.wants_transmit());
     peer.pass(Duration::from_secs(2));
     assert!(peer.session.is_finished());
-    // Reading and releasing what is left gives nothing to do.
+    // Reading and releasing the rest causes no output.
     assert_eq!(peer.read(3).0, b"hello");
     peer.stream(3).release();
     assert!(!peer.session.wants_transmit());

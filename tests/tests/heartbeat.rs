@@ -17,7 +17,7 @@ fn beating(heartbeat: Heartbeat) -> Peer {
     Peer::of_client(config.build().expect("valid"))
 }
 
-/// The stream and the value of the beat the session sends now, if it does.
+/// The stream and the value of the beat that the session sends now, if any.
 fn beat(peer: &mut Peer) -> Option<(u32, Vec<u8>)> {
     peer.pass(Duration::ZERO);
     let frames = peer.receive();
@@ -69,7 +69,7 @@ fn a_missed_beat_closes_the_session_or_only_tells() {
     }
     assert!(misses(&mut peer) >= 1);
     assert_eq!(peer.session.close_reason(), None);
-    // Whoever comes back is heard.
+    // A late echo still counts.
     let (id, value) = last.expect("it beats on");
     peer.send(peer::data(id, &value));
     assert!(peer.events().iter().any(|event| matches!(event, Event::Pong { .. })));
@@ -85,7 +85,7 @@ fn a_peer_that_goes_on_sending_is_alive_whatever_its_echo_waits_for() {
         peer.pass(Duration::from_millis(14_999));
         peer.send(peer::wnd_inc(3, 1));
     }
-    // It will not come any more, though the peer is alive.
+    // The echo will never come, although the peer is alive.
     peer.pass(Duration::from_millis(5));
     assert_eq!(misses(&mut peer), 1);
     assert_eq!(peer.session.close_reason(), None);
@@ -146,7 +146,7 @@ fn a_ping_on_demand() {
     peer.pass(Duration::from_millis(3));
     peer.send(peer::data(id, &value));
     assert_eq!(peer.events(), [Event::Pong { rtt: Duration::from_millis(3) }]);
-    // Not answered, it is missed, and that is all without a heartbeat.
+    // Without an answer it is missed; without a configured heartbeat nothing else happens.
     peer.session.ping(peer.now()).expect("typed");
     assert_eq!(beat(&mut peer).expect("a beat").0, id);
     peer.pass(Duration::from_secs(15));

@@ -1,5 +1,5 @@
-//! What written and unsent data keeps alive, through the task layer: `Config::max_memory` holds there,
-//! too. A program of its own, as its allocator counts.
+//! The memory that written and unsent data keeps alive in the task layer: `Config::max_memory`
+//! holds there, too. A separate program, because its allocator counts.
 
 use std::alloc::System;
 use std::task::{Context, Poll, Waker};
@@ -62,7 +62,7 @@ fn credit_in_drops_stays_within_the_bound() {
     let mut buf = vec![0; 64 << 10];
     let mut held = 0;
     for round in 0..3000 {
-        // The application writes whenever it is woken, as one that copies both ways does.
+        // The application writes whenever it is woken, like one that copies in both directions.
         while let Poll::Ready(count) = stream.poll_write(&cx, &block) {
             count.unwrap();
         }

@@ -1,4 +1,5 @@
-//! What is urgent beside an upload, in virtual time: how long a key takes over links of every speed.
+//! Urgent data together with an upload, in virtual time: the latency of a key over links of every
+//! speed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use bytes::Buf;
 use muxado_proto::{Config, Priority, Role, Session, StreamId, Timestamp, Transmit};
 
-/// Bytes of the queue in front of the link.
+/// Bytes of the queue before the link.
 const QUEUE: usize = 16 << 10;
 
-/// A client that uploads without end and types, and a server; from one to the other a link.
+/// A client that uploads endlessly and types, a server, and a link between them.
 struct World {
     client: Session,
     server: Session,
@@ -40,7 +41,7 @@ impl World {
         Self { client, server, now, out, queue, rate, sent: 0.0, upload, keys, block }
     }
 
-    /// Lets time pass and moves what moves in it; `true` if a key has come through.
+    /// Lets time pass and moves data; `true` if a key has arrived.
     fn pass(&mut self, time: Duration) -> bool {
         self.now = self.now + time;
         self.client.handle_timeout(self.now);
@@ -66,7 +67,7 @@ impl World {
         key
     }
 
-    /// What whoever drives a session does.
+    /// The work of a driver.
     fn transmit(&mut self) {
         loop {
             if self.out.is_empty() {
@@ -84,7 +85,7 @@ impl World {
         }
     }
 
-    /// The longest time of so many keys, one after the other.
+    /// The longest latency of `count` keys, one after the other.
     fn type_keys(&mut self, count: u32, step: Duration) -> Duration {
         let mut longest = Duration::ZERO;
         for _ in 0..count {
@@ -108,12 +109,12 @@ fn w2_a_key_beside_an_upload_waits_for_the_queue_and_ten_milliseconds() {
         let mut world = World::new(rate);
         let queue = QUEUE as f64 / rate;
         let step = Duration::from_secs_f64((queue / 50.0).min(0.001));
-        // The first frames go out before anything is known of the link.
+        // The first frames are sent before the pace of the link is known.
         while world.now - Timestamp::ZERO < Duration::from_secs_f64(4.0 * queue) {
             world.pass(step);
         }
         let longest = world.type_keys(30, step);
-        // Ten milliseconds, or the least that is cut; and what the steps of this test are.
+        // Ten milliseconds, or the minimum batch, plus the step of this test.
         let ahead = (520.0 / rate).max(0.0101);
         let limit = Duration::from_secs_f64(queue + ahead) + 4 * step;
         assert!(longest <= limit, "{longest:?} at {rate} bytes a second, {limit:?} allowed");

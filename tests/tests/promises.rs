@@ -1,5 +1,5 @@
-//! Faults that reviews have found, each by the bytes and calls that showed it: what a peer waits for,
-//! and what an application is told.
+//! Faults that reviews have found, each with the bytes and calls that showed it: about what a peer
+//! waits for, and what an application is told.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use muxado_tests::vectors::Frame;
 const WINDOW: u32 = 262_144;
 const TICK: Duration = Duration::from_millis(10);
 
-/// A window that shrank withheld all the credit that a peer has which discards what exceeds its first.
+/// A shrinking window withheld all credit from a peer that discards credit above its initial
+/// window.
 #[test]
 fn a_peer_that_clamps_its_credit_is_not_starved_by_a_window_that_shrinks() {
     let config = Config::builder()
@@ -25,7 +26,7 @@ fn a_peer_that_clamps_its_credit_is_not_starved_by_a_window_that_shrinks() {
     let mut peer = Peer::of_server(config);
     peer.send(peer::syn(3, b""));
     assert_eq!(peer.accept(), 3);
-    // As ngrok: never more than a window of credit, all of it in one frame.
+    // Like ngrok: never more than a window of credit, used in one frame.
     let mut credit = WINDOW;
     let mut sent = 0;
     let mut round = |peer: &mut Peer, count: u32, credit: &mut u32| {
@@ -67,7 +68,7 @@ fn what_arrives_between_release_and_fin_is_granted() {
     assert_eq!(peer.accept(), 3);
     peer.write(3, b"reply");
     peer.stream(3).release();
-    // A peer whose own window is 64 KiB: it waits for credit now.
+    // A peer whose own window is 64 KiB: now it waits for credit.
     peer.send(peer::data(3, &vec![0; 65_536]));
     let mut heard = peer.hear();
     peer.pass(TICK);
@@ -93,7 +94,7 @@ fn data_behind_a_type_is_reported() {
     assert!(readable(&[&frame]));
 }
 
-/// A heartbeat on its way hid from `ping` that the session was over.
+/// With an outstanding heartbeat, `ping` did not see that the session was over.
 #[test]
 fn a_ping_is_refused_when_the_session_is_over() {
     let config = Config::builder().typed(true).build().expect("valid");
@@ -105,7 +106,7 @@ fn a_ping_is_refused_when_the_session_is_over() {
     assert!(matches!(refused, Err(PingError::Open(OpenError::SessionClosed(_)))), "{refused:?}");
 }
 
-/// A stream that stalled again stood behind those that had begun later.
+/// A stream that stalled again was queued after streams that had stalled later.
 #[test]
 fn a_stream_that_stalls_again_keeps_its_deadline() {
     let limit = Duration::from_secs(30);
@@ -148,7 +149,7 @@ fn nothing_is_left_to_send_when_poll_transmit_returns_0() {
     peer.expect_silence();
 }
 
-/// A limit on stalls kept writers from being told that the session's buffer had room.
+/// With a stall limit, writers were not woken when the session's buffer had room.
 #[test]
 fn a_limit_on_stalls_does_not_keep_writers_waiting() {
     let heard = |limit| {
@@ -161,7 +162,7 @@ fn a_limit_on_stalls_does_not_keep_writers_waiting() {
             .expect("valid");
         let mut peer = Peer::of_client(config);
         let (a, b, c) = (peer.open(), peer.open(), peer.open());
-        // b has no credit left and 8000 bytes that wait for it.
+        // b has no credit left, and 8000 bytes wait for it.
         peer.write(b, &[0; 28_000]);
         peer.receive();
         peer.write(a, &[0; 100_000]);
@@ -177,7 +178,7 @@ fn a_limit_on_stalls_does_not_keep_writers_waiting() {
     assert!(heard(Some(Duration::from_secs(3600))));
 }
 
-/// A frame that stalled behind a GOAWAY was answered like one before it.
+/// A frame that stalled after a GOAWAY was answered like one before it.
 #[test]
 fn a_frame_that_stalls_behind_go_away_is_a_quiet_end() {
     let config = Config::builder().drain_timeout(Duration::from_secs(60)).build().expect("ok");
@@ -190,7 +191,7 @@ fn a_frame_that_stalls_behind_go_away_is_a_quiet_end() {
     assert_eq!(frames[0].word(4), 0, "{frames:?}");
 }
 
-/// A fault of the peer on the heartbeat stream ended the session when its tolerance was over.
+/// A fault of the peer on the heartbeat stream ended the session when the tolerance was over.
 #[test]
 fn a_fault_on_the_heartbeat_stream_ends_that_stream() {
     let config =
@@ -212,7 +213,7 @@ fn a_fault_on_the_heartbeat_stream_ends_that_stream() {
     assert_eq!(peer.session.close_reason(), None);
 }
 
-/// A refusal did not wake a writer that wakes for credit only.
+/// A refusal did not wake a writer that wakes only for credit.
 #[test]
 fn a_refusal_wakes_a_writer_that_may_be_out_of_credit() {
     // The backlog is full.
@@ -246,7 +247,7 @@ fn refused_heartbeats_are_counted() {
     assert!(peer.session.close_reason().is_some());
 }
 
-/// Streams that both sides had finished pushed the memory of others out.
+/// Streams that both sides had finished displaced the tombstones of others.
 #[test]
 fn streams_that_are_settled_do_not_push_out_those_that_are_not() {
     let mut peer = Peer::of_server(Config::builder().tombstones(8).build().expect("valid"));
@@ -257,7 +258,7 @@ fn streams_that_are_settled_do_not_push_out_those_that_are_not() {
         peer.write(id, b"reply");
         peer.stream(id).release();
         peer.receive();
-        // The peer goes on with the first one, and finishes the others.
+        // The peer continues with the first one, and finishes the others.
         if n > 0 {
             peer.send(peer::fin(id));
         }

@@ -1,5 +1,5 @@
-//! PROTOCOL.md is right: its examples decode and encode as it says, its tables agree with the code,
-//! and whoever refers to one of its sections refers to one that exists.
+//! PROTOCOL.md is correct: its examples decode and encode as it says, its tables agree with the
+//! code, and all references to its sections are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const DOCUMENT: &str = include_str!("../../muxado-proto/PROTOCOL.md");
 /// One line of an example block.
 #[derive(Debug)]
 struct Example {
-    /// Where it stands, for messages.
+    /// Its line number, for messages.
     line: usize,
     /// `C` or `S`, in a conversation.
     sender: Option<char>,
@@ -51,7 +51,7 @@ fn example(number: usize, line: &'static str) -> Option<Example> {
     Some(Example { line: number, sender, bytes: parse_hex(hex).ok()?, meaning })
 }
 
-/// The bytes with the top bits of id and increment cleared: what an encoder makes of them.
+/// The bytes with the top bits of id and increment cleared, as an encoder writes them.
 fn canonical(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[4] &= 0x7f;
@@ -293,7 +293,7 @@ fn every_reference_is_to_a_section_that_exists() {
     assert!(paths.len() > 20, "only {} files found", paths.len());
     for path in paths {
         let text = std::fs::read_to_string(&path).expect("readable text");
-        // In two pieces, lest this line be taken for a reference.
+        // In two pieces, so that this line is not counted as a reference.
         for rest in text.split(concat!("PROTOCOL.md", " §")).skip(1) {
             let reference = number(rest);
             assert!(sections.contains(reference), "{} refers to §{reference}", path.display());

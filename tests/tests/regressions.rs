@@ -1,4 +1,4 @@
-//! What the simulator and the fuzzers have found, in the smallest form: one test a finding.
+//! Findings of the simulator and the fuzzers, in minimal form: one test per finding.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use muxado_proto::{
 
 const NOW: Timestamp = Timestamp::ZERO;
 
-/// A server, and what it has to say.
+/// A server, and its output.
 fn server() -> Session {
     let config = Config::builder().auto_tune(false).build().expect("valid settings");
     Session::new(Role::Server, Arc::new(config), NOW, [1; 16].into())
@@ -59,8 +59,8 @@ fn stopping_in_the_middle_of_a_frame_keeps_no_credit_back() {
     assert_eq!(stats.receive_credit, stats.receive_window);
 }
 
-/// When the reader of a finished stream went in the middle of a frame, the peer was not told, and
-/// if the frame had taken all its credit it would never ask.
+/// When the reader of a finished stream was dropped in the middle of a frame, the peer was not
+/// told; if the frame had used all its credit, it would never send again.
 #[test]
 fn leaving_in_the_middle_of_a_frame_is_said() {
     let mut session = server();
@@ -75,8 +75,8 @@ fn leaving_in_the_middle_of_a_frame_is_said() {
     assert_eq!(output(&mut session, NOW), [Header::wnd_inc(id, 1), rst].concat());
 }
 
-/// Credit that was due and not yet sent was forgotten with a stream that was released right after
-/// it had been read.
+/// Credit that was due and not yet sent was lost when a stream was released right after it had been
+/// read.
 #[test]
 fn credit_that_is_owed_goes_out_before_the_stream_is_forgotten() {
     for count in [DEFAULT_WINDOW, 1000] {
@@ -96,8 +96,8 @@ fn credit_that_is_owed_goes_out_before_the_stream_is_forgotten() {
     }
 }
 
-/// GOAWAY overtakes the SYN of a stream that was written before: a peer without other streams took
-/// the session for over and dropped what came behind.
+/// GOAWAY overtook the SYN of a stream that was written before: a peer without other streams
+/// considered the session over and discarded what followed.
 #[test]
 fn a_stream_opened_before_go_away_is_delivered() {
     let (mut client, mut server) = (client(), server());
@@ -121,7 +121,7 @@ fn a_stream_opened_before_go_away_is_delivered() {
     assert!(server.close_reason().is_some_and(|reason| reason.is_clean()));
 }
 
-/// What had arrived and was not accepted when the session ended was dropped.
+/// Streams that had arrived and were not accepted when the session ended were dropped.
 #[test]
 fn the_backlog_outlives_the_session() {
     let mut session = server();
@@ -136,7 +136,7 @@ fn the_backlog_outlives_the_session() {
     assert_eq!(session.stats().open_streams, 0);
 }
 
-/// Reading what was left when the session was over started the timer of grants.
+/// Reading the rest after the end of the session started the timer of grants.
 #[test]
 fn nothing_is_granted_after_the_end() {
     let mut session = server();

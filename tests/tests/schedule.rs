@@ -6,7 +6,7 @@ use muxado_tests::vectors::Frame;
 
 use bytes::Buf;
 
-/// A client with so many streams, each with a window's worth to send.
+/// A client with `streams` streams, each with a whole window to send.
 fn bulk(streams: u32) -> Peer {
     let mut peer = Peer::of_client(Config::default());
     for _ in 0..streams {
@@ -47,7 +47,7 @@ fn small_messages_are_not_starved_by_bulk() {
         }
         waited.push(frames);
     }
-    // Behind one frame of each of the others, at most.
+    // At most after one frame of each of the others.
     assert!(waited.iter().all(|&frames| frames <= 4), "{waited:?}");
 }
 
@@ -72,7 +72,7 @@ fn priorities_change_at_any_time() {
     assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [3, 3]);
     peer.stream(3).set_priority(Priority::new(4));
     assert_eq!(ids(&batch(&mut peer, 4 * 16_360)), [5, 3, 5, 3]);
-    // Also while there is nothing to send, or no credit to do it.
+    // Also while there is nothing to send, or no credit.
     peer.receive();
     for id in [3, 5] {
         peer.write(id, b"more");

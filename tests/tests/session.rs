@@ -1,4 +1,4 @@
-//! What a session says of itself: whether it has something to send, what it counts, why it ended.
+//! Queries of a session: whether it has something to send, its counters, why it ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn with_stream() -> Peer {
     peer
 }
 
-/// A server on whose stream 3 only the peer has an end left.
+/// A server whose stream 3 only the peer still uses.
 fn with_half_left() -> Peer {
     let mut peer = with_stream();
     peer.stream(3).finish().unwrap();
@@ -110,7 +110,7 @@ fn a_close_waits_for_the_streams_that_the_peer_has_seen_and_no_others() {
     peer.send(peer::fin(3));
     assert_eq!(peer.session.close_reason(), None);
     peer.send(peer::fin(5));
-    // It is over when the transport has taken what there was to say.
+    // It is over when the transport has taken all output.
     assert_eq!(peer.session.close_reason(), None);
     assert_eq!(peer.hear().first().map(String::as_str), Some("GOAWAY last=0 code=77 text=\"bye\""));
     assert_eq!(peer.session.close_reason(), Some(&CloseReason::Local { code: ErrorCode(77) }));
@@ -189,7 +189,7 @@ fn slots_are_small_numbers_that_differ() {
     let ids: Vec<u32> = (0..20).map(|_| peer.open()).collect();
     let slots: BTreeSet<u32> = ids.iter().map(|&id| peer.stream(id).slot()).collect();
     assert_eq!((slots.len(), slots.first(), slots.last()), (20, Some(&0), Some(&19)));
-    // A place that is free is the next to be taken.
+    // A free place is taken next.
     let slot = peer.stream(9).slot();
     peer.stream(9).release();
     let fresh = peer.open();

@@ -1,14 +1,14 @@
-//! Two ends of a session under a simulator (`muxado_tests::sim`): whatever the transport, the
-//! clock and the applications do, the oracle must have nothing to object to.
+//! Two ends of a session in a simulator (`muxado_tests::sim`): for any behaviour of the transport,
+//! the clock and the applications, the oracle must find no fault.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use muxado_tests::sim;
 
-/// Seeds of an ordinary test run. `muxado-campaign` runs as many as one likes.
+/// Seeds of an ordinary test run. `muxado-campaign` runs any number.
 const SEEDS: u64 = 300;
 
-/// Runs a seed; what was wrong, with the command that runs it again.
+/// Runs a seed; returns the failure, with the command that runs it again.
 fn failure(seed: u64) -> Option<String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| sim::run_seed(seed)));
     let what = match outcome {
@@ -45,7 +45,7 @@ fn the_seeds_are_not_idle() {
     assert!(total.payload > 1000 * SEEDS, "{total:?}");
 }
 
-/// Any choices at all make a run: the fuzzer feeds bytes instead of a seed.
+/// Any choices make a valid run: the fuzzer feeds bytes instead of a seed.
 #[test]
 fn bytes_make_a_run_as_well() {
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! The life of one stream: half-close, reset, drop, and what is told to whom and when.
+//! The life of one stream: half-close, reset, drop, and the events and errors that report them.
 
 use muxado_proto::{Config, ErrorCode, Event, ReadError, StreamId, WriteError};
 use muxado_tests::peer::{self, Peer};
@@ -67,7 +67,7 @@ fn data_before_a_fin_stays_readable() {
         assert_eq!(peer.stream(3).read(&mut buf), Ok(3));
         assert_eq!(buf, *part);
     }
-    // The end is read as often as one likes.
+    // The end can be read any number of times.
     for _ in 0..3 {
         assert_eq!(peer.stream(3).read(&mut buf), Ok(0));
         assert_eq!(peer.stream(3).read_chunk(9), Ok(None));
@@ -111,7 +111,7 @@ fn a_reset_by_this_side_drops_both_directions() {
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=99"));
     let stats = peer.session.stats();
     assert_eq!((stats.send_buffered, stats.receive_buffered), (0, 0));
-    // Once is enough, and what crosses it on the way is skipped.
+    // One RST is enough, and frames that cross it are skipped.
     peer.stream(3).reset(ErrorCode(98));
     peer.send([peer::data(3, b"late"), peer::rst(3, 4), peer::fin(3)].concat());
     peer.stream(3).release();
@@ -156,7 +156,7 @@ fn data_for_a_dropped_stream_that_still_sends_is_taken_and_granted() {
     peer.write(3, &vec![7; 262_145]);
     peer.stream(3).release();
     peer.receive();
-    // Its writer is not held up, although nobody reads.
+    // Its writer gets credit, although nobody reads.
     for _ in 0..10 {
         peer.send(peer::data(3, &vec![0; 131_072]));
         peer.expect(&["WNDINC id=3 inc=131072"]);
@@ -179,7 +179,7 @@ fn stop_reading_goes_on_writing() {
     peer.write(3, b"more");
     let frames = peer.hear();
     assert!(frames.contains(&"DATA id=3 len=4".into()), "{frames:?}");
-    // With nothing left to say either, DATA is answered.
+    // When this side has finished as well, DATA is answered.
     peer.stream(3).finish().unwrap();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     peer.send(peer::data(3, b"more"));
@@ -190,7 +190,7 @@ fn stop_reading_goes_on_writing() {
 fn what_has_arrived_can_be_read_after_the_end_of_the_transport() {
     let mut peer = with_stream();
     let mut ends = Vec::new();
-    // Finished, unfinished, and both again without being accepted yet.
+    // Finished, unfinished, and both again without being accepted.
     peer.send(peer::data_fin(3, b"complete"));
     for number in [5, 7, 9] {
         peer.send(peer::syn(number, b"some"));
@@ -210,7 +210,7 @@ fn what_has_arrived_can_be_read_after_the_end_of_the_transport() {
         [(b"complete".to_vec(), Ok(())), cut.clone(), cut, (b"some".to_vec(), Ok(())),]
     );
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::SessionClosed(reason)));
-    // Reading all that has made nothing to send but the farewell.
+    // Reading has caused no output except GOAWAY and pads.
     let farewell = peer.hear();
     assert!(farewell[0].starts_with("GOAWAY last=9 code=15 "), "{farewell:?}");
     assert_eq!(farewell.len(), 2);
@@ -253,7 +253,7 @@ fn writes_of_all_kinds_keep_their_order() {
 #[test]
 fn readiness_is_told_once_and_again_only_when_asked_for() {
     let mut peer = with_stream();
-    // Nobody has asked yet, which counts as asking.
+    // Without an earlier call, the first event is reported.
     peer.send(peer::data(3, b"a"));
     peer.send(peer::data(3, b"b"));
     assert_eq!(peer.events(), [Event::Readable(id(3))]);
@@ -277,7 +277,7 @@ fn events_of_many_streams_are_one_each() {
     let accepted = peer.accept();
     let _others = (peer.accept(), peer.accept());
     assert_eq!(peer.events(), [3, 5, 7].map(|number| Event::Readable(id(number))));
-    // Those of a stream that is gone are gone as well.
+    // The events of a removed stream are removed as well.
     assert_eq!(peer.read(accepted).1, Err(ReadError::Blocked));
     peer.send(peer::data(accepted, b"z"));
     peer.stream(accepted).release();
@@ -321,7 +321,7 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
     let config = Config::builder().session_send_buffer(1 << 20).build().expect("valid");
     let mut peer = Peer::of_server(config);
     let mut stuck = Vec::new();
-    // Three streams hold three quarters of what a session may, and have no credit.
+    // Three streams use three quarters of the limit of the session, and have no credit.
     for number in [3, 5, 7] {
         peer.send(peer::syn(number, b""));
         stuck.push(peer.accept());
@@ -335,7 +335,7 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
         peer.accept();
     }
     peer.write(9, &[0; 262_144]);
-    // Nobody is shut out: a little can be written whatever the others hold.
+    // No stream is shut out: a little can always be written, independent of the others.
     assert_eq!(peer.stream(11).write(&[0; 5000]), Ok(4096));
     assert_eq!(peer.stream(11).write(b"x"), Err(WriteError::Blocked));
     peer.events();
@@ -349,7 +349,7 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
 fn streams_without_credit_shut_nobody_out() {
     let config = Config::builder().session_send_buffer(1 << 20).build().expect("valid");
     let mut peer = Peer::of_server(config);
-    // Four streams hold all that a session may, and have no credit.
+    // Four streams use up the limit of the session, and have no credit.
     for number in [3, 5, 7, 9] {
         peer.send(peer::syn(number, b""));
         peer.accept();

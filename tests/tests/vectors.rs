@@ -1,5 +1,5 @@
-//! The recorded conversations of existing peers (`tests/vectors`), through the codec of the core
-//! and played into its sessions.
+//! The recorded conversations of existing peers (`tests/vectors`), decoded by the core's codec and
+//! played into its sessions.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,7 +14,8 @@ fn every_recorded_frame_survives_the_codec_at_any_chunking() {
     let mut count = 0;
     for transcript in vectors::all() {
         for end in transcript.ends {
-            // What lies behind a malformed frame depends on how one recovers: see the test below.
+            // The meaning of bytes after a malformed frame depends on the recovery: see the test
+            // below.
             let well_formed: Vec<_> =
                 transcript.frames_from(end).take_while(|frame| frame.is_well_formed()).collect();
             let wire: Vec<u8> = well_formed.iter().flat_map(|frame| frame.to_bytes()).collect();
@@ -32,7 +33,7 @@ fn every_recorded_frame_survives_the_codec_at_any_chunking() {
     assert_eq!(count, 1436);
 }
 
-/// The rules for a sender (PROTOCOL.md §12.4), checked on everything a session of ours sent.
+/// The rules for a sender (PROTOCOL.md §12.4), checked on all output of our session.
 fn assert_well_behaved(played: &Played, at: &str) {
     let mut opened = BTreeSet::new();
     let mut finished = BTreeSet::new();
@@ -70,11 +71,11 @@ fn assert_well_behaved(played: &Played, at: &str) {
     }
 }
 
-/// How the input is cut, besides frame by frame.
+/// Sizes of input pieces, besides frame by frame.
 const PIECES: [usize; 4] = [1, 5, 11, 4096];
 
-/// Plays each end of each transcript that `choose` picks, and hands what came of it to `check`.
-/// Returns how many there were.
+/// Plays each end of each transcript that `choose` picks, and passes the result to `check`. Returns
+/// how many there were.
 fn play_all(
     choose: impl Fn(&Transcript, End) -> bool,
     check: impl Fn(&Transcript, End, &Played, &str),
@@ -212,8 +213,8 @@ fn recorded_faults_get_the_answer_they_deserve_and_no_other() {
     assert_eq!(count, 134);
 }
 
-/// What came of playing `end` in the transcripts whose names begin like this: all of them must
-/// agree, but for ids.
+/// The results of playing `end` in all transcripts with this name prefix; they must agree, except
+/// for ids.
 fn check_scenario(name: &str, of: Implementation, check: impl Fn(&Played, u32, &str)) {
     let chosen = |transcript: &Transcript, end: End| {
         transcript.name.starts_with(name) && end.implementation == of
@@ -294,7 +295,7 @@ fn after_goaway_streams_run_on_and_later_ones_are_gone() {
 #[test]
 fn the_malformed_goaway_of_ngrok_is_a_quiet_end() {
     check_scenario("session-close", Implementation::Ngrok, |played, _, at| {
-        // Nobody is blamed; that streams were open when the transport ended is told.
+        // No violation; open streams at the end of the transport are reported.
         let quiet = match &played.close_reason {
             Some(CloseReason::Remote { code, .. }) => *code == ErrorCode::NO_ERROR,
             Some(CloseReason::Cut { by, .. }) => *by == CutBy::TransportEof,

@@ -1,5 +1,5 @@
-//! Small worlds (`muxado_tests::worlds`), as far as an unoptimised test goes in seconds. `.ci/run`
-//! explores more than 10^5 states and one world to its end, `muxado-worlds` as many as one likes.
+//! Small worlds (`muxado_tests::worlds`), as far as an unoptimised test gets in seconds. `.ci/run`
+//! explores more than 10^5 states and one world completely, `muxado-worlds` any number.
 
 use muxado_tests::worlds;
 

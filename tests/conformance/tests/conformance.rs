@@ -1,6 +1,6 @@
-//! Ours passes every case of the conformance suite: on both adapters and as the
-//! event loop example of the bare core, in both roles, with and without typed
-//! streams. And the suite can fail.
+//! Our implementation passes every case of the conformance suite: on both adapters and as the event
+//! loop example of the bare core, in both roles, with and without typed streams. And the suite can
+//! fail.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -30,14 +30,14 @@ static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
     examples.remove("event_loop").expect("it is one of them")
 });
 
-/// A runtime that waits for what the suite waits for.
+/// The runtime on which the suite waits.
 fn waiter() -> tokio::runtime::Runtime {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
     tokio.expect("a runtime starts")
 }
 
-/// Runs all cases against an adapter: as a server it listens, as a client it
-/// dials, so both ways to reach an endpoint are used.
+/// Runs all cases against an adapter: a server listens, a client dials, so both ways to connect are
+/// used.
 fn check(runtime: Runtime, role: Role, typed: bool) {
     let endpoint = Endpoint::new(runtime, role.into(), typed);
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
@@ -67,7 +67,7 @@ fn check_example(role: Role, typed: bool) {
 
 /// Asserts that the endpoint passes all cases.
 fn passes(tokio: &tokio::runtime::Runtime, reach: &Reach, role: Role, typed: bool) {
-    // Only a case that fails waits for so long.
+    // Only a failing case waits this long.
     let settings = settings(role, typed, Duration::from_secs(30));
     let outcomes = tokio.block_on(run(reach, &settings, &cases_for(typed), JOBS, |_| {}));
     let bad: Vec<&Outcome> = outcomes
@@ -125,7 +125,7 @@ fn example_client_typed() {
     check_example(Role::Client, true);
 }
 
-/// A case that passes against an endpoint that says nothing checks nothing.
+/// A case that passes against a silent endpoint checks nothing.
 #[test]
 fn no_case_passes_against_silence() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
@@ -153,7 +153,7 @@ fn no_case_passes_against_silence() {
     }
 }
 
-/// What goes out as XML is read by machines.
+/// Machines read the XML output.
 #[test]
 fn reports_are_well_formed() {
     let outcome = Outcome {

@@ -1,7 +1,7 @@
-//! The interop matrix: ours with the implementations people run, in both roles, in every mode.
+//! The interop matrix: ours with the implementations in use, in both roles, in every mode.
 //!
-//! `MUXADO_INTEROP_REPEAT=n` runs ours with each of them n times. Where Go is not installed, what needs it is
-//! reported as ignored; with `MUXADO_REQUIRE_GO=1` that is a failure.
+//! `MUXADO_INTEROP_REPEAT=n` runs ours with each of them n times. Without Go, the trials that need
+//! it are ignored; with `MUXADO_REQUIRE_GO=1` they fail.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ const OURS: &[Kind] = &[
 const NGROK: Kind = Kind::Rust(Implementation::Ngrok);
 const PEERS: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
 
-/// What the peers can do among themselves, once: it shows that the programs are right. Closing a
-/// session is not among it: a Go peer loses streams it has not accepted when another one closes at
-/// once (PROTOCOL.md §12.1).
+/// The modes that work between the peers, run once to show that the programs are correct. Closing a
+/// session is not one of them: a Go peer loses streams that it has not accepted when another one
+/// closes at once (PROTOCOL.md §12.1).
 const PEERS_CAN: &[Mode] = &[
     Mode::Echo,
     Mode::HalfClose,

@@ -1,4 +1,4 @@
-//! When the peer hears of a stream that nobody has written to.
+//! When a stream without written data is announced to the peer.
 
 use std::sync::Arc;
 

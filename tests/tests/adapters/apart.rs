@@ -1,5 +1,5 @@
-//! What concerns one adapter or none: transports and muxers by hand, the budget of Tokio's tasks,
-//! the options of TCP, broken wakers and clocks, and the log.
+//! Tests that do not run on every adapter: transports and muxers by hand, the budget of Tokio's
+//! tasks, the options of TCP, broken wakers and clocks, and the log.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
 use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A multiplexer as libp2p's `StreamMuxer` wants it: all in poll forms, in one place.
+/// A multiplexer with the interface of libp2p's `StreamMuxer`: all poll functions on one type.
 trait Muxer {
     type Stream;
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Stream, CloseReason>>;
@@ -145,7 +145,7 @@ fn w15_a_muxer_in_poll_forms_over_a_borrowed_transport_on_smol() {
     });
 }
 
-/// Does something a thousand times that never has to wait, and asserts that other tasks get a turn.
+/// Repeats an operation that never waits a thousand times, and asserts that other tasks get a turn.
 async fn others_get_a_turn(what: &str, mut work: impl AsyncFnMut()) {
     let turns = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&turns);
@@ -198,7 +198,7 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
     });
 }
 
-/// Both ends of a TCP connection, and a second handle on the near one.
+/// Both ends of a TCP connection, and a second handle to the near one.
 fn tcp() -> [std::net::TcpStream; 3] {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -237,7 +237,7 @@ fn w4_w6_a_session_over_tcp_sets_nodelay_and_keepalive_on_smol() {
     });
 }
 
-/// A waker of an executor that is broken.
+/// A waker of a broken executor.
 struct Panics;
 
 impl Wake for Panics {
@@ -272,7 +272,7 @@ fn w11_a_waker_that_panics_keeps_nobody_from_being_woken() {
     }
     settle(&mut client, &mut server);
     assert_eq!((woken[0].take(), woken[2].take()), (1, 1));
-    // The session goes on, for the owner of the broken waker as well.
+    // The session continues, also for the owner of the broken waker.
     assert_eq!(now(streams[1].read_some(&mut [0; 8])), Ok(6));
     client.session.abort(ErrorCode::NO_ERROR, "");
     settle(&mut client, &mut server);

@@ -1,4 +1,4 @@
-//! Much data, through transports that hold little.
+//! Large amounts of data through transports with small buffers.
 
 use muxado_proto::Config;
 use muxado_proto::Role;
@@ -17,7 +17,7 @@ suite! {
     chunks_cross_a_transport_of_single_bytes,
 }
 
-/// The text repeats itself after so many bytes, a number that is no multiple of any buffer.
+/// The text repeats after this many bytes, which is no multiple of any buffer.
 const PERIOD: usize = 64_256;
 
 /// Two periods of the text.
@@ -42,7 +42,7 @@ async fn write_text(writer: &mut impl Writer, total: usize) {
     writer.half_close().await.unwrap();
 }
 
-/// Reads the text to its end and compares it; returns how long it was.
+/// Reads the text to its end and compares it; returns its length.
 async fn read_text(reader: &mut impl Reader) -> usize {
     let text = text();
     let mut buf = vec![0; PERIOD];
@@ -74,7 +74,8 @@ async fn both_sides_write_100_mb_over_4_kib_pipes<R: Runtime>() {
 }
 
 async fn both_sides_write_before_anybody_reads<R: Runtime>() {
-    // More than the pipe holds and less than window and buffer: both writes complete, unread.
+    // More than the pipe holds and less than window and buffer: both writes complete without a
+    // reader.
     const TOTAL: usize = 400_000;
     let (client, server) = R::pair(4096, Config::default());
     let (near, far) = streams::<R>(&client, &server).await.unwrap();

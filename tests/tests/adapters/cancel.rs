@@ -1,4 +1,4 @@
-//! A future that is dropped loses nothing, for every async method.
+//! A dropped future loses nothing, for every async method.
 
 use std::future::Future;
 use std::pin::pin;
@@ -38,7 +38,7 @@ fn once<T>(future: impl Future<Output = T>) -> Poll<T> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs `attempt` again and again, each time polled once and dropped, until one is ready.
+/// Repeats `attempt`, each time polled once and dropped, until one is ready.
 async fn stuttering<T, F: Future<Output = T>>(mut attempt: impl FnMut() -> F) -> T {
     loop {
         if let Poll::Ready(value) = once(attempt()) {
@@ -56,7 +56,7 @@ async fn cancelled_opens<R: Runtime>() {
     for _ in 0..10 {
         assert!(once(client.open()).is_pending());
     }
-    // Some wait, and those in front go away when it is their turn.
+    // Some wait, and the first ones are dropped when it is their turn.
     let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(client.open())).collect();
     let mut context = Context::from_waker(Waker::noop());
     for waiter in &mut waiting {
@@ -101,7 +101,7 @@ async fn cancelled_accepts<R: Runtime>() {
         }
         client
     });
-    // One that waits behind those that go away.
+    // One that waits after those that are dropped.
     let patient = server.clone();
     let patient = R::spawn(async move {
         let mut numbers = Vec::new();
@@ -110,8 +110,8 @@ async fn cancelled_accepts<R: Runtime>() {
         }
         numbers
     });
-    // And many that never wait long: what one of them is given at once, or at its second look, it
-    // keeps; what it might have been given after that has to go to somebody else.
+    // And many that never wait long: each keeps what it gets at its first or second poll; what it
+    // would have got later has to go to another one.
     let mut numbers = Vec::new();
     for _ in 0..500 {
         let mut waiter = pin!(server.accept());
@@ -211,7 +211,7 @@ async fn cancelled_writes<R: Runtime>() {
         if rest.is_empty() {
             break;
         }
-        // Whatever a future that was dropped had taken would be there twice.
+        // If a dropped future had taken bytes, they would be there twice.
         match once(near.send(&rest[..size.min(rest.len())])) {
             Poll::Ready(count) => rest = &rest[count.unwrap()..],
             Poll::Pending => yield_now().await,
@@ -227,8 +227,8 @@ async fn cancelled_chunk_writes<R: Runtime>() {
     let (client, server) = R::pair(100, config);
     let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
     let text = text(50_000);
-    // Between the text and what follows the reader rests, so that no window, buffer and pipe has
-    // room for all that follows.
+    // After the text the reader pauses, so that window, buffer and pipe together have no room for
+    // all that follows.
     let (go_on, rests) = oneshot::channel();
     let length = text.len();
     let reader = R::spawn(async move {
@@ -236,7 +236,7 @@ async fn cancelled_chunk_writes<R: Runtime>() {
         rests.await.unwrap();
         (text, read_to_end(&mut far).await.unwrap())
     });
-    // The documented way to know how much was taken: the chunk keeps the rest.
+    // The documented way to find out how much was taken: the chunk keeps the rest.
     let mut chunk = Bytes::from(text.clone());
     while !chunk.is_empty() {
         let mut context = Context::from_waker(Waker::noop());
@@ -245,7 +245,7 @@ async fn cancelled_chunk_writes<R: Runtime>() {
             Poll::Pending => yield_now().await,
         }
     }
-    // A future that is dropped has taken a front part, and nothing else.
+    // A dropped future has taken a part from the front, and nothing else.
     assert!(once(near.write_chunk(vec![b'!'; LOST].into())).is_pending());
     go_on.send(()).unwrap();
     write_all(&mut near, b"end").await.unwrap();
@@ -272,7 +272,7 @@ async fn cancelled_pings<R: Runtime>() {
             let client = client.clone();
             others.push(park::<R, _>(async move { client.ping().await }).await);
         }
-        // One beat is on its way, for all of them. It follows the type and those before it.
+        // One beat is in flight, for all of them. It follows the type and the earlier beats.
         while heard.len() < 4 * (round + 2) {
             let frame = peer.find(|frame| frame.kind() == Frame::DATA && frame.id() == 3).await;
             heard.extend(frame.payload);

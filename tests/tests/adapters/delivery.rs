@@ -1,5 +1,5 @@
-//! What an application can know of what it wrote: ends that fail, output that was handed over, and
-//! a peer that has given up.
+//! What an application can learn about its written data: failed ends, output that the transport
+//! took, and a peer that has given up.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +30,8 @@ suite! {
     w7_nobody_waits_for_what_cannot_come,
 }
 
-/// Polls `work` beside the driver, and drops the driver with it: what a program does that returns
-/// from `main`.
+/// Polls `work` and the driver, and drops the driver when `work` is done, like a program that
+/// returns from `main`.
 async fn beside<T>(driver: impl Future + Unpin, work: impl Future<Output = T>) -> T {
     match select(driver, pin!(work)).await {
         Either::Left(_) => panic!("the session has ended"),
@@ -117,7 +117,7 @@ async fn t6_the_end_of_both_directions_is_awaited<R: Runtime>() {
     let (client, server) = R::pair(4096, Config::default());
     let (near, mut far) = streams::<R>(&client, &server).await.unwrap();
     let (mut recv, mut send) = R::split(near);
-    // Both halves may be asked at once, each for itself.
+    // Both halves may wait at the same time.
     let reader = R::spawn(async move {
         let end = recv.ended().await;
         (end, read_to_end(&mut recv).await.unwrap())
@@ -169,7 +169,7 @@ async fn t7_a_stream_dropped_by_a_panic_is_reset<R: Runtime>() {
     far.half_close().await.unwrap();
     drop_in_panic(far);
     assert_eq!(read_to_end(&mut near).await.unwrap(), b"all of it");
-    // A stream of which the peer knows nothing leaves no trace.
+    // For a stream that was not announced, nothing is sent.
     let sent = client.stats().frames_sent;
     drop_in_panic(client.open().await.unwrap());
     drop(near);
@@ -212,7 +212,7 @@ async fn w7_a_handler_learns_that_its_client_has_reset<R: Runtime>() {
     near.reset(ErrorCode::STREAM_CANCELLED);
     assert_eq!(handler.await, Ok(Some(ErrorCode::STREAM_CANCELLED)));
 
-    // One that only goes away is silent until it is sent something.
+    // A peer that only drops the stream is silent until it receives data.
     let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
     near.half_close().await.unwrap();
     assert_eq!(read_to_end(&mut far).await.unwrap(), b"");
@@ -240,7 +240,7 @@ async fn w7_nobody_waits_for_what_cannot_come<R: Runtime>() {
     near.reset(ErrorCode(9));
     assert_eq!(near.stopped().await, Ok(None));
     assert_eq!(near.ended().await, StreamEnd::ResetLocally(ErrorCode(9)));
-    // Whoever gives up waiting leaves nothing behind.
+    // A dropped waiter leaves nothing behind.
     let (near, mut far) = streams::<R>(&client, &server).await.unwrap();
     for _ in 0..3 {
         let mut waiting = Box::pin(near.ended());

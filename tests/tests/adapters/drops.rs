@@ -1,4 +1,4 @@
-//! What becomes of things that are dropped.
+//! What happens when handles are dropped.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ async fn the_receiving_half_goes_first<R: Runtime>() {
     let (near, mut far) = streams::<R>(&client, &server).await.unwrap();
     let (recv, mut send) = R::split(near);
     drop(recv);
-    // The peer is not held up, however much it writes.
+    // The peer can keep writing any amount.
     let writer = R::spawn(async move {
         write_all(&mut far, &vec![0; 2_000_000]).await.unwrap();
         far
@@ -163,7 +163,7 @@ async fn a_dropped_driver_abandons_everybody<R: Runtime>() {
     let stream = client.open().await.unwrap();
     let (mut recv, mut send) = R::split(stream);
     let reader = park::<R, _>(async move { read_exact(&mut recv, 1).await.unwrap_err() }).await;
-    // Without a driver nothing is written: what fits into the send buffer is taken, then it waits.
+    // Without a driver nothing is sent: the writer fills the send buffer, then it waits.
     let writer = park::<R, _>(async move {
         loop {
             if let Err(error) = send.send(&[0; 10_000]).await {

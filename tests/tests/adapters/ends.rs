@@ -1,4 +1,4 @@
-//! The end of a session: in order and out of order, everybody learns the same cause.
+//! The end of a session, graceful or not: all waiters learn the same cause.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -34,7 +34,7 @@ suite! {
     a_session_that_ended_says_so_to_late_comers,
 }
 
-/// Everybody who can wait for a session, waiting; and what they are told in the end.
+/// Waiters of every kind on a session, and the results that they get.
 struct Waiters {
     reader: Task<io::Error>,
     writer: Task<io::Error>,
@@ -46,8 +46,8 @@ struct Waiters {
 }
 
 impl Waiters {
-    /// Waiters of every kind on a typed session that may open one stream, and whose peer grants
-    /// nothing and answers nothing. All of them wait, and all there is to write has been written.
+    /// Waiters of every kind on a typed session that may open one stream. Its peer grants nothing
+    /// and answers nothing. When this returns, all of them wait, and all output was written.
     async fn start<R: Runtime>(session: &R::Session, peer: &mut RawPeer) -> Self {
         let stream = session.open_typed(StreamType(1)).await.unwrap();
         let (mut recv, mut send) = R::split(stream);
@@ -83,14 +83,14 @@ impl Waiters {
                 park::<R, _>(async move { second.closed().await }).await,
             ],
         };
-        // The window is used up, and the beat is out.
+        // The window is used up, and the beat was sent.
         let (mut payload, mut beat) = (0, 0);
         while payload < 262_144 || beat < 8 {
             let frame = peer.frame().await.unwrap().unwrap();
             *(if frame.id() == 3 { &mut payload } else { &mut beat }) += frame.payload.len();
         }
-        // The writer fills the send buffer, and then it waits as well: until half of that is free,
-        // which it will not be.
+        // The writer fills the send buffer, and then it waits as well, until half of the buffer is
+        // free; that never happens.
         while session.stats().send_buffered <= 131_072 {
             yield_now().await;
         }
@@ -120,7 +120,7 @@ fn typed() -> Arc<Config> {
     Arc::new(Config::builder().typed(true).max_outbound_streams(1).build().unwrap())
 }
 
-/// A client whose peer is played by the test.
+/// A client whose peer is the test.
 fn scripted<R: Runtime>() -> (R::Session, RawPeer) {
     let (near, far) = pipe(1 << 20);
     (R::session(near, Role::Client, typed()), RawPeer::new(far))
@@ -185,7 +185,7 @@ async fn both_ends_abort<R: Runtime>() {
     let told = CloseReason::Remote { code: ErrorCode(2), text: "two".into() };
     let own = CloseReason::Local { code: ErrorCode(1) };
     assert!([told, own].contains(&client.close().await));
-    // The first word may have arrived before the second was said.
+    // The first GOAWAY may have arrived before the second was sent.
     let told = CloseReason::Remote { code: ErrorCode(1), text: "one".into() };
     let own = CloseReason::Local { code: ErrorCode(2) };
     assert!([told, own].contains(&server.close().await));
@@ -284,7 +284,7 @@ async fn going_away_lets_streams_finish<R: Runtime>() {
     let (client, server) = R::pair(4096, Config::default());
     let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
     server.go_away(ErrorCode::NO_ERROR, "restart");
-    // The client hears of it when it can open no more.
+    // The client learns of it when it can open no more streams.
     while client.open().await.is_ok() {
         yield_now().await;
     }

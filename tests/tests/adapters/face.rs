@@ -1,4 +1,4 @@
-//! What a session tells about itself and its peer, weak handles, and errors as users meet them.
+//! Information about a session and its peer, weak handles, and errors in the form that users see.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ async fn the_peers_goaway_is_awaited<R: Runtime>() {
     let said = waiting.await;
     assert_eq!((said.code, &said.text[..]), (ErrorCode(7), &b"new version"[..]));
     assert_eq!(polled.await, said);
-    // Who asks later learns it, too; what is open runs on.
+    // Later calls return it, too; open streams continue.
     assert_eq!(client.going_away().await.unwrap(), said);
     write_all(&mut near, b"go on").await.unwrap();
     assert_eq!(read_exact(&mut far, 5).await.unwrap(), b"go on");
@@ -121,7 +121,7 @@ async fn w15_poll_forms_wait_in_places_of_their_own<R: Runtime>() {
     let (mut first, mut second) = (client.clone(), client.clone());
     let only = poll_fn(|cx| first.poll_open(cx)).await.unwrap();
     let waiting = park::<R, _>(async move { poll_fn(|cx| first.poll_open(cx)).await }).await;
-    // A handle that polled once and went away keeps nobody's turn.
+    // A handle that polled once and was dropped does not keep its turn.
     assert!(poll_fn(|cx| Poll::Ready(second.poll_open(cx))).await.is_pending());
     drop(second);
     let mut only = only;

@@ -1,5 +1,5 @@
-//! Transports that misbehave, at every byte: each run ends with a typed cause for everybody, and
-//! nothing is left of it.
+//! Transports that fail at every byte: each run ends with a typed cause for all waiters, and leaves
+//! nothing allocated.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ suite! {
     the_transport_is_stuck_for_reading_at_any_byte,
 }
 
-/// Short limits where something gets stuck, the default ones where nothing may.
+/// Short limits for runs that get stuck, the default ones for runs that must not.
 fn config(stuck: bool) -> Arc<Config> {
     let config = Config::builder().max_outbound_streams(2);
     if !stuck {
@@ -41,7 +41,7 @@ fn config(stuck: bool) -> Arc<Config> {
     Arc::new(config.unwrap())
 }
 
-/// How a run with faulty transport at the client ends.
+/// The result of a run with a faulty transport at the client.
 struct Outcome {
     client: CloseReason,
     server: CloseReason,
@@ -49,8 +49,8 @@ struct Outcome {
     answered: usize,
 }
 
-/// Five requests over a transport that misbehaves, at most two at once, and then the end. All tasks
-/// end, and nothing stays allocated.
+/// Five requests over a faulty transport, at most two at once, and then the end. All tasks end, and
+/// nothing stays allocated.
 async fn run<R: Runtime>(faults: Faults) -> Outcome {
     let stuck =
         [faults.read, faults.write].iter().flatten().any(|(_, fault)| *fault == Fault::Never);
@@ -201,7 +201,7 @@ async fn the_transport_is_stuck_for_writing_at_any_byte<R: Runtime>() {
 }
 
 async fn the_transport_is_stuck_for_reading_at_any_byte<R: Runtime>() {
-    // What is stuck is this side's input: the peer's write side stalls, and ends the session.
+    // This side's input is stuck: the peer's write side stalls, and that ends the session.
     let (total, _) = traffic::<R>().await;
     for at in (0..total).step_by(5) {
         let fault = Some((at, Fault::Never));
@@ -217,7 +217,7 @@ async fn the_transport_is_stuck_for_reading_at_any_byte<R: Runtime>() {
 
 /// Requests that may never be answered are given up when the session is closed.
 async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
-    // The client can write, however long the peer's end has to wait for a processor.
+    // The client can write, even if the peer's end waits long for a processor.
     let config = (*config(true)).clone().into_builder();
     let config = Arc::new(config.write_stall_timeout(Duration::from_secs(30)).build().unwrap());
     let (near, far) = pipe(32);

@@ -1,4 +1,4 @@
-//! Each direction of a stream ends on its own.
+//! Each direction of a stream ends independently.
 
 use muxado_proto::Config;
 use muxado_proto::task::WriteError;
@@ -26,7 +26,7 @@ async fn the_opener_finishes_first<R: Runtime>() {
     write_all(&mut far, b"answer").await.unwrap();
     far.half_close().await.unwrap();
     assert_eq!(read_to_end(&mut near).await.unwrap(), b"answer");
-    // The end is there again for whoever asks again.
+    // A later read returns the end again.
     assert_eq!(near.recv_once().await, 0);
 }
 

@@ -62,7 +62,7 @@ async fn a_stream_beyond_the_backlog_is_refused_with_rst_9<R: Runtime>() {
     let (client, server) = R::pair(16 << 10, config);
     let mut near = Vec::new();
     for number in 0..129 {
-        // Streams that arrive together are judged together.
+        // Streams that arrive in one input are checked together.
         while server.stats().backlog < number {
             yield_now().await;
         }
@@ -147,7 +147,7 @@ async fn opening_waits_for_answers<R: Runtime>() {
     let mut second = client.open().await.unwrap();
     write_all(&mut first, b"1").await.unwrap();
     write_all(&mut second, b"2").await.unwrap();
-    // The server's application has not answered, though its session has everything.
+    // The server's application has not answered, although its session has received everything.
     let mut far = server.accept().await.unwrap();
     let _other = server.accept().await.unwrap();
     let opener = client.clone();

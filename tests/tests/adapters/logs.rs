@@ -14,14 +14,14 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 
 thread_local! {
-    /// The lines of the test that runs on this thread, if it wants them.
+    /// The lines of the test that runs on this thread, if it collects them.
     static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Hands each line to the test on whose thread it is logged.
+/// Passes each line to the test on whose thread it is logged.
 ///
-/// One subscriber serves the whole process. With one for each test, `tracing` may remember that nobody
-/// wants a line, because another test had no subscriber when that line was first reached.
+/// One subscriber serves the whole process. With one subscriber per test, `tracing` may cache that
+/// a line is disabled, because another test had no subscriber when that line was first reached.
 struct PerThread;
 
 impl tracing::Subscriber for PerThread {
@@ -82,7 +82,7 @@ impl Log {
     }
 }
 
-/// A server whose peer sends this, driven to its end; gives its number as the log does.
+/// A server whose peer sends this, driven to its end; returns its number as in the log.
 fn serve(inputs: &[Vec<u8>]) -> String {
     let (near, mut far) = pipe(4096);
     let config = Config::builder().accept_backlog(1).max_inbound_streams(1).build().unwrap();

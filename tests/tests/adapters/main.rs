@@ -49,7 +49,7 @@ use muxado_proto::CloseReason;
 use muxado_tests::runtime::face::*;
 use muxado_tests::runtime::{Runtime, read_exact};
 
-/// A stream of the client, and the server's end of it, which `hello` has already crossed.
+/// A stream of the client, and the server's end of it, after `hello` was exchanged.
 async fn streams<R: Runtime>(
     client: &R::Session,
     server: &R::Session,
@@ -61,7 +61,7 @@ async fn streams<R: Runtime>(
     Ok((near, far))
 }
 
-/// The typed cause behind an `io::Error`.
+/// The typed cause in an `io::Error`.
 fn cause<E: std::error::Error + Clone + 'static>(error: &std::io::Error) -> Option<E> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<E>()).cloned()
 }

@@ -1,4 +1,4 @@
-//! Ends of sessions that once were too slow, or told nobody.
+//! Ends of sessions that were once too slow, or that waiters did not learn of.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ suite! {
     t4_an_abort_behind_a_go_away_is_told,
 }
 
-/// A transport whose writing side cannot be ended: a pair of pipes, say.
+/// A transport whose write side cannot be shut, such as a pair of pipes.
 struct Unshuttable(Io);
 
 impl Wire for Unshuttable {
@@ -39,7 +39,7 @@ impl Wire for Unshuttable {
 }
 
 async fn l12_a_transport_whose_shutdown_closes_nothing_needs_no_wait<R: Runtime>() {
-    // Who waits for a time limit waits for longer than this test may take.
+    // A session that waited for its time limit would exceed the time of this test.
     let hour = Duration::from_secs(3600);
     let config = Config::builder().linger_timeout(hour).drain_timeout(hour).build().unwrap();
     let config = Arc::new(config);

@@ -1,4 +1,4 @@
-//! Relays: half-close, resets and ends on both sides, whatever happens.
+//! Relays: half-close, resets and ends on both sides, in all cases.
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
@@ -26,13 +26,13 @@ suite! {
     a_relay_aborted_at_any_point_tells_both_sides,
 }
 
-/// Bytes each way; `MUXADO_RELAY_BYTES` asks for more than CI has time for.
+/// Bytes each way; set `MUXADO_RELAY_BYTES` for more than CI has time for.
 fn amount() -> usize {
     let asked = std::env::var("MUXADO_RELAY_BYTES").ok();
     asked.map_or(8 << 20, |bytes| bytes.parse().expect("a number of bytes"))
 }
 
-/// A byte that tells where in the sequence it stands.
+/// A byte that depends on its position in the sequence.
 fn byte(position: usize, salt: usize) -> u8 {
     (position.wrapping_mul(31) ^ (position >> 8) ^ salt).to_le_bytes()[0]
 }
@@ -62,7 +62,7 @@ async fn receive(reader: &mut impl Reader, total: usize, salt: usize) {
     assert_eq!(position, total);
 }
 
-/// The far end of what is relayed to: it has no trait of a runtime.
+/// The other side of a relay, without the traits of a runtime.
 struct Plain(Io);
 
 impl Reader for Plain {
@@ -113,7 +113,7 @@ async fn a_relay_moves_both_ways_at_once_and_counts<R: Runtime>() {
         loop {
             let count = ready!(Wire::poll_read(&mut outside, cx, &mut buf)).unwrap();
             if count == 0 {
-                // The end of one direction is not that of the other.
+                // The end of one direction does not end the other.
                 return if sent == total { Poll::Ready(()) } else { Poll::Pending };
             }
             assert!((0..count).all(|at| buf[at] == byte(received + at, 1)), "after {received}");
@@ -157,7 +157,7 @@ async fn the_end_of_each_side_is_the_half_close_of_the_other<R: Runtime>() {
     }
 }
 
-/// Runs what blocks in a thread of its own.
+/// Runs blocking code in its own thread.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = futures_channel::oneshot::channel();
     let thread = std::thread::spawn(move || done.send(run()).is_ok());
@@ -166,7 +166,7 @@ async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -
     result
 }
 
-/// A connection, its far end to be used by a thread.
+/// A connection whose far end is used by a thread.
 fn tcp() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -208,7 +208,7 @@ async fn w7_a_client_that_gives_up_after_its_request_resets_the_tcp_connection<R
     })
     .await;
     assert_eq!(request, b"a whole request");
-    // Nothing is read from the stream any more, and the service is still at work.
+    // The stream is no longer read, and the service is still running.
     near.reset(ErrorCode(55));
     let error = relay.await.unwrap_err();
     assert!(matches!(error.fault(), RelayFault::Read(ReadError::Reset(ErrorCode(55)))));
@@ -332,7 +332,7 @@ async fn a_relay_aborted_at_any_point_tells_both_sides<R: Runtime>() {
             assert_eq!((asked.unwrap(), answered.unwrap()), (500, 500));
             continue;
         }
-        // The near side never takes a part for the whole.
+        // The near side never mistakes a part for the whole.
         match asked {
             Ok(count) => assert_eq!(count, 500),
             Err(error) => assert_eq!(

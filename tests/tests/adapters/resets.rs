@@ -1,4 +1,4 @@
-//! Both sides learn the code of a reset, after what had arrived before it.
+//! Both sides learn the code of a reset, after the bytes that arrived before it.
 
 use std::io::ErrorKind;
 
@@ -49,7 +49,8 @@ async fn a_blocked_writer_is_woken<R: Runtime>() {
             }
         }
     });
-    // Half of what the writer can write unread is read, so it has been blocked, or is about to be.
+    // Half of the bytes that the writer can write without a reader were read, so it has been
+    // blocked, or will be.
     read_exact(&mut far, 262_144).await.unwrap();
     far.reset(ErrorCode::STREAM_CANCELLED);
     let expected = WriteError::Reset(ErrorCode::STREAM_CANCELLED);

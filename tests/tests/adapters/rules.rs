@@ -1,5 +1,5 @@
-//! The rules of the task layer (`muxado_proto::task`), and what a driver owes to transports, clocks and
-//! executors of all kinds: faults that reviews have found.
+//! The rules of the task layer (`muxado_proto::task`), and the duties of a driver towards
+//! transports, clocks and executors of all kinds. Reviews found these faults.
 
 use std::future::Future;
 use std::io;
@@ -39,7 +39,7 @@ fn pull(io: &mut impl Wire, most: usize) -> Vec<u8> {
     }
 }
 
-/// Gives a record at a time, as TLS does.
+/// Returns one record at a time, as TLS does.
 struct Records(DuplexStream, usize);
 
 impl AsyncRead for Records {
@@ -73,7 +73,7 @@ impl AsyncWrite for Records {
     }
 }
 
-/// A runtime on whose clock time passes when nothing else happens.
+/// A runtime with a paused clock: time passes only when all tasks wait.
 fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
@@ -84,7 +84,7 @@ fn credit_is_granted_after_a_burst(record: usize) {
         let session = muxado_tokio::Session::server(Records(near, record), Config::default());
         far.write_all(&peer::syn(3, &[0; 1000])).await.unwrap();
         let mut stream = session.accept().await.unwrap();
-        // Lets spare memory go, so that no other timer is set.
+        // The session frees spare memory, so that no other timer is set.
         tokio::time::sleep(Duration::from_secs(1)).await;
         // More arrives, and the application empties the buffer of its stream.
         far.write_all(&peer::frame(0xf, 0, 0, &[0; 1000]).repeat(200)).await.unwrap();
@@ -153,7 +153,8 @@ fn a_process_that_was_stopped_goes_on() {
     let mut stream = now(client.session.open()).unwrap();
     now(stream.write_chunk(vec![0; 1000].into())).unwrap();
     assert_eq!(client.settle(), None);
-    // Stopped for a minute (a debugger, Ctrl-Z): the peer has read everything long ago.
+    // The process was stopped for a minute (a debugger, Ctrl-Z). The peer has read everything in
+    // the meantime.
     pull(&mut far, 600);
     assert_eq!(client.pass(Duration::from_secs(60)), None);
 }
@@ -204,8 +205,8 @@ fn closing_over_a_slow_buffered_transport_loses_nothing() {
     close_over(true);
 }
 
-/// What the peer has said before it closed is heard, even if this side finds out by writing before
-/// the reactor finds out that there is something to read.
+/// Data that the peer sent before it closed is read, even if a write fails before the reactor
+/// reports that there is something to read.
 #[test]
 fn the_last_words_are_heard_by_a_busy_executor() {
     use std::io::{Read, Write};
@@ -232,7 +233,7 @@ fn the_last_words_are_heard_by_a_busy_executor() {
                 muxado_tests::runtime::yield_now().await;
             }
         });
-        // From here on the reactor does not run until the driver has failed.
+        // From here on the reactor does not run until the driver's write has failed.
         far.write_all(&peer::data(3, b"answer")).unwrap();
         far.write_all(&peer::fin(3)).unwrap();
         far.write_all(&peer::go_away(3, 42, b"over")).unwrap();

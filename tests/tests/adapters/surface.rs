@@ -1,4 +1,4 @@
-//! The rest of what the adapters offer.
+//! Other functions of the adapters.
 
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -83,8 +83,8 @@ async fn vectored_writes_keep_their_order<R: Runtime>() {
     assert!(reader.await == expected);
 }
 
-/// Hears DATA until so much payload has come: in order, as (stream, bytes), with the payload of
-/// frames of one stream that follow one another joined.
+/// Reads DATA until `total` bytes of payload have arrived. Returns (stream, bytes) in order;
+/// adjacent frames of one stream are joined.
 async fn hear(peer: &mut RawPeer, total: usize) -> Vec<(u32, usize)> {
     let (mut heard, mut left) = (Vec::<(u32, usize)>::new(), total);
     while left > 0 {
@@ -108,7 +108,7 @@ async fn a_more_urgent_stream_goes_first<R: Runtime>() {
     let mut urgent = client.open().await.unwrap();
     low.set_priority(Priority::LOWEST);
     urgent.set_priority(Priority::HIGHEST);
-    // Written in the wrong order before anything is sent, sent in the right one.
+    // Written in the wrong order before anything is sent, but sent in the right order.
     write_all(&mut low, &[0; 100_000]).await.unwrap();
     write_all(&mut plain, &[0; 60_000]).await.unwrap();
     write_all(&mut urgent, &[0; 40_000]).await.unwrap();
@@ -127,11 +127,11 @@ async fn an_urgent_stream_overtakes_what_is_not_sent_yet<R: Runtime>() {
     let mut other = client.open().await.unwrap();
     other.set_priority(Priority::LOWEST);
     write_all(&mut bulk, &[0; BULK]).await.unwrap();
-    // Nothing is said about a stream that has to wait.
+    // Nothing is sent for a stream that has to wait.
     write_all(&mut other, b"now").await.unwrap();
     let begin = hear(&mut peer, 1).await;
     assert_eq!(begin[0].0, 3);
-    // Until it is more urgent: only what has been cut into frames already comes before it.
+    // With a higher priority it is sent before everything that was not yet cut into frames.
     other.set_priority(Priority::HIGHEST);
     let heard = hear(&mut peer, BULK + 3 - begin[0].1).await;
     let (before, behind) = match *heard.as_slice() {
@@ -146,7 +146,7 @@ async fn figures_of_session_and_stream<R: Runtime>() {
     let (client, server) = R::pair(4096, Config::default());
     let mut near = client.open().await.unwrap();
     write_all(&mut near, b"hello").await.unwrap();
-    // Nothing is read, so no credit comes back that would count as well.
+    // Nothing is read, so no WNDINC comes back, which would count as well.
     let mut far = server.accept().await.unwrap();
     write_all(&mut far, &[0; 1000]).await.unwrap();
     while near.stats().receive_buffered < 1000 {

@@ -1,5 +1,5 @@
-//! The turns of the driver, polled by hand: their work is bounded, wake-ups are few, time is looked
-//! at, nobody is forgotten.
+//! The turns of the driver, polled by hand: their work is bounded, wake-ups are few, deadlines are
+//! checked, no waiter is forgotten.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,14 +20,14 @@ fn pair(capacity: usize, config: Config) -> (Manual, Manual) {
     (client, Manual::new(far, Role::Server, config))
 }
 
-/// Polls the driver once and says whether it asked to be polled again.
+/// Polls the driver once; returns whether it asked to be polled again.
 fn turn(end: &mut Manual) -> bool {
     end.driver.woken.take();
     assert!(end.driver.poll().is_pending());
     end.driver.woken.take() > 0
 }
 
-/// Writes all that the transport takes now.
+/// Writes as much as the transport takes now.
 fn push(io: &mut impl Wire, data: &[u8]) -> usize {
     let mut taken = 0;
     while let Poll::Ready(Ok(count)) =
@@ -108,7 +108,7 @@ fn output_takes_bounded_turns_and_input_is_read_meanwhile() {
     assert!(client.session.stats().payload_sent == 4 << 20);
 }
 
-/// Threat: CPU monopoly. Somebody with little to say is heard while others flood.
+/// Threat: CPU monopoly. A small message gets through while others flood.
 #[test]
 fn a_small_stream_is_served_during_a_flood() {
     let (mut client, mut server) = pair(16 << 10, Config::default());
@@ -124,7 +124,7 @@ fn a_small_stream_is_served_during_a_flood() {
         let _blocked_or_not = writer.poll();
         drop(writer);
         now(small.write_some(&round.to_be_bytes())).unwrap();
-        // A few turns of each end, not until the flood is through.
+        // A few turns of each end, not until the end of the flood.
         for _ in 0..6 {
             let _more = turn(&mut client) | turn(&mut server);
         }
@@ -165,7 +165,7 @@ fn a_deadline_that_passes_during_a_turn_is_met() {
     push(&mut far, &peer::syn(3, b"x"));
     server.settle();
     let mut stream = now(server.session.accept()).unwrap();
-    // The credit for this byte is due in 5 ms; every look at the clock takes longer.
+    // The credit for this byte is due in 5 ms; the clock advances by more with every read.
     server.clock.step(Duration::from_millis(6));
     assert_eq!(now(stream.read_some(&mut [0; 8])), Ok(1));
     for _ in 0..10 {
@@ -300,7 +300,7 @@ fn what_arrived_is_read_even_if_writing_fails() {
         sent.extend(peer::syn(3 + 2 * number, &[7; 200_000]));
         sent.extend(peer::fin(3 + 2 * number));
     }
-    // Somebody opens a stream, so that there is something to write.
+    // A stream is opened and written, so that there is output.
     let mut own = now(server.session.open()).unwrap();
     now(own.write_some(b"x")).unwrap();
     assert_eq!(push(&mut far, &sent), sent.len());
@@ -319,8 +319,8 @@ fn what_arrived_is_read_even_if_writing_fails() {
     }
 }
 
-/// The time a stream has waited for credit is counted from its write, whenever the session was
-/// last awake.
+/// The wait of a stream for credit is counted from its write, even if the session was idle for
+/// long.
 #[test]
 fn a_stall_begins_with_the_write() {
     let limit = Duration::from_secs(30);
@@ -346,7 +346,7 @@ fn a_stall_begins_with_the_write() {
     assert_eq!(now(stream.write_some(b"too late")), Err(timeout));
 }
 
-/// The last reference on a waker may be the last on a task with handles in it.
+/// The last reference to a waker may be the last one to a task that owns handles.
 pub(crate) struct Keeper {
     pub(crate) _session: Session,
     pub(crate) dropped: Arc<AtomicUsize>,
@@ -381,7 +381,7 @@ fn no_waker_is_dropped_under_the_lock() {
         assert!(stream.poll_read(&Context::from_waker(&waker), &mut [0; 8]).is_pending());
     }
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
-    // One that waits to accept is polled by another task, and gives up.
+    // A waiting accept is polled by another task, and dropped.
     let mut accept = Box::pin(session.accept());
     for _ in 0..2 {
         let waker = keeper();
@@ -390,10 +390,10 @@ fn no_waker_is_dropped_under_the_lock() {
     assert_eq!(dropped.load(Ordering::SeqCst), 2);
     drop(accept);
     assert_eq!(dropped.load(Ordering::SeqCst), 3);
-    // The stream goes, and its reader's waker with it.
+    // The stream is dropped, and its reader's waker with it.
     drop(stream);
     assert_eq!(dropped.load(Ordering::SeqCst), 4);
-    // A beat or an end is waited for by one task after the other.
+    // One task after the other waits for a beat or an end.
     let mut closed = pin!(session.closed());
     for _ in 0..2 {
         let waker = keeper();

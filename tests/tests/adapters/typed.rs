@@ -1,5 +1,5 @@
-//! Typed streams, and the heartbeat that runs on them. Virtual time where time matters: Tokio's
-//! paused clock, and for everybody else the driver by hand.
+//! Typed streams, and the heartbeat that runs on them. Tests that depend on time use virtual time:
+//! Tokio's paused clock, and a driver polled by hand on the other runtimes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ async fn beats_are_answered_without_an_accept_loop<R: Runtime>() {
         server.ping().await.unwrap();
     }
     assert!(client.rtt().is_some() && server.rtt().is_some());
-    // Heartbeats are no streams of the application.
+    // Heartbeats do not count as streams of the application.
     assert_eq!((client.stats().open_streams, client.stats().backlog), (0, 0));
     assert!(client.close().await.is_clean());
 }

@@ -1,4 +1,4 @@
-//! When the peer hears of a stream that nobody has written to.
+//! When a stream without written data is announced to the peer.
 
 use muxado_proto::{
     Config, ErrorCode, Event, OpenError, ReadError, StreamId, StreamType, WriteError,
@@ -9,7 +9,8 @@ fn id(number: u32) -> StreamId {
     StreamId::new(number)
 }
 
-// T13: a stream of which nothing is on the wire leaves no trace, whichever half goes first.
+// T13: a stream that was not announced sends nothing when it is dropped, whichever half is dropped
+// first.
 
 #[test]
 fn t13_a_writer_that_leaves_an_unwritten_stream_says_nothing() {
@@ -41,7 +42,7 @@ fn t13_a_reader_that_waits_has_the_stream_announced_and_its_writers_end_behind_i
     assert_eq!(peer.read(stream), (b"banner".to_vec(), Ok(())));
 }
 
-// W1: a stream is announced when somebody waits for what the peer has to say.
+// W1: a stream is announced when a reader waits for data from the peer.
 
 #[test]
 fn w1_a_reader_that_waits_announces_the_stream() {
@@ -87,7 +88,7 @@ fn w1_neither_a_glance_nor_a_drop_announces_a_stream() {
     assert_eq!(view.ended(), None);
     let _ = view.stats();
     peer.expect_silence();
-    // A reader that has stopped to wait, or goes with the stream, does not count.
+    // A reader that no longer waits, or is dropped with the stream, does not count.
     assert_eq!(peer.read(stream).1, Err(ReadError::Blocked));
     peer.stream(stream).cancel_read();
     peer.expect_silence();
@@ -107,7 +108,7 @@ fn w1_announce_announces() {
     peer.expect_silence();
     peer.stream(stream).release();
     peer.expect(&["DATA id=3 len=0 FIN"]);
-    // Given up before the SYN has left, it was announced all the same.
+    // It was given up before the SYN was sent, but announced before that.
     let stream = peer.open();
     peer.stream(stream).announce().expect("it is open");
     peer.stream(stream).release();

@@ -23,10 +23,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use lanes::Lanes;
 
-/// A payload that no message has in it by chance.
+/// A payload that no message contains by chance.
 const PAYLOAD: &[u8] = b"xyzzy-plugh-xyzzy";
 
-/// Asserts that what `{:?}` makes of a value has nothing of the payload in it, however written.
+/// Asserts that the `Debug` output of a value contains no payload, in any notation.
 #[track_caller]
 fn shows_no_payload(value: &dyn Debug) {
     for text in [format!("{value:?}"), format!("{value:#?}")] {
@@ -54,7 +54,7 @@ fn s3_debug_shows_no_payload() {
     peer.session.poll_transmit(peer.now(), &mut out, usize::MAX);
     assert!(out.len() > large.len());
     shows_no_payload(&out);
-    // What was read and sent leaves its memory behind.
+    // Bytes that were read and sent leave memory behind.
     peer.read(3).1.expect_err("it goes on");
     shows_no_payload(&peer.session);
     let mut decoder = Decoder::new(100);
@@ -158,7 +158,7 @@ fn heartbeat() -> Config {
     config.build().expect("valid")
 }
 
-/// Bytes a second, from a bad mobile link to a fast local one.
+/// Bytes per second, from a bad mobile link to a fast local one.
 const RATES: [u64; 6] = [5_000, 17_000, 125_000, 1_000_000, 125_000_000, 1_000_000_000];
 
 /// Bytes that the transport swallows.
@@ -179,15 +179,15 @@ fn l8_an_upload_outlives_its_heartbeats_on_every_link() {
         lanes.run(TIME);
         assert_eq!(lanes.client.session.close_reason(), None, "{rate} B/s, {queue} B");
         assert_eq!(lanes.server.session.close_reason(), None, "{rate} B/s, {queue} B");
-        // A queue that is shorter than what the latency takes is the narrower place.
+        // If the queue holds less than the bytes in flight, the queue is the bottleneck.
         let carried = rate.min(queue as u64 * 200) * TIME.as_secs() * 8 / 10;
         let expected = total.min(carried);
         assert!(lanes.received >= expected, "{rate} B/s, {queue} B: {}", lanes.received);
     }
 }
 
-/// The server's application does not read, so nothing is granted: only the heartbeat comes back, and
-/// only when all that stands before it has passed.
+/// The server's application does not read, so nothing is granted: only the heartbeat comes back,
+/// and only when everything before it has arrived.
 fn swallowed(streams: u64, rate: u64, queue: usize) -> Lanes {
     let mut lanes = Lanes::new(heartbeat(), rate, queue);
     lanes.reads = false;
@@ -208,8 +208,8 @@ fn l8_a_window_that_a_queue_has_swallowed_delays_the_heartbeat() {
     }
 }
 
-/// What is swallowed for longer than five tolerances, without a sign of life from the peer all the
-/// time, is beyond what a heartbeat at its defaults can tell from a dead peer.
+/// If data is in transit for longer than five tolerances without a sign of life, a heartbeat at its
+/// defaults cannot distinguish the peer from a dead one.
 #[test]
 fn l8_the_links_on_which_a_silent_peer_is_taken_for_dead_are_these() {
     let mut beyond = Vec::new();
@@ -234,7 +234,7 @@ fn l8_a_peer_that_falls_silent_is_found_in_time() {
             while !lanes.is_written() {
                 lanes.run(Duration::from_secs(10));
             }
-            // All has arrived, and a heartbeat has come back since.
+            // Everything has arrived, and a heartbeat has come back since then.
             let drained = queue as u64 * 1000 / rate;
             lanes.run(Duration::from_millis(drained + 30_000 + millis));
             assert_eq!(lanes.client.session.close_reason(), None, "{rate} B/s, {queue} B");
@@ -248,8 +248,8 @@ fn l8_a_peer_that_falls_silent_is_found_in_time() {
     }
 }
 
-/// A peer that dies in the middle of an upload is found when the queue is full or the tolerance and
-/// its extension are over, whichever is first.
+/// A peer that dies in the middle of an upload is detected when the queue is full, or when the
+/// tolerance and its extension are over, whichever is first.
 #[test]
 fn l8_a_peer_that_dies_during_an_upload_is_found_all_the_same() {
     for (rate, queue) in links() {
@@ -265,8 +265,8 @@ fn l8_a_peer_that_dies_during_an_upload_is_found_all_the_same() {
     }
 }
 
-/// A transport that takes what has free room in it tells nothing: somebody who goes on writing does
-/// not keep a dead peer alive.
+/// Output that goes into free buffer space is no sign of life: an application that keeps writing
+/// does not keep a dead peer alive.
 #[test]
 fn l8_a_writer_does_not_keep_a_dead_peer_alive() {
     let mut peer = Peer::of_client(heartbeat());
@@ -321,7 +321,7 @@ fn l7_a_heartbeat_is_answered_whatever_the_backlog_and_the_stream_limit() {
         peer.expect(&["DATA id=3 len=4"]);
         peer.send(peer::syn(5, b"\xff\xff\xff\xffBEAT"));
         assert_eq!(peer.receive()[0].payload, b"BEAT");
-        // Nothing else gets in, and a type that is cut in two is as good as another one.
+        // Nothing else is admitted, and a type that is split in two is refused like any other.
         peer.send(peer::syn(7, &[0, 0, 0, 1]));
         peer.expect(&[&format!("RST id=7 code={code}")]);
         peer.send(peer::syn(9, &[0xff; 3]));
@@ -344,7 +344,7 @@ fn l7_nothing_is_kept_of_a_stream_before_its_type_is_read() {
     assert_eq!(peer.session.stats().streams_accepted, 1);
     peer.send(peer::data(3, b"at"));
     assert_eq!(peer.receive()[0].payload, b"beat");
-    // All that it sends counts against its credit.
+    // Everything that it sends counts against its credit.
     let length = 262_144 - 4 - 2 - 2;
     let mut beats = Vec::new();
     for chunk in vec![0; length].chunks(64) {
@@ -353,7 +353,7 @@ fn l7_nothing_is_kept_of_a_stream_before_its_type_is_read() {
         assert_eq!(peer.session.audit(), Ok(()));
     }
     assert!(beats.iter().any(|frame| frame.meaning().starts_with("WNDINC id=3")));
-    // The time limit on a frame is that on the type.
+    // The time limit on a frame also limits the type.
     let mut peer = full(100, 0);
     peer.send(&syn[..10]);
     peer.pass(Duration::from_secs(30));
@@ -449,7 +449,7 @@ fn l14_the_end_of_time_is_no_loop() {
 fn w6_a_peer_that_has_vanished_is_found_on_an_untyped_session() {
     let limit = Duration::from_secs(60);
     let config = || Config::builder().idle_timeout(Some(limit)).build().expect("valid");
-    // With a stream that waits for an answer, and with none.
+    // With a stream that waits for an answer, and without one.
     for (open, code) in [(true, 13), (false, 0)] {
         let mut peer = Peer::of_client(config());
         if open {
@@ -468,7 +468,7 @@ fn w6_a_peer_that_has_vanished_is_found_on_an_untyped_session() {
         let go_away = peer.receive().into_iter().find(|frame| frame.kind() == Frame::GOAWAY);
         assert_eq!(go_away.expect("a GOAWAY").word(4), code);
     }
-    // What this side writes is no sign of the peer's life.
+    // Output of this side is no sign of life of the peer.
     let mut peer = Peer::of_client(config());
     let id = peer.open();
     for _ in 0..60 {

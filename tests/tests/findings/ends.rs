@@ -1,4 +1,4 @@
-//! What the end of a session says: T1 to T4, T8.
+//! The reported end of a session: T1 to T4, T8.
 
 use std::error::Error as _;
 use std::io;
@@ -38,7 +38,7 @@ fn t1_a_close_that_cuts_says_so_at_both_ends() {
     assert_eq!(pair.client.session.stats().streams_cut, 1);
     let told = remote(ErrorCode::WRITE_TIMEOUT, "1 stream was cut: not finished in time");
     assert_eq!(reason(&pair.server), told);
-    // What had arrived is read, and not as a whole.
+    // The received bytes are read, and do not count as complete.
     let (bytes, end) = pair.server.read(id);
     assert!(bytes.len() < data.len());
     assert_eq!(end, Err(ReadError::SessionClosed(told)));
@@ -61,7 +61,7 @@ fn t1_the_second_go_away_has_its_pad() {
     assert_eq!(peer.session.stats().streams_cut, 2);
 }
 
-/// A client that sends `size` bytes and closes, and a server that reads `step` bytes a second.
+/// A client that sends `size` bytes and closes, and a server that reads `step` bytes per second.
 fn upload_to_a_slow_reader(size: usize, step: usize) -> (Pair, usize, u32) {
     let mut pair = Pair::at_defaults();
     let id = pair.stream();
@@ -136,7 +136,7 @@ fn t3_a_transport_that_ends_while_a_close_drains_is_no_clean_end() {
     let mut peer = closing_client(Config::default());
     peer.shut();
     assert_eq!(reason(&peer), cut(1, CutBy::TransportEof));
-    // Within a frame of a stream that was still to come.
+    // Within a frame of a stream that was about to arrive.
     let mut peer = Peer::of_client(Config::default());
     peer.send(&peer::syn(2, b"data")[..5]);
     peer.session.close(peer.now(), NO_ERROR, "");
@@ -168,7 +168,7 @@ fn t3_what_the_transport_has_not_taken_is_cut() {
         peer.send(peer::fin(id));
         peer.session.close(peer.now(), NO_ERROR, "");
         peer.stream(id).finish().expect("it is open");
-        // The FIN, and with it the end of the stream, is in a batch that leaves or does not.
+        // The FIN, and with it the end of the stream, is in a batch that may or may not be sent.
         let mut out = Transmit::new();
         assert!(peer.session.poll_transmit(peer.now(), &mut out, 1000) > 0);
         assert_eq!(peer.session.close_reason(), None);

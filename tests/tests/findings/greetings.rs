@@ -1,4 +1,4 @@
-//! Peers that were not made for each other, and words that say what happens: T9 to T11, T16.
+//! Peers that do not match, and the messages that say so: T9 to T11, T16.
 
 use muxado_proto::{Config, Event, Heartbeat, ReadError, Role, Warning};
 use muxado_tests::peer::{self, Peer};
@@ -92,7 +92,7 @@ fn t11_unknown_types_are_skipped_as_before() {
     peer.send(peer::frame(7, 0, 0, b"what is this?"));
     assert_eq!(peer.events(), [Event::Warning(Warning::UnknownGreeting)]);
     peer.expect_alive(3);
-    // A GOAWAY of zeros in pieces is no greeting of zeros.
+    // A GOAWAY of zeros in pieces is not recognised as a beginning of zeros.
     let mut peer = Peer::of_server(Config::default());
     let bytes = peer::go_away(0, 0, &[0; 20]);
     peer.send(&bytes[..8]);

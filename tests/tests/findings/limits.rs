@@ -9,8 +9,8 @@ fn server() -> Peer {
     Peer::of_server(Config::default())
 }
 
-/// A client that opens, asks, is answered in part, and leaves, as our own does: FIN, and RST(4) for
-/// what still comes.
+/// A client that opens, sends a request, gets a part of the answer, and drops the stream as our own
+/// does: FIN, and RST(4) for later data.
 fn cancelled_download(peer: &mut Peer, id: u32) {
     peer.send(peer::syn(id, b"?"));
     assert_eq!(peer.accept(), id);
@@ -101,7 +101,7 @@ fn l2_a_finished_stream_takes_no_slot_though_its_handle_lives() {
     }
     let stats = peer.session.stats();
     assert_eq!((stats.open_streams, stats.ended_streams), (0, 4));
-    // Twice as many handles as slots: the next one waits, and is not refused.
+    // Twice as many handles as slots: the next stream waits, and is not refused.
     peer.events();
     peer.send(peer::syn(11, b"?"));
     assert_eq!(peer.session.accept(), None);
@@ -158,7 +158,7 @@ fn l2_an_opener_may_keep_what_is_over() {
         peer.send(peer::fin(id));
     }
     assert_eq!(peer.session.stats().ended_streams, 4);
-    // Twice as many as may be open: the records are bounded.
+    // Twice as many as may be open, because the number of records is bounded.
     assert_eq!(peer.session.open(), Err(OpenError::Blocked));
     peer.events();
     peer.stream(3).release();
@@ -232,7 +232,7 @@ fn l6_an_id_that_was_never_announced_is_given_out_again() {
         peer.stream(5).release();
     }
     peer.expect_silence();
-    // So is one that was written to and reset before anything was sent.
+    // The same holds for one that was written to and reset before anything was sent.
     assert_eq!(peer.open(), 5);
     peer.write(5, b"?");
     peer.stream(5).reset(ErrorCode::STREAM_CANCELLED);
@@ -334,7 +334,7 @@ fn l3_streams_count_as_unanswered_for_a_stated_time() {
     }
 }
 
-/// A peer that counts both directions together is not told of more streams than it bears.
+/// A peer that counts both directions together gets no more streams than it can handle.
 #[test]
 fn l3_streams_of_both_sides_are_counted_for_a_peer_that_does() {
     let mut peer = Peer::of_client(Config::for_ngrok().build().expect("a preset is valid"));
@@ -383,7 +383,7 @@ fn w14_what_is_readable_is_told_after_accept() {
     assert_eq!(peer.read(3).0, b"?more");
     peer.send(peer::data(3, b"!"));
     assert_eq!(peer.events(), [Event::Readable(StreamId::new(3))]);
-    // A stream without data is told of when there is some.
+    // A stream without data is announced when there is some.
     peer.send(peer::syn(5, b""));
     peer.accept();
     assert_eq!(peer.events(), [Event::Acceptable]);
@@ -391,7 +391,7 @@ fn w14_what_is_readable_is_told_after_accept() {
     assert_eq!(peer.events(), [Event::Readable(StreamId::new(5))]);
 }
 
-/// Ten thousand handlers start work, and are cancelled as soon as they have.
+/// Ten thousand handlers start work, and are cancelled at once.
 #[test]
 fn l1_handlers_that_rapid_reset_starts_are_bounded() {
     let mut peer = server();
@@ -408,7 +408,7 @@ fn l1_handlers_that_rapid_reset_starts_are_bounded() {
         }
         peer.pass(Duration::from_millis(1));
     }
-    // The burst, and 33 for each of the seconds it lasted.
+    // The burst, and 33 for each second.
     assert!((1000..=1040).contains(&started), "{started}");
     let reason = peer.session.close_reason();
     assert!(matches!(reason, Some(CloseReason::Violation { .. })), "{reason:?}");

@@ -1,4 +1,5 @@
-//! Small inputs that once failed, each with what is right. Tests are named after the input's number.
+//! Small inputs that once failed, each with the correct result. Tests are named after the input's
+//! number.
 
 mod announce;
 mod beats;

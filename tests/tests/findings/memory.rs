@@ -1,4 +1,4 @@
-//! What was promised is kept, and nobody pays for the size of what others hold.
+//! Promised credit is honoured, and no stream is reset because others hold too much.
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use muxado_tests::runtime::manual::{Manual, now};
 use muxado_tests::runtime::pipe;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-/// Uploads of 200 kB each within their windows, and a reader that comes when all have arrived.
+/// Uploads of 200 kB each within their windows, and a reader that starts when all have arrived.
 fn uploads_with_a_late_reader(streams: u32) {
     const UPLOAD: usize = 200_000;
     let mut peer = Peer::of_server(Config::default());
@@ -56,7 +56,7 @@ fn l4_a_thousand_uploads_with_a_late_reader() {
 
 #[test]
 fn l4_windows_that_have_grown_take_nothing_from_streams_that_come_later() {
-    // Few streams, and a budget for growth that they all compete for.
+    // Few streams that compete for one budget of growth.
     let config = Config::builder()
         .max_inbound_streams(8)
         .max_outbound_streams(8)
@@ -116,7 +116,7 @@ fn w9_nothing_large_is_copied_under_the_lock() {
     }
     let mut theirs = now(server.session.accept()).expect("arrives");
     assert!(theirs.stats().receive_buffered > 1 << 20);
-    // Whoever copies asks the session something meanwhile, which takes its lock.
+    // The copying code calls the session in the meantime, which takes its lock.
     let (done, waits) = mpsc::channel();
     std::thread::spawn(move || {
         let cx = Context::from_waker(Waker::noop());

@@ -35,7 +35,7 @@ impl Pair {
         id
     }
 
-    /// Carries everything both ways until nobody has more to say. The transport closes when it is
+    /// Carries everything both ways until neither side has output. The transport closes when it is
     /// shut.
     pub(super) fn settle(&mut self) {
         loop {

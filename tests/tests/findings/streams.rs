@@ -1,4 +1,4 @@
-//! Streams: what their ends say, and what an application can wait for.
+//! Streams: how their ends are reported, and what an application can wait for.
 
 use muxado_proto::{
     CloseReason, Config, ErrorCode, Event, ReadError, Session, StreamEnd, StreamId, Timestamp,
@@ -26,7 +26,7 @@ fn cut(session: &mut Session, now: Timestamp) -> usize {
     session.poll_transmit(now, &mut Transmit::new(), usize::MAX)
 }
 
-// T5: a stream that can deliver nothing any more does not say that it has finished.
+// T5: a stream that can no longer deliver data does not report that it has finished.
 
 #[test]
 fn t5_finishing_a_stream_that_the_peer_has_reset_is_an_error_with_its_code() {
@@ -63,7 +63,7 @@ fn t5_a_dead_session_is_the_error_of_finish_flush_and_every_later_write() {
 
 #[test]
 fn t5_an_end_that_was_cut_off_is_no_end() {
-    // The end was asked for, and waits behind data without credit when the session dies.
+    // The end was requested, and waits behind data without credit when the session dies.
     let mut peer = with_stream(Config::builder().send_buffer(1 << 20).build().expect("valid"));
     peer.write(3, &vec![0; WINDOW + 1]);
     assert_eq!(peer.stream(3).finish(), Ok(()));
@@ -97,14 +97,14 @@ fn t6_flushed_means_that_the_transport_has_taken_everything() {
     assert_eq!(peer.stream(3).flushed(), Err(WriteError::Blocked));
     let now = peer.now();
     assert_eq!(cut(&mut peer.session, now), 13);
-    // In the hands of the driver, and not written yet.
+    // The driver has it, but has not written it yet.
     assert_eq!(peer.stream(3).flushed(), Err(WriteError::Blocked));
     assert!(!peer.events().contains(&Event::Flushed(id(3))));
-    // To ask for the next batch says that the last one is written.
+    // Asking for the next batch means that the previous one was written.
     assert_eq!(cut(&mut peer.session, now), 0);
     assert_eq!(peer.events(), [Event::Flushed(id(3))]);
     assert_eq!(peer.stream(3).flushed(), Ok(()));
-    // Told once, and not without being asked.
+    // Reported once, and only on request.
     peer.write(3, b"again");
     peer.receive();
     assert_eq!(peer.events(), []);
@@ -146,7 +146,7 @@ fn t6_whoever_waits_is_told_that_it_will_not_come() {
     assert!(peer.events().contains(&Event::Flushed(id(3))));
     assert_eq!(peer.stream(3).flushed(), Err(error));
 
-    // A batch is with the driver when the transport fails: nobody knows what the peer has got.
+    // The driver has a batch when the transport fails: it is unknown what the peer received.
     let mut peer = with_stream(Config::default());
     peer.write(3, b"hello");
     peer.stream(3).finish().expect("it is open");
@@ -184,7 +184,7 @@ fn t6_the_end_of_both_directions_can_be_waited_for() {
     assert_eq!(peer.read(3), (b"unread".to_vec(), Ok(())));
 }
 
-// T7: what was cut short is not finished.
+// T7: an incomplete stream is not finished.
 
 #[test]
 fn t7_a_stream_dropped_before_its_end_is_reset_if_that_was_chosen() {
@@ -258,9 +258,9 @@ fn t7_only_what_is_unfinished_is_reset() {
     peer.expect(&["RST id=3 code=2"]);
 }
 
-// T12: nothing is sent behind a complete answer that could spoil it.
+// T12: nothing is sent after a complete answer that could destroy it.
 
-/// A server that has answered a request in full, and read a byte of it at most.
+/// A server that has answered a request completely, and read at most one byte of it.
 fn answered(request: usize) -> Peer {
     let mut peer = with_stream(Config::default());
     peer.send(peer::data(3, &vec![7; request]));
@@ -273,7 +273,7 @@ fn answered(request: usize) -> Peer {
 
 #[test]
 fn t12_no_rst_follows_the_fin_of_a_complete_answer() {
-    // The client writes on: it hears at its next DATA that nobody reads, and not before.
+    // The client keeps writing: it learns only at its next DATA that nobody reads.
     let mut peer = answered(1000);
     peer.stream(3).release();
     peer.expect(&["WNDINC id=3 inc=1000"]);
@@ -281,13 +281,13 @@ fn t12_no_rst_follows_the_fin_of_a_complete_answer() {
     peer.send(peer::data(3, b"more"));
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=4"));
 
-    // It is blocked on credit: what was thrown away is granted, by one frame.
+    // It waits for credit: credit for the discarded bytes is granted, with one frame.
     let mut peer = answered(WINDOW);
     peer.stream(3).release();
     peer.expect(&["WNDINC id=3 inc=262144"]);
     peer.expect_silence();
 
-    // Its request is complete: there is nothing to say.
+    // Its request is complete: nothing is sent.
     let mut peer = with_stream(Config::default());
     peer.send(peer::data_fin(3, &[7; 1000]));
     peer.write(3, b"answer");
@@ -308,7 +308,7 @@ fn t12_a_reader_that_stops_behind_its_own_fin_resets_nothing() {
     peer.expect_silence();
 }
 
-// W7: to learn that the peer has given up.
+// W7: how to learn that the peer has given up.
 
 #[test]
 fn w7_the_peers_reset_can_be_waited_for_behind_its_fin() {
@@ -335,7 +335,7 @@ fn w7_so_can_the_end_of_the_session() {
 
 #[test]
 fn w7_a_peer_that_drops_is_silent_until_our_next_data() {
-    // The client's end, as the other sees it: it has asked, half-closed, and gone.
+    // The client's end, as the other side sees it: a request, a half-close, and a drop.
     let mut client = Peer::of_client(Config::default());
     let stream = client.open();
     client.write(stream, b"request");
@@ -354,7 +354,7 @@ fn w7_a_peer_that_drops_is_silent_until_our_next_data() {
     client.expect(&["RST id=5 code=6"]);
 }
 
-// What an event loop of its own asks a stream.
+// Queries of an event loop.
 
 #[test]
 fn readiness_can_be_asked_without_being_told_later() {

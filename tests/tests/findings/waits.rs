@@ -17,7 +17,7 @@ fn l10_the_end_that_was_told_does_not_hurry() {
     let now = pair.server.now();
     pair.server.session.go_away(now, NO_ERROR, "restart");
     pair.settle();
-    // Nothing moves for longer than the client would wait by itself.
+    // Nothing moves for longer than the client's own time limit.
     pair.pass(seconds(50));
     pair.server.write(id, b"the answer");
     pair.server.stream(id).finish().expect("it is open");
@@ -78,7 +78,7 @@ fn l11_an_abort_is_bounded_in_time_and_in_bytes() {
         assert!(events.contains(&Event::Readable(StreamId::new(id))), "{events:?}");
         assert!(events.contains(&Event::Acceptable), "{events:?}");
         assert!(matches!(events.last(), Some(Event::Closed(_))), "{events:?}");
-        // The transport is as slow as it likes, and the peer as fast.
+        // The transport is arbitrarily slow, and the peer arbitrarily fast.
         let received = peer.session.stats().frames_received;
         let mut discarded = 0;
         while !peer.session.is_finished() {
@@ -106,7 +106,7 @@ fn l12_two_idle_ends_close_without_the_end_of_the_transport() {
     pair.settle();
     pair.close_client();
     pair.settle();
-    // No time has passed, and neither has seen an end of the transport.
+    // No time has passed, and neither side has seen the end of the transport.
     assert!(pair.client.session.is_finished() && pair.server.session.is_finished());
     assert!(reason(&pair.client).is_clean() && reason(&pair.server).is_clean());
 }
@@ -120,7 +120,7 @@ fn l12_the_peer_learns_of_a_close_while_a_stream_is_kept_alive() {
     pair.client.events();
     pair.pass(Duration::from_millis(100));
     assert!(pair.client.events().iter().any(|event| matches!(event, Event::GoAway { .. })));
-    // So it gives up the stream that it kept for later.
+    // So it releases the stream that it kept for later.
     pair.client.stream(id).release();
     pair.settle();
     assert_eq!(pair.server.read(id), (Vec::new(), Ok(())));
@@ -143,7 +143,7 @@ fn l12_go_away_is_behind_the_syn_of_every_stream_written_to() {
         "GOAWAY last=0 code=0 text=\"\"",
         PAD,
     ]);
-    // One that was not written to is not announced any more.
+    // One that was not written to is no longer announced.
     assert_eq!(
         peer.stream(ids[1]).write(b"late"),
         Err(WriteError::ResetLocally(ErrorCode::SESSION_CLOSED))
@@ -185,7 +185,7 @@ fn l12_a_go_away_is_answered_once_and_only_when_nothing_is_open() {
     // A stream that nobody has accepted is open, too.
     peer.send(peer::data_fin(id, b"answer"));
     peer.expect(&["GOAWAY last=0 code=0 text=\"closed by the peer\"", PAD, PAD]);
-    // More may come: the peer has not said that it is done.
+    // More may come: the peer has not sent its last pad.
     assert!(!peer.session.is_finished());
     peer.send(peer::frame(15, 0, 0, b""));
     assert!(peer.session.is_finished());
@@ -230,7 +230,7 @@ fn l12_a_peer_that_gives_no_pad_is_lingered_for() {
     peer.send(peer::go_away(0, 0, b""));
     assert!(!peer.session.is_finished());
     peer.send(peer::frame(15, 0, 0, b""));
-    // An announcement: its streams may still send. Another pad says that nothing follows.
+    // An announcement: its streams may still send. The last pad says that nothing follows.
     assert!(!peer.session.is_finished());
     peer.send(peer::frame(15, 0, 0, b""));
     assert!(peer.session.is_finished());
@@ -244,7 +244,7 @@ fn l13_a_stream_that_nobody_can_accept_is_refused() {
     peer.session.set_accepting(false);
     peer.send(peer::syn(7, b"late"));
     peer.expect(&["RST id=7 code=5", "WNDINC id=5 inc=1", "RST id=5 code=5"]);
-    // The stream that is in use goes on, for as long as it likes.
+    // The stream in use continues without a time limit.
     peer.pass(seconds(3600));
     peer.send(peer::data_fin(3, b" alive"));
     assert_eq!(peer.read(3), (b"kept alive".to_vec(), Ok(())));
@@ -271,7 +271,7 @@ fn l15_a_jump_of_the_clock_in_the_middle_of_a_frame_does_no_harm() {
     let frame = peer::syn(3, &[7; 2000]);
     peer.send(&frame[..1000]);
     peer.receive();
-    // The machine was asleep. What is ready is read before the time is judged.
+    // The machine was asleep. Ready input is read before deadlines are checked.
     let later = peer.now() + seconds(3600);
     peer.session.handle_slice(later, &frame[1000..1500]);
     peer.session.handle_timeout(later);

@@ -1,4 +1,4 @@
-//! On both adapters, alone and beside a hostile peer.
+//! On both adapters, alone and together with a hostile peer.
 
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ async fn between<R: Runtime>(load: Load, hostile: bool) {
     }
 }
 
-/// A hostile peer on a session of its own: a flood of streams that are reset, left, and filled, as
-/// often as it is let in again.
+/// A hostile peer on its own session: a flood of streams that are reset, abandoned, and filled; it
+/// reconnects as often as possible.
 async fn flood<R: Runtime>() {
     for _ in 0..20 {
         let (near, mut far) = pipe(64 << 10);

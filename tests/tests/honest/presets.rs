@@ -1,4 +1,4 @@
-//! With the presets, between two ends of ours.
+//! With the presets, between two of our ends.
 
 use std::time::Duration;
 

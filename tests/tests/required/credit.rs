@@ -88,7 +88,7 @@ fn rule_06_no_update_after_the_peers_fin() {
     peer.send(peer::fin(3));
     peer.pass(A_WHILE);
     peer.expect_silence();
-    // Nor one that was due and not sent yet.
+    // Nor for one that was due and not sent yet.
     let mut peer = with_stream(Config::builder());
     peer.send(peer::data(3, &vec![0; 200 * KIB]));
     consume(&mut peer, 200 * KIB);
@@ -195,7 +195,7 @@ fn rule_07_the_payload_of_a_syn_counts() {
 fn rule_07_flow_control_is_checked_on_the_header() {
     let mut peer = with_stream(Config::builder());
     peer.send(peer::header(262_145, 1, 0, 3));
-    // The answer does not wait for the payload, and none of that is kept.
+    // The answer does not wait for the payload, and no payload is kept.
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=3"));
     peer.send(vec![0; 262_145]);
     assert_eq!(peer.session.stats().receive_buffered, 0);

@@ -58,7 +58,7 @@ fn rule_09_no_other_unknown_type_is_sent() {
     peer.pass(Duration::from_secs(60));
     frames.extend(peer.receive());
     let unknown: Vec<_> = frames.into_iter().filter(|frame| frame.kind() > Frame::GOAWAY).collect();
-    // The one behind the GOAWAY, and the one that says that nothing follows.
+    // The pad after the GOAWAY, and the last pad.
     assert_eq!(unknown.len(), 2);
     for pad in unknown {
         assert_eq!(pad.to_bytes(), [0, 0, 0, 0xf0, 0, 0, 0, 0]);
@@ -93,7 +93,7 @@ fn rule_10_go_away_lets_streams_run_on() {
     peer.write(3, b"here");
     peer.expect(&["DATA id=3 len=4"]);
     assert_eq!(peer.read(3).0, b"still");
-    // The peer may open streams; it is this side that may not.
+    // The peer may open streams; this side may not.
     peer.expect_alive(2);
 }
 
@@ -105,7 +105,7 @@ fn rule_10_streams_the_peer_has_not_seen_fail() {
     let error = WriteError::Reset(ErrorCode::REMOTE_GONE_AWAY);
     assert_eq!(peer.stream(5).write(b"x"), Err(error));
     assert_eq!(peer.read(3).1, Err(ReadError::Blocked));
-    // Streams of the peer are not meant, whatever their ids are.
+    // `last` does not concern streams of the peer.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::syn(101, b"x"));
     peer.accept();
@@ -117,7 +117,8 @@ fn rule_10_streams_the_peer_has_not_seen_fail() {
 fn rule_10_the_drain_has_a_time_limit() {
     let mut peer = client_with_two_streams();
     peer.send(peer::go_away(5, 7, b"why"));
-    // The peer knows how long it waits; this side ends what stands still for as long as nobody would.
+    // The peer decides how long it waits; this side ends a session without progress only after a
+    // very long time.
     peer.pass(Duration::from_millis(299_999));
     assert_eq!(peer.session.close_reason(), None);
     peer.pass(Duration::from_millis(1));
@@ -129,7 +130,7 @@ fn rule_10_the_drain_has_a_time_limit() {
 #[test]
 fn rule_10_a_parse_anomaly_after_go_away_is_a_quiet_end() {
     let anomalies = [
-        // What ngrok leaves behind its GOAWAY, whose length is eight too small.
+        // The bytes after ngrok's GOAWAY, whose length is eight too small.
         peer::header(8, 3, 0, 0).to_vec(),
         peer::data(0, b"x"),
         peer::syn(3, b"x"),
@@ -142,7 +143,7 @@ fn rule_10_a_parse_anomaly_after_go_away_is_a_quiet_end() {
         peer.send(peer::go_away(5, 0, b"bye"));
         peer.send(&anomaly);
         peer.shut();
-        // Quiet, as nobody is blamed; but two streams were cut.
+        // No violation, but two streams were cut.
         let reason = peer.session.close_reason();
         assert!(matches!(reason, Some(CloseReason::Cut { streams: 2, .. })), "{reason:?}");
         assert_eq!(peer.read(3).0, b"kept");
@@ -170,7 +171,7 @@ fn rule_11_closes_in_order() {
     assert_eq!(peer.read(id), (b"reply".to_vec(), Ok(())));
     peer.stream(id).release();
     peer.expect(&["GOAWAY last=0 code=0 text=\"done\"", PAD, PAD]);
-    // Flushed: now the write side is shut, and the peer's read to its end.
+    // Flushed: now the write side is shut, and the peer's direction is read to its end.
     assert!(peer.session.wants_shutdown());
     assert!(!peer.session.is_finished());
     peer.shut();
@@ -188,7 +189,7 @@ fn rule_11_waits_for_the_peers_half_of_streams_that_were_given_up() {
         peer.stream(id).release();
         peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
         peer.expect(&["DATA id=3 len=7 SYN", "DATA id=3 len=0 FIN"]);
-        // The peer may not have accepted it yet: in one burst with the end it could lose it.
+        // The peer may not have accepted it yet, and could lose it in one burst with the end.
         peer.expect_silence();
         assert!(!peer.session.wants_shutdown());
         peer.send(end(id));
@@ -238,7 +239,7 @@ fn rule_11_unfinished_streams_have_a_time_limit() {
     peer.write(id, b"request");
     peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
     peer.receive();
-    // Announced when nothing moves, cut when nothing has moved for long.
+    // Announced when nothing moves, cut when nothing has moved for a long time.
     peer.pass(Duration::from_millis(100));
     peer.expect(&["GOAWAY last=0 code=0 text=\"\"", PAD]);
     peer.pass(Duration::from_millis(9899));

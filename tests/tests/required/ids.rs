@@ -1,4 +1,4 @@
-//! Rules 3, 4 and 5: which ids may come, in which order, and what answers those that may not.
+//! Rules 3, 4 and 5: which ids may come, in which order, and the answers to invalid ones.
 
 use muxado_proto::{CloseReason, Config, ErrorCode, ReadError};
 use muxado_tests::peer::{self, Peer};
@@ -57,7 +57,7 @@ fn rule_04_data_on_an_unknown_id_is_reset_once() {
 fn rule_04_the_payload_is_skipped() {
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::header(0xff_ffff, 1, 0, 9));
-    // The answer does not wait for the payload, nor does it take memory.
+    // The answer does not wait for the payload, and needs no memory.
     peer.expect(&["RST id=9 code=4"]);
     for _ in 0..255 {
         peer.send(vec![0xab; 65_536]);
@@ -110,7 +110,7 @@ fn rule_04_reading_never_waits_on_writing() {
     peer.send(peer::syn(3, b""));
     let id = peer.accept();
     peer.write(id, &[0; 100_000]);
-    // Nothing is taken off this session; it takes all the same.
+    // No output is taken from this session; it still takes input.
     for _ in 0..256 {
         peer.send(peer::data(id, &[1; 1024]));
         assert_eq!(peer.read(id).0.len(), 1024);
@@ -177,7 +177,7 @@ fn rule_05_a_syn_on_an_open_id_is_refused() {
     peer.send(peer::syn(3, b"new"));
     let frames = peer.hear();
     assert_eq!(frames.last().map(String::as_str), Some("RST id=3 code=1"));
-    // Nothing was replaced: the old stream has ended, what it had received can be read.
+    // Nothing was replaced: the old stream has ended, and its received bytes can be read.
     assert_eq!(peer.session.accept(), None);
     let (bytes, end) = peer.read(id);
     assert_eq!(bytes, b"old");

@@ -1,5 +1,5 @@
-//! What a session must do so that it gets along with every known peer (PROTOCOL.md §12.4): fourteen
-//! rules, and for each of them tests that carry its number.
+//! The rules that make a session work with every known peer (PROTOCOL.md §12.4): fourteen rules,
+//! and for each of them tests with its number.
 
 mod credit;
 mod farewell;

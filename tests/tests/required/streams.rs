@@ -62,7 +62,7 @@ fn rule_02_accepts_a_bare_fin() {
 #[test]
 fn rule_02_accepts_duplicate_and_late_fins() {
     let mut peer = Peer::of_server(Config::default());
-    // On a stream that is open, finished by both, dropped; then on one that is gone.
+    // On an open stream, a stream finished by both sides, a dropped one; then on one that is gone.
     peer.send(peer::syn_fin(3, b"x"));
     let id = peer.accept();
     for step in 0..4 {
@@ -143,7 +143,7 @@ fn rule_08_wakes_a_writer_without_credit_before_the_rst() {
 
 #[test]
 fn rule_08_wakes_a_writer_whose_own_window_is_smaller() {
-    // Its window is 64 KiB, so it waits, although this side would take more.
+    // Its window is 64 KiB, so it waits, although this side would accept more.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::syn(3, &vec![0; 65_536]));
     let id = peer.accept();
@@ -295,7 +295,7 @@ fn rule_12_refuses_what_exceeds_the_backlog() {
     peer.send(peer::syn(259, b"one too many"));
     peer.expect(&["RST id=259 code=9"]);
     assert_eq!(peer.session.stats().backlog, 128);
-    // It is really dropped: what else comes for it is late, and its bytes are nowhere.
+    // The stream is really gone: later frames are late, and their bytes are not stored.
     peer.send(peer::data(259, b"more"));
     peer.send(peer::fin(259));
     peer.expect_silence();

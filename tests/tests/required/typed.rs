@@ -23,7 +23,7 @@ fn rule_13_the_type_goes_with_the_syn_in_one_frame() {
     assert_eq!(peer.receive_bytes(), *b"\0\0\x04\x12\0\0\0\x03\0\0\0\x2a");
     peer.write(id, b"data");
     peer.expect(&["DATA id=3 len=4"]);
-    // However soon the application writes, finishes or drops.
+    // Even if the application writes, finishes or drops at once.
     let id = peer.session.open_typed(StreamType(42)).expect("open").get();
     peer.write(id, b"data");
     peer.stream(id).release();

@@ -1,4 +1,4 @@
-//! Many hostile sessions, one honest one, and a budget that they share.
+//! Many hostile sessions and one honest session share a budget.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn config(budget: &MemoryBudget) -> Config {
         .expect("valid")
 }
 
-/// Opens streams until one is refused, and fills the windows of those that were let in.
+/// Opens streams until one is refused, and fills the windows of the admitted ones.
 fn fill(peer: &mut Peer) {
     for n in 0..128 {
         let id = 3 + 2 * n;
@@ -72,7 +72,7 @@ fn s4_an_honest_session_works_beside_a_thousand_that_fill_their_windows() {
     println!("{} reserved of {}, {} held", budget.reserved(), budget.limit(), meter.held());
     assert!(budget.reserved() <= budget.limit());
     assert!(meter.held() as u64 <= budget.limit());
-    // Those that hold most, and whose applications do not read, give something up in the end.
+    // The sessions that hold most, and whose applications do not read, finally give something up.
     let mut lost = 0;
     for _ in 0..3 {
         for peer in &mut hostile {

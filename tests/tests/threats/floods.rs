@@ -1,4 +1,4 @@
-//! Frames in bulk that each are nearly nothing.
+//! Floods of tiny frames.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ fn peer_never_reads_our_output() {
     let echo = peer.accept();
     peer.write(echo, &[0; 262_144]);
     let mut id = 3;
-    // A million frames, each of which wants an answer, and none is taken: streams that are refused,
-    // a stream whose credit is owed, and one that has data to send.
+    // A million frames that each need an answer, and no answer is taken: refused streams, a stream
+    // whose credit is owed, and one that has data to send.
     meter.assert_flat(1000, 640 * KIB, |_| {
         let mut batch = Vec::new();
         for _ in 0..998 {
@@ -47,10 +47,10 @@ fn peer_never_reads_our_output() {
     assert!(stats.frames_received >= 1_000_000);
     assert!(stats.resets_dropped > 990_000);
     assert_eq!(peer.session.close_reason(), None);
-    // What it has to say when the peer reads at last is bounded as well.
+    // Its output when the peer finally reads is bounded as well.
     let frames = peer.receive().iter().filter(|frame| frame.kind() != 1).count();
     assert!(frames < 1200, "{frames}");
-    // And a transport that takes nothing is given up.
+    // And a transport that takes nothing ends the session.
     peer.write(echo, b"more");
     let mut out = muxado_proto::Transmit::new();
     let now = peer.now();
@@ -64,7 +64,7 @@ fn peer_never_reads_our_output() {
 fn data_on_closed_ids_draws_one_rst_each() {
     let meter = Meter::start();
     let mut peer = Peer::of_server(Config::default());
-    // As many as are remembered, finished on both sides of which only ours is known.
+    // As many as there are tombstones, finished by this side only.
     for n in 0..1024 {
         peer.send(peer::syn(3 + 2 * n, b""));
         let id = peer.accept();
@@ -93,7 +93,7 @@ fn data_on_ids_forgotten_long_ago_draws_few_rsts() {
         let id = peer.accept();
         peer.stream(id).release();
         peer.receive();
-        // It is told that nobody reads, once.
+        // The peer gets one RST that says that nobody reads.
         peer.send(peer::data(id, b"x"));
         assert_eq!(peer.hear().len(), 2);
     }
@@ -114,7 +114,7 @@ fn data_on_ids_that_never_were_ends_the_session() {
     let ids = (0..100).map(|n| 4 + 2 * n);
     peer.send(ids.clone().flat_map(|id| peer::data(id, b"x")).collect::<Vec<_>>());
     assert_eq!(peer.hear(), ids.map(|id| format!("RST id={id} code=4")).collect::<Vec<_>>());
-    // The same again is silent, ten a second are too few to matter, one too many is too many.
+    // A repetition is silent, ten per second are within the limit, one too many ends the session.
     peer.send((0..100).flat_map(|n| peer::data(4 + 2 * n, b"x")).collect::<Vec<_>>());
     peer.expect_silence();
     for n in 0..600 {
@@ -133,7 +133,7 @@ fn empty_data_flood() {
     peer.send(peer::syn(3, b""));
     let id = peer.accept();
     let held = meter.held();
-    // Never queued, not even as nothing; a hundred a second for an hour are no fault.
+    // Never queued, not even as empty chunks; a hundred per second for an hour are no fault.
     for _ in 0..3600 {
         peer.pass(Duration::from_secs(1));
         peer.send(peer::data(id, b"").repeat(100));
@@ -213,7 +213,7 @@ fn go_away_flood() {
         peer.write(id, b"x");
     }
     peer.receive();
-    // Each claims to have seen a little less, so that there is always something to look for.
+    // Each has a smaller `last`, so that there is always a stream to end.
     let flood: Vec<u8> =
         (0..100_000).flat_map(|n| peer::go_away(0x7fff_ffff - n, 0, b"")).collect();
     peer.send(flood);
@@ -259,7 +259,7 @@ fn huge_go_away_text() {
 #[test]
 fn huge_unknown_frames() {
     let meter = Meter::start();
-    // A megabyte now and then is skipped. The rest of a limit's burst is gone with the headers.
+    // An occasional megabyte is skipped. The headers use up the rest of the burst.
     let mut peer = Peer::of_server(Config::default());
     for _ in 0..16 {
         peer.send(peer::frame(0xA, 0, 9, &vec![0xab; 1_000_000]));
@@ -267,7 +267,7 @@ fn huge_unknown_frames() {
     }
     peer.expect_silence();
     peer.expect_alive(3);
-    // Sixteen at once are not; nor is anything gathered of them.
+    // Sixteen at once are not; nothing of them is stored.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::header(0xff_ffff, 0xF, 0xF, 0x7fff_ffff));
     for _ in 0..256 {
@@ -275,7 +275,7 @@ fn huge_unknown_frames() {
         assert!(meter.held() < 96 * KIB, "{}", meter.held());
     }
     expect_calm(&mut peer);
-    // Dribbled they pass, until the frame has taken too long for its progress.
+    // Sent slowly they pass, until the frame makes too little progress.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::header(0xff_ffff, 0xF, 0, 0));
     for _ in 0..100 {

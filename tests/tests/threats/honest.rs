@@ -1,4 +1,4 @@
-//! Honest peers that look like an attack, and are let through.
+//! Honest peers that look like an attack, and are accepted.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn everything_cancelled_at_once_with_data_under_way() {
         peer.write(id, b"x");
     }
     peer.receive();
-    // This side cancels all it has, on which the peer has 16 frames each under way.
+    // This side cancels all its streams, while the peer has 16 frames in flight on each.
     for n in 0..1024 {
         for id in [3 + 2 * n, 2 + 2 * n] {
             peer.stream(id).reset(ErrorCode::STREAM_CANCELLED);
@@ -130,7 +130,7 @@ fn a_peer_that_finishes_again_and_again() {
 #[test]
 fn a_peer_with_a_window_of_its_own_that_fills_ours_on_many_streams() {
     let _meter = Meter::start();
-    // As many unread windows as fit: none of them pays for the others.
+    // As many unread windows as fit: none is reset because of the others.
     let mut peer = Peer::of_server(Config::default());
     for n in 0..255 {
         let id = 3 + 2 * n;

@@ -1,4 +1,4 @@
-//! Lengths that lie, and that are more than agreed.
+//! False lengths, and lengths beyond the limits.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn length_lies_reserve_nothing() {
         let reason = peer.session.close_reason().cloned();
         match kind {
             0 | 2 => assert!(matches!(reason, Some(CloseReason::Violation { .. }))),
-            // An unknown frame of 16 MiB, or silence behind a header.
+            // An unknown frame of 16 MiB, or silence after a header.
             _ => assert_eq!(reason, Some(CloseReason::FrameStalled), "{kind}"),
         }
     }
@@ -75,7 +75,7 @@ fn data_with_syn_beyond_the_window() {
     for n in 0..1000 {
         let id = 3 + 2 * n;
         peer.send(peer::header(262_145, 1, 0x2, id));
-        // No stream was made, nothing is kept, and the payload is skipped.
+        // No stream was created, nothing is kept, and the payload is skipped.
         peer.expect(&[&format!("RST id={id} code=3")]);
         assert_eq!(peer.session.stats().open_streams, 0);
         peer.send(vec![0; 262_145]);

@@ -1,7 +1,8 @@
-//! Hostile peers: each attack run at its figure, with what it costs measured.
+//! Hostile peers: each attack runs at its limit, and its cost is measured.
 //!
-//! The allocator counts, so the tests of this binary run one at a time. What needs a runtime (the
-//! fairness of a driver, two ends that both write and do not read) is tested with the adapters.
+//! The allocator counts, so the tests of this binary run one at a time. The tests of the adapters
+//! cover attacks that need a runtime (the fairness of a driver, two ends that both write and do not
+//! read).
 
 mod budget;
 mod floods;

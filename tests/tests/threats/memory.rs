@@ -1,4 +1,4 @@
-//! What a session holds, and what `Config::max_memory` says it can hold.
+//! The memory that a session holds, compared with `Config::max_memory`.
 
 use core::time::Duration;
 
@@ -13,7 +13,7 @@ const KIB: usize = 1024;
 #[test]
 fn tiny_data_frames_pin_no_buffers() {
     let meter = Meter::start();
-    // 256 Ki frames of one byte, each at the end of a read of its own that is large otherwise.
+    // 256 Ki frames of one byte, each at the end of its own large read.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::syn(3, b""));
     let id = peer.accept();
@@ -28,7 +28,7 @@ fn tiny_data_frames_pin_no_buffers() {
     println!("tiny_data_frames: {held} bytes held for a window of 262144");
     assert!(held <= 262_144 + 64 * KIB, "{held}");
     assert_eq!(peer.read(id).0.len(), 262_144);
-    // What is kept for the next time is given back if there is none soon.
+    // Memory that is kept for reuse is freed if it is not used soon.
     for _ in 0..2 {
         peer.receive();
         peer.pass(Duration::from_millis(100));
@@ -48,7 +48,7 @@ fn pieces_of_any_size_pin_at_most_eight_times_themselves() {
         let id = peer.accept();
         let before = meter.held();
         let mut read = peer::data(id, &vec![0; size]);
-        // Filled up with what costs nothing, to the size at which the piece is still kept.
+        // Padded with free frames to the size at which the piece is still kept.
         while read.len() < (4 * size).saturating_sub(16) {
             read.extend(peer::fin(5));
         }
@@ -114,7 +114,7 @@ fn many_streams_with_all_windows_full() {
     peer.expect_alive(9999);
 }
 
-/// Settings under which nothing but received bytes takes much memory: `streams` of the peer's.
+/// Settings under which only received bytes take much memory: `streams` of the peer.
 fn receiving(streams: u32) -> Config {
     Config::builder()
         .max_inbound_streams(streams)
@@ -151,7 +151,7 @@ fn read_exactly(peer: &mut Peer, id: u32, count: usize) {
     }
 }
 
-/// DATA on a stream, in an input that is filled up to `len` with what is discarded.
+/// DATA on a stream, in an input that is padded to `len` with discarded bytes.
 fn in_input_of(len: usize, id: u32, payload: &[u8]) -> Bytes {
     let mut input = peer::data(id, payload);
     if let Some(rest) = len.checked_sub(input.len() + 8) {
@@ -269,7 +269,7 @@ fn the_stream_that_holds_most_pays_if_more_is_promised_than_held() {
     let _meter = Meter::start();
     let config = Config::builder().session_receive_buffer(300_000).overcommit(true);
     let mut peer = Peer::of_server(config.build().expect("valid"));
-    // A block of 64 KiB more than promised is tolerated, so as not to copy all the time.
+    // Up to a block of 64 KiB more than promised is tolerated, to avoid constant copying.
     for (id, count) in [(3, 50_000), (5, 200_000), (7, 49_000), (9, 60_000)] {
         peer.send(peer::syn(id, &vec![0; count]));
         peer.accept();
@@ -282,8 +282,8 @@ fn the_stream_that_holds_most_pays_if_more_is_promised_than_held() {
     assert_eq!(peer.read(5).0.len(), 0);
 }
 
-/// A server to which everything that can be is done, and which can send nothing; the settings are
-/// such that every term of the formula counts.
+/// A server under every attack at once, which cannot send; the settings make every term of the
+/// formula matter.
 fn besiege(config: &Config) -> Peer {
     let mut peer = Peer::of_server(config.clone());
     let inbound = config.max_inbound_streams();
@@ -292,7 +292,7 @@ fn besiege(config: &Config) -> Peer {
         next += 4;
         next
     };
-    // Streams of the peer's, each with a little to read, and something to send.
+    // Streams of the peer, each with a little to read, and something to send.
     let ids: Vec<u32> = (0..inbound).map(|_| fresh()).collect();
     for &id in &ids {
         peer.send(peer::syn(id, b"x"));
@@ -308,7 +308,7 @@ fn besiege(config: &Config) -> Peer {
             }
         }
     }
-    // As much as can be received, in pieces that pin as much as they can.
+    // As many bytes as can be received, in pieces that keep as much memory alive as possible.
     peer.stream(ids[0]).reset(6.into());
     peer.stream(ids[0]).release();
     peer.receive();
@@ -325,7 +325,7 @@ fn besiege(config: &Config) -> Peer {
             }
         }
     }
-    // As many refusals, tombstones and gaps as fit, and then some.
+    // More refusals, tombstones and gaps than fit.
     for _ in 0..4 * config.tombstones().max(config.pending_resets()).max(config.id_gaps()) {
         peer.send(peer::syn(fresh(), b"refused"));
     }
@@ -333,8 +333,7 @@ fn besiege(config: &Config) -> Peer {
     peer
 }
 
-/// A client whose streams have each a byte left to send, and of a block of memory that was sent
-/// otherwise.
+/// A client whose streams each have one byte left to send, the last one of a block of memory.
 fn leave_a_byte_each(config: &Config) -> Peer {
     let mut peer = Peer::of_client(config.clone());
     let count = 262_144 + 65_536;

@@ -10,7 +10,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Measures from its creation on. Only one exists at a time.
+/// Measures from its creation. Only one exists at a time.
 pub(crate) struct Meter {
     at_start: isize,
     allocations: usize,
@@ -34,8 +34,8 @@ impl Meter {
         ALLOCATOR.stats().allocations - self.allocations
     }
 
-    /// Runs an attack in rounds and asserts that it takes at most `most` bytes, and no more in the
-    /// end than after a tenth of the rounds.
+    /// Runs an attack in rounds and asserts that it takes at most `most` bytes, and at the end no
+    /// more than after a tenth of the rounds.
     #[track_caller]
     pub(crate) fn assert_flat(&self, rounds: u32, most: usize, mut round: impl FnMut(u32)) {
         let mut early = 0;

@@ -1,4 +1,4 @@
-//! Streams that the peer opens only to see them end.
+//! Streams that the peer opens only to end them.
 
 use std::time::Duration;
 
@@ -70,14 +70,14 @@ fn rapid_reset_frees_no_slot_while_a_handle_is_held() {
             held.push(accepted.get());
             peer.send(peer::rst(id, 6));
         } else if n < 2048 {
-            // It waits for a slot. That it is reset meanwhile frees none, either.
+            // It waits for a slot. A reset in the meantime does not free one.
             peer.expect_silence();
         } else {
             peer.expect(&[&format!("RST id={id} code=5")]);
         }
         peer.pass(Duration::from_millis(100));
     }
-    // Not one handle more than there may be streams.
+    // At most as many handles as there may be streams.
     assert_eq!(held.len(), 1024);
     let stats = peer.session.stats();
     assert_eq!((stats.ended_streams, stats.open_streams, stats.backlog), (1024, 1024, 1024));
@@ -133,7 +133,7 @@ fn made_you_reset_shares_the_limit_of_rapid_reset() {
         let id = 3 + 2 * frames;
         peer.send(peer::syn(id, b""));
         let handle = peer.accept();
-        // By turns: the peer resets, this side is made to.
+        // In turns: the peer resets, or makes this side reset.
         let end = if frames % 2 == 0 { peer::rst(id, 6) } else { peer::wnd_inc(id, 0) };
         peer.send(end);
         if !was_too_much(&peer) {
@@ -150,7 +150,7 @@ fn made_you_reset_shares_the_limit_of_rapid_reset() {
 fn one_faulty_stream_does_not_use_up_the_limit() {
     let _meter = Meter::start();
     let mut peer = Peer::of_server(Config::default());
-    // DATA behind a FIN, again and again, on streams in every state of the other half.
+    // DATA after a FIN, repeatedly, on streams in every state of the other half.
     for (id, finished) in [(3, false), (5, true)] {
         peer.send(peer::syn(id, b"kept"));
         peer.accept();

@@ -30,10 +30,10 @@ fn zero_window_stall_is_bounded() {
         let buffered = peer.stream(id).stats().send_buffered;
         assert!(buffered <= 256 << 10, "{buffered}");
     }
-    // Sixty-four fill the buffer of the session; the rest have the little everybody may hold.
+    // Sixty-four fill the buffer of the session; the rest hold the small reserve of each stream.
     assert_eq!(peer.session.stats().send_buffered, (16 << 20) + (200 - 64) * 4096);
     assert!(meter.held() < 34 << 20, "{}", meter.held());
-    // Those that get credit go on, and so do those that wait for room.
+    // Streams that get credit continue, and so do those that wait for room.
     peer.events();
     for id in &ids[..4] {
         peer.send(peer::wnd_inc(*id, 300_000));
@@ -45,8 +45,7 @@ fn zero_window_stall_is_bounded() {
     assert!(peer.stream(waiting).write(b"x").is_ok());
 }
 
-/// A peer whose streams 3 and 5 have used up their credit, of a session that gives a stream without
-/// any a minute.
+/// A peer whose streams 3 and 5 have used up their credit, with a stall limit of one minute.
 fn without_credit() -> Peer {
     let config = Config::builder().stream_stall_timeout(Some(Duration::from_secs(60)));
     let mut peer = Peer::of_server(config.build().expect("valid"));
@@ -67,7 +66,7 @@ fn credit_in_drops_does_not_keep_a_stalled_stream() {
         peer.write(id, &[0; 100_000]);
     }
     peer.expect_silence();
-    // One byte a second for the one, a fair amount for the other.
+    // One byte per second for one stream, enough for the other.
     for _ in 0..59 {
         peer.pass(Duration::from_secs(1));
         peer.send(peer::wnd_inc(3, 1));
@@ -146,7 +145,7 @@ fn dribble() {
 #[test]
 fn dribble_is_not_a_slow_link() {
     let _meter = Meter::start();
-    // 1200 bits a second, with frames of 16 KiB.
+    // 1200 bits per second, with frames of 16 KiB.
     let mut peer = Peer::of_server(Config::default());
     peer.send(peer::syn(3, b""));
     let id = peer.accept();
@@ -157,7 +156,7 @@ fn dribble_is_not_a_slow_link() {
     }
     assert_eq!(peer.session.close_reason(), None);
     assert_eq!(peer.read(id).0.len(), 16_384);
-    // And silence between two frames may last.
+    // Silence between two frames has no limit.
     peer.pass(Duration::from_secs(100_000));
     assert_eq!(peer.session.close_reason(), None);
 }

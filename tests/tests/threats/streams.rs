@@ -1,4 +1,4 @@
-//! More streams, more often, and under other names than agreed.
+//! Too many streams, too often, and with invalid ids.
 
 use bytes::Buf;
 use muxado_proto::{Config, Event, Role, Session, Timestamp, Transmit};
@@ -23,7 +23,7 @@ fn stream_flood_beyond_the_backlog() {
     });
     assert_eq!(peer.session.stats().backlog, 128);
     assert_eq!(peer.session.close_reason(), None);
-    // Those in the backlog are served as if nothing had happened.
+    // The streams in the backlog are served normally.
     assert_eq!(peer.accept(), 3);
     assert_eq!(peer.read(3).0, b"x");
     peer.expect_alive(id + 2);
@@ -70,7 +70,7 @@ fn streams_that_the_peer_never_ends() {
     });
     assert_eq!(peer.session.stats().given_up_streams, 1024);
     assert_eq!(peer.session.close_reason(), None);
-    // After a time they are reset, and others are let in.
+    // After a time they are reset, and others are admitted.
     peer.pass(Config::default().given_up_timeout());
     let told = peer.hear().iter().filter(|frame| frame.ends_with(" code=4")).count();
     assert_eq!((told, peer.session.stats().open_streams), (1024, 0));
@@ -93,7 +93,7 @@ fn duplicate_syn() {
 fn reused_syn() {
     let _meter = Meter::start();
     let mut peer = Peer::of_server(Config::default());
-    // Finished by both; reset by the peer; long forgotten.
+    // Finished by both; reset by the peer; with an expired tombstone.
     for n in 0..3000 {
         peer.send(peer::syn_fin(3 + 2 * n, b""));
         let id = peer.accept();
@@ -168,7 +168,7 @@ fn id_exhaustion_by_the_peer() {
 fn data_on_ids_this_side_will_open() {
     let _meter = Meter::start();
     let mut peer = Peer::of_client(Config::default());
-    // The peer speaks on stream 3 before it exists, and then makes the session forget that.
+    // The peer sends on stream 3 before it exists, and then makes its tombstone expire.
     peer.send(peer::data(3, b"?"));
     peer.expect(&["RST id=3 code=4"]);
     assert_eq!(peer.open(), 3);
@@ -189,7 +189,7 @@ fn data_on_ids_this_side_will_open() {
     assert_eq!(peer.session.stats().open_streams, 0);
 }
 
-/// What a session says and reports when it is fed `input` in pieces of `size`.
+/// The output and the events of a session that gets `input` in pieces of `size`.
 fn play(key: u8, input: &[u8], size: usize) -> (Vec<u8>, Vec<Event>) {
     let now = Timestamp::ZERO;
     let mut session = Session::new(Role::Server, Config::default().into(), now, [key; 16].into());
@@ -210,7 +210,7 @@ fn play(key: u8, input: &[u8], size: usize) -> (Vec<u8>, Vec<Event>) {
 #[test]
 fn adversarial_ids_and_nondeterminism() {
     let _meter = Meter::start();
-    // Ids at every stride that a hash table of any size could mind.
+    // Ids at every stride that could be bad for a hash table of any size.
     let strides = (1..31).map(|bits| 1u32 << bits);
     let ids =
         strides.flat_map(|stride| (0..40).map(move |n| (stride.wrapping_mul(n) & 0x7fff_ffff) | 1));

@@ -1,4 +1,4 @@
-//! Types that do not come, and beats that do not end.
+//! Missing types and endless beats.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn typed_streams_without_their_type() {
     let config = Config::builder().typed(true).accept_backlog(128).build().expect("valid");
     let mut peer = Peer::of_server(config);
     let mut id = 1;
-    // They count as backlog, time out, and make room; whoever says its type is accepted.
+    // They count as backlog, time out, and make room; a stream with a type is accepted.
     meter.assert_flat(200, 256 << 10, |_| {
         for _ in 0..130 {
             id += 2;
@@ -57,7 +57,7 @@ fn heartbeat_flood_of_streams() {
         assert_eq!(peer.hear().last(), Some(&format!("RST id={id} code=5")));
     }
     assert!(meter.held() < 128 << 10, "{}", meter.held());
-    // They take no room from others, and others are let in.
+    // They take no room from others, and others are admitted.
     assert_eq!(peer.session.stats().open_streams, 0);
     peer.send(peer::syn(2001, &[0, 0, 0, 1]));
     assert_eq!(peer.accept(), 2001);
@@ -74,7 +74,7 @@ fn heartbeat_flood_of_beats_that_nobody_reads() {
     let meter = Meter::start();
     let mut peer = server();
     peer.send(peer::syn(3, &[0xff; 4]));
-    // A window's worth of beats, no echo of which is taken: 64 bytes wait to be sent.
+    // A whole window of beats, and no echo is taken: 64 bytes wait to be sent.
     let beats: Vec<u8> = peer::data(3, b"beat").repeat(1000);
     for _ in 0..65 {
         peer.send(&beats);

@@ -1,4 +1,4 @@
-//! Work: what an input costs, and that every call comes to an end.
+//! Work: the cost of an input, and the termination of every call.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use muxado_tests::peer::{self, Peer};
 
 use crate::meter::Meter;
 
-/// A generator of arbitrary numbers, the same ones every time.
+/// A generator of reproducible pseudo-random numbers.
 struct Arbitrary(u64);
 
 impl Arbitrary {
@@ -19,7 +19,7 @@ impl Arbitrary {
         self.0 % below
     }
 
-    /// A frame that means something more often than not.
+    /// A frame that is usually meaningful.
     fn frame(&mut self) -> Vec<u8> {
         let kind = [1, 1, 1, 1, 0, 2, 2, 3, 4][usize::try_from(self.next(9)).expect("small")];
         let id = u32::try_from(self.next(40)).expect("small");
@@ -83,8 +83,8 @@ fn no_call_goes_on_for_ever() {
         for _ in 0..300 {
             peer.send(arbitrary.frame());
             act(&mut peer, &mut arbitrary, typed);
-            // Each step of output gives something or says that there is no more, and there are not
-            // more steps than there is anything to say.
+            // Each step of output returns something or says that there is no more, and the number
+            // of steps is bounded by the output.
             if arbitrary.next(3) > 0 {
                 let (mut out, mut steps) = (Transmit::new(), 0);
                 while peer.session.poll_transmit(peer.now(), &mut out, 1) > 0 {
@@ -128,7 +128,7 @@ fn a_frame_costs_no_allocation() {
         meter.allocations() - before
     };
     run(&mut peer, 10);
-    // The harness allocates now and then, on threads of its own.
+    // The test harness sometimes allocates on its own threads.
     let fewest = (0..50).map(|_| run(&mut peer, 20)).min();
     assert_eq!(fewest, Some(0));
 }

@@ -1,4 +1,4 @@
-//! Streams nobody has accepted, and too many of them.
+//! Too many streams that were not accepted.
 
 use muxado_conformance::wire::{self, SYN, data, rst};
 use muxado_interop::process::Kind;
@@ -51,7 +51,7 @@ fn refused_entry_leaks(lab: &Lab, kind: Kind) {
     raw.send(&syns);
     let refused = ids(129).last().expect("there are some");
     assert_eq!(raw.until("a refusal", rst_of(refused)).u32_at(0), Some(9));
-    // DATA for a stream that is gone draws RST; here it is taken in silence.
+    // DATA for a stream that is gone causes RST; here it is silently ignored.
     let unknown = 9999;
     raw.send(&[data(0, refused, b"x"), data(0, unknown, b"x")]);
     raw.until("an RST", rst_of(unknown));

@@ -1,4 +1,4 @@
-//! What the tests of hazards have in common.
+//! The common part of the hazard tests.
 
 use core::future::Future;
 use core::time::Duration;
@@ -13,7 +13,7 @@ use muxado_tokio::{ConfigBuilder, Session};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-/// A fault of peers, or our way around it.
+/// A fault of peers, or our workaround.
 #[derive(Clone, Copy)]
 pub(crate) struct Hazard {
     pub(crate) name: &'static str,
@@ -29,11 +29,11 @@ pub(crate) const BOTH_GO: &[Kind] = &[Kind::Go, Kind::Go2];
 pub(crate) const ONLY_NGROK: &[Kind] = &[NGROK];
 pub(crate) const ALL: &[Kind] = &[Kind::Go, Kind::Go2, NGROK];
 
-/// The window every peer starts with.
+/// The initial window of every peer.
 pub(crate) const WINDOW: usize = 262_144;
 
-/// After this time something that must not come is taken not to come. Only for a peer that has
-/// stopped reading, of whom nothing can be asked: see [`blocks`] for all others.
+/// If something has not come after this time, the test assumes that it never comes. Used only for a
+/// peer that has stopped reading and cannot answer; for all others see [`blocks`].
 pub(crate) const BLOCKED: Duration = Duration::from_millis(300);
 
 /// Starts peers.
@@ -60,7 +60,7 @@ impl Lab {
         self.programs.start(kind, &all)
     }
 
-    /// A peer that runs an application, and raw frames to it. The client's first stream is 3.
+    /// A peer that runs an application, and a raw connection to it. The client's first stream is 3.
     pub(crate) fn raw(&self, kind: Kind, arguments: &[&str]) -> (Peer, Raw) {
         let peer = self.start(kind, arguments);
         let raw = Raw::connect(peer.address());
@@ -74,7 +74,7 @@ impl Lab {
         Ours::start(peer, tap, config)
     }
 
-    /// As [`ours`](Self::ours), with frames changed on their way.
+    /// As [`ours`](Self::ours), with frames changed in transit.
     pub(crate) fn ours_changed(
         &self,
         kind: Kind,
@@ -87,7 +87,7 @@ impl Lab {
         Ours::start(peer, tap, config)
     }
 
-    /// A peer that makes the calls the test tells it to, and raw frames to it.
+    /// A peer that makes the calls that the test requests, and a raw connection to it.
     pub(crate) fn control(&self, kind: Kind) -> (Peer, Raw) {
         self.raw(kind, &["--app", "control"])
     }
@@ -148,7 +148,7 @@ impl Ours {
         self.tap.wait_for(From::Listener, what, holds)
     }
 
-    /// Waits until one end has sent so much payload on a stream.
+    /// Waits until one end has sent `length` bytes of payload on a stream.
     pub(crate) fn payload(&self, from: From, id: u32, length: usize) {
         self.tap.wait_until("payload", |log| {
             let data = log.iter().filter(|seen| seen.from == from && data_of(id)(&seen.frame));
@@ -157,7 +157,7 @@ impl Ours {
         });
     }
 
-    /// Shows that a stream in either direction works, with a peer under control.
+    /// Shows that streams in both directions work, with a controlled peer.
     pub(crate) fn assert_alive(&mut self) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = self.wait(self.session.open()).expect("a stream can be opened");
@@ -171,7 +171,7 @@ impl Ours {
         assert_eq!(self.session.close_reason(), None);
     }
 
-    /// Checks everything ours has sent against what some peer cannot stand.
+    /// Checks that our side has sent nothing that some peer cannot handle.
     pub(crate) fn audit(&self) {
         let mut opened = std::collections::BTreeSet::new();
         let mut padded = true;
@@ -250,10 +250,10 @@ pub(crate) fn payload(frames: &[Frame], id: u32) -> Vec<u8> {
     data.flat_map(|frame| frame.payload.iter().copied()).collect()
 }
 
-/// Whether a call of the peer blocks: it has not returned though the peer has read all that was
-/// sent, and made another call after that.
+/// Whether a call of the peer blocks: it has not returned although the peer has read everything
+/// that was sent, and made another call after that.
 ///
-/// `unknown` is the id of a stream that never was, DATA on which the peer answers with RST.
+/// `unknown` is the id of a stream that never existed; the peer answers DATA on it with RST.
 pub(crate) fn blocks(peer: &mut Peer, raw: &mut Raw, call: u64, unknown: u32) -> bool {
     raw.send(&[wire::data(0, unknown, b"x")]);
     raw.until("an RST", rst_of(unknown));
@@ -264,7 +264,7 @@ pub(crate) fn blocks(peer: &mut Peer, raw: &mut Raw, call: u64, unknown: u32) ->
     peer.result_within(call, Duration::ZERO).is_none()
 }
 
-/// Reads until a stream has brought so much payload.
+/// Reads until a stream has delivered `length` bytes of payload.
 pub(crate) fn until_payload(raw: &mut Raw, id: u32, length: usize) {
     let mut have = payload(raw.seen(), id).len();
     while have < length {

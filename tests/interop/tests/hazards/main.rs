@@ -1,8 +1,8 @@
-//! The faults of the peers people run, each shown on the real peer, and ours coping with it.
+//! The faults of the peers in use: each is shown on the real peer, and our side handles it.
 //!
-//! A test named "peer: ..." sends raw frames to the peer and shows what it does. One named
-//! "ours: ..." shows that our side, with that same peer, does not set the fault off, or goes on in
-//! spite of it. When a "peer" test fails, a peer has changed and PROTOCOL.md is out of date.
+//! A test named "peer: ..." sends raw frames to the peer and shows what it does. One named "ours:
+//! ..." shows that our side, with the same peer, does not trigger the fault, or continues in spite
+//! of it. When a "peer" test fails, a peer has changed and PROTOCOL.md is out of date.
 
 mod backlog;
 mod lab;
@@ -64,7 +64,7 @@ fn trials(round: usize, hazard: Hazard, lab: &Arc<Lab>) -> Vec<Trial> {
     hazard.peers.iter().map(trial).collect()
 }
 
-/// Why a hazard that is a race cannot be shown here, if it cannot.
+/// Why a race hazard cannot be shown on this machine, if so.
 fn no_race(hazard: &Hazard) -> Option<&'static str> {
     let races = race::HAZARDS.iter().any(|race| race.name == hazard.name);
     let one = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);

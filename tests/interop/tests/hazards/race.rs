@@ -1,7 +1,8 @@
-//! Two writers on a new stream: Go decides who sends the SYN before it decides who writes first.
+//! Two writers on a new stream: Go decides which one sends the SYN before it decides which one
+//! writes first.
 //!
-//! It happens to about one stream in a thousand, if both writers begin at once, and to none where
-//! there is one processor: the gap is a few instructions wide.
+//! It happens to about one stream in a thousand, if both writers begin at once, and to none on one
+//! processor: the race window is a few instructions.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub(crate) const HAZARDS: &[Hazard] = &[
     },
 ];
 
-/// Streams to try it on. The peer stops when its session ends.
+/// Maximum number of streams. The peer stops when its session ends.
 const STREAMS: usize = 1_000_000;
 
 fn data_before_syn(lab: &Lab, kind: Kind) {
@@ -38,7 +39,7 @@ fn data_before_syn(lab: &Lab, kind: Kind) {
             if frame.header.flags & SYN == 0 {
                 break frame.header.id;
             }
-            // So that it is not in the way of those that follow.
+            // So that it does not disturb later streams.
             raw.send(&[rst(frame.header.id, 6)]);
         }
     };
@@ -53,7 +54,7 @@ fn fails_alone(lab: &Lab, kind: Kind) {
         while let Ok(mut stream) = session.accept().await {
             let mut both = Vec::new();
             if let Err(error) = stream.read_to_end(&mut both).await {
-                // The test is over; a stream with its SYN in front is whole.
+                // The test is over; a stream that begins with its SYN is complete.
                 assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "{error}");
                 return;
             }

@@ -41,7 +41,7 @@ pub(crate) const HAZARDS: &[Hazard] = &[
     },
 ];
 
-/// Opens another stream, which shows that what was sent before has been taken in.
+/// Opens another stream, which shows that everything sent before was handled.
 fn barrier(peer: &mut Peer, raw: &mut Raw, id: u32) {
     raw.send(&[data(SYN, id, b"x")]);
     peer.must("accept", "barrier", plain());
@@ -72,8 +72,8 @@ fn blocked_writer_sleeps(lab: &Lab, kind: Kind) {
     assert!(blocks(&mut peer, &mut raw, write, 99), "the writer has woken");
 }
 
-/// A writer of ngrok's that is quick spends the increment before the RST is seen, and sleeps again:
-/// what shows is that it wakes at all.
+/// A fast ngrok writer spends the increment before it sees the RST, and sleeps again: the test only
+/// shows that it wakes at all.
 fn increment_wakes(lab: &Lab, kind: Kind) {
     let woken = (0..5).find_map(|_| {
         let (mut peer, mut raw, write) = blocked_writer(lab, kind);
@@ -89,7 +89,7 @@ fn closed_stream_resets(lab: &Lab, kind: Kind) {
     peer.must("accept", "s", plain());
     peer.must("close", "s", plain());
     raw.until("FIN", fin_of(3));
-    // ngrok's crate takes the stream from its table only some time after the FIN.
+    // ngrok's crate removes the stream from its table only some time after the FIN.
     barrier(&mut peer, &mut raw, 5);
     raw.send(&[data(0, 3, b"y")]);
     assert_eq!(raw.until("an RST", rst_of(3)).u32_at(0), Some(4));
@@ -113,7 +113,7 @@ fn reset_wakes(lab: &Lab, kind: Kind) {
     let write = ours.peer.call("write", "s", count(WINDOW + 1000));
     let stream = ours.wait(ours.session.accept()).expect("it is accepted");
     ours.payload(From::Listener, 2, WINDOW);
-    // What has passed the tap before this has arrived, too.
+    // Frames that passed the tap before this have arrived, too.
     ours.assert_alive();
     assert_eq!(stream.stats().receive_buffered as usize, WINDOW);
     stream.reset(ErrorCode::STREAM_CANCELLED);

@@ -86,7 +86,7 @@ pub(crate) const HAZARDS: &[Hazard] = &[
     },
 ];
 
-/// A stream that is echoed, and what is sent behind a GOAWAY on it.
+/// A stream that is echoed, and DATA on it after a GOAWAY.
 fn goaway_then_data(lab: &Lab, kind: Kind, between: Vec<u8>) -> (Peer, Raw) {
     let (peer, mut raw) = lab.raw(kind, &["--app", "echo"]);
     raw.send(&[data(SYN, 3, b"one")]);
@@ -127,7 +127,7 @@ fn short_text(lab: &Lab, kind: Kind) {
     raw.send(&[data(SYN, 3, b"x")]);
     peer.must("accept", "s", plain());
     peer.must("go_away", "", bye("bye"));
-    // It notices a moment later, and takes a write or two until then.
+    // It notices a moment later, and accepts a write or two until then.
     let fails = (0..1000).any(|_| !peer.ask("write", "s", hex("6869")).ok);
     assert!(fails, "it can still write");
     raw.shut_down();
@@ -211,7 +211,7 @@ fn peer_goes_away(lab: &Lab, kind: Kind) {
     ours.wait(stream.write_all(b"one")).expect("it takes data");
     ours.peer.must("accept", "s", plain());
     ours.peer.must("go_away", "", bye("draining"));
-    // A byte behind the GOAWAY shows that it has come.
+    // A byte after the GOAWAY shows that the GOAWAY has arrived.
     ours.peer.must("write", "s", hex("00"));
     ours.wait(stream.read_exact(&mut [1])).expect("the stream goes on");
     assert_eq!(ours.wait(ours.session.open()).err(), Some(OpenError::GoingAway));
@@ -231,11 +231,11 @@ fn quiet_end(lab: &Lab, kind: Kind) {
     ours.wait(stream.write_all(b"x")).expect("it takes data");
     ours.peer.must("accept", "s", plain());
     ours.peer.must("go_away", "", bye("draining"));
-    // The stream has its time, but the peer writes no more.
+    // The stream may continue, but the peer writes no more.
     let error = ours.wait(stream.read(&mut [0])).expect_err("there is nothing to read");
     let error = error.get_ref().and_then(|error| error.downcast_ref::<ReadError>());
     let reason = ours.wait(ours.session.closed());
-    // Nobody is blamed, and the stream is told to be cut.
+    // There is no violation, and the stream is reported as cut.
     assert_eq!(reason, CloseReason::Cut { streams: 1, by: CutBy::Time });
     assert_eq!(error, Some(&ReadError::SessionClosed(reason)));
 }
@@ -280,21 +280,21 @@ fn closes(lab: &Lab, kind: Kind, done: impl FnOnce(&mut Ours, Stream) -> Option<
     let closing = ours.spawn(async move { session.close().await });
     ours.peer.must("accept", "s", plain());
     assert_eq!(ours.peer.must("read_exact", "s", count(4)).hex, "64617461");
-    // EOF, which Go tells as an error of its own, and not the end of the session.
+    // EOF, which Go reports as an error of the stream, and not the end of the session.
     let end = ours.peer.ask("read", "s", count(1));
     assert_eq!(end.n, 0);
     assert!(end.ok || end.error == "EOF", "{}", end.error);
     ours.peer.must("close", "s", plain());
     ours.receives("FIN", fin_of(id));
     if kind == NGROK {
-        // It keeps the transport until it is told to drop it.
+        // It keeps the transport until the test drops it.
         ours.peer.must("close_session", "", plain());
     }
     assert_eq!(ours.wait(closing).expect("closing ends"), CloseReason::Local { code: NO_ERROR });
     let frames = ours.tap.frames();
     let fin = frames.iter().position(|seen| seen.from == From::Listener && fin_of(id)(&seen.frame));
     let goaway = frames.iter().position(|seen| seen.from == From::Dialer && is_goaway(&seen.frame));
-    // A peer that drops its transport with the stream may be gone before the GOAWAY is sent.
+    // A peer that drops its transport with the stream may disconnect before the GOAWAY is sent.
     let in_order = fin.is_some() && goaway.is_none_or(|at| fin < Some(at));
     assert!(in_order, "the GOAWAY came before the end of the stream: {frames:?}");
 }

@@ -241,7 +241,7 @@ fn drops_in_silence(lab: &Lab, kind: Kind) {
     let id = stream.id().get();
     drop(stream);
     ours.assert_alive();
-    // The next stream has its id, as the peer has never seen it.
+    // The next stream gets the same id, because the peer has never seen it.
     let sent = ours.sent();
     let first = sent.iter().find(|frame| frame.header.id == id).expect("the id is used again");
     assert_eq!(first.payload, b"alive", "it has sent something");
@@ -260,7 +260,7 @@ fn any_order(lab: &Lab, kind: Kind) {
         ours.wait(stream.read_exact(&mut data)).expect("it has data");
         ours.peer.must("close", name, plain());
     }
-    // What was seen last is not the last stream.
+    // The most recent id is not the highest.
     ours.session.go_away(ErrorCode::NO_ERROR, "draining");
     assert_eq!(ours.sends("a GOAWAY", is_goaway).u32_at(0), Some(4));
 }

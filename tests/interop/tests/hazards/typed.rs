@@ -69,7 +69,7 @@ fn split_type(lab: &Lab, kind: Kind) {
     let (mut peer, mut raw) = lab.raw(kind, &["--app", "control", "--typed"]);
     let accept = peer.call("accept", "s", plain());
     raw.send(&[data(SYN, 3, &[0, 0])]);
-    // The type is incomplete, and taken for whole.
+    // The type is incomplete, but accepted as complete.
     assert!(peer.result(accept).ok);
     raw.send(&[data(0, 3, &[0, 42])]);
     assert_eq!(peer.must("read_exact", "s", count(2)).hex, "002a");
@@ -111,7 +111,7 @@ fn heartbeat_flood(lab: &Lab, kind: Kind) {
     raw.send(&[data(SYN, 3, &HEARTBEAT), data(0, 3, b"beat")]);
     until_payload(&mut raw, 3, 4);
     raw.send(&[data(FIN, 3, b"")]);
-    // What is left of its window, in frames of four zero bytes.
+    // The rest of its window, in frames of four zero bytes.
     until_payload(&mut raw, 3, WINDOW / 4 * 4);
     let frames: Vec<_> = raw.seen().iter().filter(|frame| data_of(3)(frame)).collect();
     assert_eq!(frames[0].payload, b"beat");
@@ -139,7 +139,7 @@ fn type_in_syn(lab: &Lab, kind: Kind) {
 
 fn not_held_up(lab: &Lab, kind: Kind) {
     let config = Config::builder().typed(true);
-    // A peer that knows nothing of types can send half of one.
+    // An untyped peer can send half of a type.
     let mut ours = lab.ours(kind, &["--app", "control"], config);
     ours.peer.must("open", "slow", plain());
     ours.peer.must("write", "slow", hex("0000"));
@@ -160,7 +160,7 @@ fn not_held_up(lab: &Lab, kind: Kind) {
 const THEIR_HEARTBEAT: u32 = 2;
 
 fn fin_on_heartbeat(lab: &Lab, kind: Kind) {
-    // The echo is spoilt on its way, which is when this peer half-closes the stream.
+    // The echo is changed in transit; then this peer half-closes the stream.
     let spoil = |from, mut frame: Frame| {
         if from == From::Dialer && data_of(THEIR_HEARTBEAT)(&frame) {
             frame.payload.iter_mut().for_each(|byte| *byte = !*byte);

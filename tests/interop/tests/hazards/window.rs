@@ -119,8 +119,7 @@ fn does_not_overrun(lab: &Lab, kind: Kind) {
         stream
     });
     ours.peer.must("accept", "s", plain());
-    // When all that the window allows has been sent, a stream opened then shows that no more comes
-    // behind it.
+    // After a whole window was sent, a new stream shows that no more data follows.
     ours.payload(From::Dialer, id, WINDOW);
     ours.assert_alive();
     assert_eq!(payload(&ours.sent(), id).len(), WINDOW);

@@ -7,27 +7,27 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use muxado_proto::{Config, Event, Role, Session, StreamId, StreamType, Timestamp, Transmit};
 
-/// From one end to the other, beside the time in the queue.
+/// The latency from one end to the other, without the time in the queue.
 const LATENCY: Duration = Duration::from_millis(5);
 
-/// What a driver asks a session for at once.
+/// How much output a driver requests from a session at once.
 const BATCH: usize = 256 << 10;
 
-/// Output after which a driver says that the transport makes progress.
+/// Output after which a driver reports progress of the transport.
 const PROGRESS: usize = 4096;
 
-/// One direction: a queue that a narrow place empties.
+/// One direction: a queue before a bottleneck.
 #[derive(Debug)]
 struct Lane {
     rate: u64,
     room: usize,
     queue: VecDeque<(Timestamp, Bytes)>,
-    /// When the last byte has passed the narrow place.
+    /// When the last byte has passed the bottleneck.
     passed: Timestamp,
 }
 
 impl Lane {
-    /// Takes what it has room for.
+    /// Takes as much as there is room for.
     fn write(&mut self, now: Timestamp, out: &mut Transmit) -> usize {
         let piece = usize::try_from(self.rate / 1000).unwrap_or(usize::MAX).clamp(1460, 64 << 10);
         let count = out.remaining().min(piece).min(self.room);
@@ -64,7 +64,7 @@ impl End {
         Self { session, out: Transmit::new(), progress: 0, events: Vec::new() }
     }
 
-    /// Writes as a driver does; whether anything was.
+    /// Writes as a driver does; returns whether anything was written.
     fn write(&mut self, now: Timestamp, lane: &mut Lane) -> bool {
         let mut any = false;
         loop {
@@ -95,7 +95,7 @@ pub(super) struct Lanes {
     pub(super) server: End,
     up: Lane,
     down: Lane,
-    /// What the client has yet to write, stream by stream.
+    /// Bytes that the client still has to write, for each stream.
     to_write: Vec<(StreamId, u64)>,
     /// Whether the server's application reads.
     pub(super) reads: bool,
@@ -122,7 +122,7 @@ impl Lanes {
         }
     }
 
-    /// The client begins to upload so many bytes.
+    /// The client begins to upload this many bytes.
     pub(super) fn upload(&mut self, bytes: u64) {
         let id = self.client.session.open_typed(StreamType(1)).expect("room for a stream");
         self.to_write.push((id, bytes));
@@ -151,11 +151,11 @@ impl Lanes {
         }
     }
 
-    /// What can happen now; whether anything did.
+    /// Does what is possible now; returns whether anything happened.
     fn turn(&mut self) -> bool {
         let mut any = false;
         if self.dead {
-            // Both directions end in nothing; the queue towards the dead is not emptied any more.
+            // Both directions lead nowhere; the queue towards the dead end is no longer emptied.
             self.down.queue.clear();
             self.up.queue.iter_mut().for_each(|(at, _)| *at = Timestamp::from_nanos(u64::MAX));
         }
