@@ -1,4 +1,4 @@
-//! `--app control`: single calls on the implementation, told as lines of JSON on standard input.
+//! `--app control`: single calls on the implementation, as lines of JSON on standard input.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _};
@@ -36,8 +36,7 @@ pub struct Call {
     pub text: String,
 }
 
-/// A stream by halves, so that a read that blocks does not stand in the way of a write. Closing
-/// takes both.
+/// The two halves of a stream, so that a blocked read does not block a write. Closing needs both.
 struct Named<S: MuxStream> {
     reader: AsyncMutex<Option<S::Reader>>,
     writer: AsyncMutex<Option<S::Writer>>,
@@ -45,8 +44,8 @@ struct Named<S: MuxStream> {
 
 type Streams<S> = Arc<Mutex<HashMap<String, Arc<Named<S>>>>>;
 
-/// Makes the calls that come on standard input, each on its own, so that one that blocks holds
-/// up no other. The session is closed at the end of the input.
+/// Makes the calls from standard input, each in its own task, so that a blocked call does not delay
+/// others. The end of the input closes the session.
 pub(super) async fn run<E: Endpoint>(peer: Peer<E>) {
     let (sender, receiver) = async_channel::unbounded();
     std::thread::spawn(move || {
@@ -143,7 +142,7 @@ async fn make_on_stream<S: MuxStream>(
             };
             let mut writer = named.writer.lock().await;
             let writer = writer.as_mut().ok_or_else(unknown)?;
-            // An empty write is a call of its own, not nothing to do.
+            // An empty write is a real call.
             result.n = writer.write(&data).await? as u64;
             while (result.n as usize) < data.len() {
                 result.n += writer.write(&data[result.n as usize..]).await? as u64;

@@ -1,7 +1,7 @@
 //! Ours without an adapter: `muxado-proto` on an event loop of mio.
 //!
-//! One thread owns the transport and turns the loop; the application's tasks share the session
-//! with it behind a lock, and wake it when they have given the session something to send.
+//! One thread owns the transport and runs the loop. The application's tasks share the session with
+//! it through a lock, and wake it when the session has something to send.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -30,10 +30,10 @@ use super::report::{End, Report};
 const TRANSPORT: Token = Token(0);
 const TASKS: Token = Token(1);
 
-/// Bytes of output asked of the session at a time.
+/// Bytes of output requested from the session at a time.
 const BATCH: usize = 256 * 1024;
 
-/// A session whose core turns in a thread of its own.
+/// A session whose core runs in its own thread.
 #[derive(Clone)]
 pub struct Core(Arc<Shared>);
 
@@ -66,15 +66,15 @@ impl Shared {
         Timestamp::from_duration(self.origin.elapsed())
     }
 
-    /// Does something with the session and has the loop look at what came of it.
+    /// Runs an operation on the session and wakes the loop.
     fn command<T>(&self, command: impl FnOnce(&mut State) -> T) -> T {
         let result = command(&mut self.lock());
-        // Without a loop there is nobody to look.
+        // It fails only if the loop has ended.
         let _ = self.tasks.wake();
         result
     }
 
-    /// Fetches the events and wakes those they concern.
+    /// Fetches the events and wakes their waiters.
     fn react(&self, mut state: MutexGuard<'_, State>) {
         let mut woken = Vec::new();
         while let Some(event) = state.session.poll_event() {
@@ -134,14 +134,14 @@ impl EventLoop {
         self.shared.gone.notify();
     }
 
-    /// How long until the session wants to know the time.
+    /// How long until the session's next deadline.
     fn wait(&self) -> Option<Duration> {
         let due = self.shared.lock().session.poll_timeout()?;
         // The poll counts in milliseconds and rounds down.
         Some(due - self.shared.now() + Duration::from_millis(1))
     }
 
-    /// Reads and writes until the transport has had enough, both ways.
+    /// Reads and writes until the transport blocks in both directions.
     fn turn(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         loop {
             let read = self.read(buffer)?;
@@ -186,7 +186,7 @@ impl EventLoop {
             if self.out.is_empty() {
                 if shut && !self.shut {
                     self.shut = true;
-                    // A transport that has failed meanwhile has nothing to shut.
+                    // If the transport has failed in the meantime, there is nothing to shut.
                     let _ = self.transport.shutdown(Shutdown::Write);
                 }
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! The other side of the application: what is done on streams this side opens.
+//! The other side of the application: the drives on streams that this side opens.
 
 use core::pin::pin;
 use core::time::Duration;
@@ -79,7 +79,7 @@ fn worker<E: Endpoint>(
         drop(sender);
     });
     async move {
-        // The end is told by dropping the sender.
+        // Dropping the sender signals the end.
         let _ = receiver.await;
     }
 }
@@ -98,7 +98,7 @@ async fn probe<E: Endpoint>(peer: &Peer<E>) {
     }
 }
 
-/// Opens a stream whose type, on a typed session, follows from its index.
+/// Opens a stream; on a typed session its type depends on its index.
 async fn open<E: Endpoint>(peer: &Peer<E>, index: usize) -> Result<E::Stream, Trouble> {
     let stream_type = peer.options.is_typed().then(|| stream_type(index));
     let stream = peer.session.open(stream_type).await.at("open")?;
@@ -151,7 +151,7 @@ async fn digest<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble>
     peer.io().write_all(&mut stream, &request).await.at("first write")?;
     peer.io().write_pattern(&mut stream, seed, 0, peer.options.bytes).await?;
     stream.close().await.at("half-close")?;
-    // The reply comes on a stream this side has half-closed.
+    // The reply arrives on a stream that this side has half-closed.
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).await.at("read the reply")?;
     let Ok([count, mismatch]) = <[u64; 2]>::try_from(
@@ -247,7 +247,7 @@ async fn open_answered<E: Endpoint>(peer: &Peer<E>, index: usize) -> Result<E::S
     if got[..] == first[1..] { Ok(stream) } else { Err(Trouble::new("the first bytes are wrong")) }
 }
 
-/// Resets streams with the peer's data still on the way.
+/// Resets streams while the peer's data is in flight.
 async fn abandon<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble> {
     let mut stream = open(&peer, index).await?;
     let request = source_request(&peer, index);
@@ -258,7 +258,7 @@ async fn abandon<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble
 }
 
 /// Writes to streams the peer resets, until the error comes. It stays far below the window and
-/// makes a round trip after each write: a peer that closes with a full window unread sends
+/// makes a round trip after each write, because a peer that closes with a full unread window sends
 /// nothing that would wake a writer.
 async fn refused<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble> {
     const PIECE: u64 = 512;
@@ -267,7 +267,7 @@ async fn refused<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble
     let mut request = vec![command::RESET];
     request.extend(peer.options.code.to_be_bytes());
     if let Err(error) = peer.io().write_all(&mut stream, &request).await {
-        // The peer had all of it, and its answer is here before the call has returned.
+        // The peer had received everything, and its answer arrived before the call returned.
         peer.report.reset(E::error_code(&error));
         return Ok(());
     }
@@ -288,8 +288,8 @@ async fn shutdown<E: Endpoint>(peer: &Peer<E>) {
     let asked = async {
         let mut stream = open(peer, peer.options.streams).await?;
         peer.io().write_all(&mut stream, &[command::SHUTDOWN]).await.at("shutdown")?;
-        // The peer may act on the command before this: then the half-close tells the end of the
-        // session, which is what the peer was asked for.
+        // The peer may execute the command before this: then the half-close reports the requested
+        // end of the session.
         let _ = stream.close().await;
         within::<E, _>(peer.ended.wait()).await.ok_or(Trouble::new("the session did not end"))
     };
@@ -329,7 +329,7 @@ async fn going_away<E: Endpoint>(peer: &Peer<E>, ask_peer: bool) {
     join_all(running).await;
 }
 
-/// Asks the peer to go away. The answer is behind its GOAWAY, so no stream can be opened then.
+/// Asks the peer to go away. The answer follows its GOAWAY, so no stream can be opened after it.
 async fn ask_for_go_away<E: Endpoint>(peer: &Peer<E>) -> Result<(), Trouble> {
     let mut stream = open(peer, peer.options.streams).await?;
     peer.io().write_all(&mut stream, &[command::GO_AWAY]).await.at("ask")?;
@@ -366,7 +366,8 @@ async fn heartbeat<E: Endpoint>(peer: &Peer<E>) {
     }
 }
 
-/// Tells the peer that this side's drive is done, and waits until it has heard that if asked to.
+/// Tells the peer that this side's drive is done; optionally waits until the peer has received
+/// that.
 pub(super) async fn say_bye<E: Endpoint>(peer: &Peer<E>, wait: bool) -> Result<(), Trouble> {
     let mut stream = open(peer, peer.options.streams).await?;
     peer.io().write_all(&mut stream, &[command::BYE]).await.at("bye")?;

@@ -1,4 +1,4 @@
-//! What the application of the interop tests needs from a muxado implementation.
+//! The interface of a muxado implementation for the application of the interop tests.
 
 use core::future::Future;
 use core::time::Duration;
@@ -13,7 +13,7 @@ use super::report::{End, Report};
 
 /// A session of some implementation. Clones are handles of the same session.
 pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
-    /// The name under which reports give the implementation.
+    /// The name of the implementation in reports.
     const NAME: &'static str;
 
     /// The implementation's stream.
@@ -30,7 +30,7 @@ pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
     /// Lets time pass.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Listens, and tells the address.
+    /// Listens; returns the address.
     fn listen(
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<(Self::Listener, SocketAddr)>> + Send;
@@ -41,7 +41,7 @@ pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
     /// Connects.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self::Transport>> + Send;
 
-    /// Starts a session. Heartbeats are to be told to the report.
+    /// Starts a session. Heartbeats have to be added to the report.
     fn start(
         transport: Self::Transport,
         options: &Options,
@@ -55,7 +55,7 @@ pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
     /// Accepts a stream, with its type on a typed session.
     fn accept(&self) -> impl Future<Output = Accepted<Self::Stream>> + Send;
-    /// Sends GOAWAY, and lets the streams run on where the implementation can.
+    /// Sends GOAWAY, and lets the streams continue if the implementation can.
     fn go_away(&self, code: u32, text: String) -> impl Future<Output = io::Result<()>> + Send;
     /// Ends the session.
     fn close(&self) -> impl Future<Output = ()> + Send;
@@ -66,7 +66,7 @@ pub trait Endpoint: Clone + Send + Sync + Sized + 'static {
     fn error_code(error: &io::Error) -> Option<u32>;
 }
 
-/// What came of an attempt to accept a stream.
+/// The result of an attempt to accept a stream.
 #[derive(Debug)]
 pub enum Accepted<S> {
     /// A stream and its type, which is 0 on a session that is not typed.
@@ -86,8 +86,8 @@ pub trait MuxStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Splits the stream.
     fn halves(self) -> (Self::Reader, Self::Writer);
-    /// Resets the stream, or drops it where the implementation has no reset.
+    /// Resets the stream, or drops it if the implementation has no reset.
     fn reset(self, code: u32);
-    /// The stream's id, where the implementation tells.
+    /// The stream's id, if the implementation returns it.
     fn id(&self) -> u32;
 }

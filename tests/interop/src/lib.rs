@@ -1,4 +1,4 @@
-//! Interop with the muxado implementations people run.
+//! Interop with the muxado implementations in use.
 //!
 //! An *interop peer* is a program that speaks muxado over TCP through some implementation, serves
 //! a small application on the streams it accepts, and drives that application on its peer. There

@@ -6,7 +6,7 @@ use super::options::{Implementation, Side};
 use super::process::{Kind, Peer, Programs};
 use super::report::Summary;
 
-/// One run: two peers, who drives, and what.
+/// One run: two peers, the driver, and the mode.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     /// Our side.
@@ -91,7 +91,7 @@ modes! {
     GoAwayByDriver "GOAWAY from the driver"
 }
 
-/// How many streams ngrok's crate survives: at 512 its reader dies, and heartbeats count.
+/// How many streams ngrok's crate survives: at 512 its reader dies, and heartbeats count, too.
 const NGROK_STREAMS: usize = 500;
 /// All runs of the given implementations against the given peers.
 pub fn runs(ours: &[Kind], peers: &[Kind], modes: &[Mode]) -> Vec<Run> {
@@ -114,7 +114,7 @@ pub fn runs(ours: &[Kind], peers: &[Kind], modes: &[Mode]) -> Vec<Run> {
 }
 
 impl Run {
-    /// ngrok's crate cannot go away and keep its streams, and reads nothing behind a GOAWAY.
+    /// ngrok's crate cannot go away and keep its streams, and reads nothing after a GOAWAY.
     fn makes_sense(&self) -> bool {
         let goes_away = matches!(self.mode, Mode::GoAwayByServer | Mode::GoAwayByDriver);
         !(goes_away && self.with_ngrok())
@@ -135,7 +135,7 @@ impl Run {
         self.we_drive == (self.role == Side::Client)
     }
 
-    /// Does it, and says what went wrong.
+    /// Runs it; returns what went wrong.
     pub fn run(&self, programs: &Programs) -> Result<(), String> {
         let (driver, server) =
             if self.we_drive { (self.ours, self.peer) } else { (self.peer, self.ours) };
@@ -192,8 +192,8 @@ impl Run {
         }
     }
 
-    /// Checks that the side that did not end the session learned that the other did, and that all
-    /// was well. ngrok's crate sends no GOAWAY and tells of none.
+    /// Checks that the side that did not end the session learned that the other did, without an
+    /// error. ngrok's crate sends no GOAWAY and reports none.
     fn check_end(&self, plan: &Plan, driven: &Summary, served: &Summary) -> Result<(), String> {
         if self.with_ngrok() {
             return Ok(());
@@ -204,8 +204,9 @@ impl Run {
             Closer::Dialer => self.driver_dials(),
         };
         let end = if driver_closes { &served.end } else { &driven.end };
-        // Peers close their session without waiting for streams. The stream that asked for the
-        // close is open then, and so may the answers be that the driver gave up: ours tells that.
+        // Peers close their session without waiting for streams. The stream that requested the
+        // close is still open then, and possibly the answers that the driver gave up: ours reports
+        // that.
         let cut = matches!(self.mode, Mode::ClosedByServer | Mode::ResetByDriver)
             && end.cause.as_deref().is_some_and(|cause| cause.ends_with(CUT_BY_THE_END));
         match end.remote_code.as_deref() {
@@ -215,7 +216,7 @@ impl Run {
         }
     }
 
-    /// What each side is told to do, and what must come of it.
+    /// The options of each side, and the expected result.
     fn plan(&self) -> Plan {
         let ngrok = self.with_ngrok();
         match self.mode {
@@ -232,8 +233,8 @@ impl Run {
             Mode::BulkUp => Plan::drive("digest", 4, 4).bytes(8 << 20),
             Mode::BulkDown => Plan::drive("source", 4, 4).bytes(8 << 20),
             Mode::Many => Plan::drive("echo", 20_000, 50).bytes(64),
-            // Tasks that want 1000 streams at once get no more than the peer can have: ours has
-            // them wait.
+            // Tasks that want 1000 streams at once get only as many as the peer can handle: ours
+            // makes the others wait.
             Mode::Concurrent if self.we_drive && ngrok => {
                 Plan::drive("echo", 1000, 1000).driver(&["--preset", "ngrok"])
             }
@@ -251,8 +252,8 @@ impl Run {
                 let plan = Plan { streams_fail: true, ..Plan::drive("abandon", 20, 4) };
                 plan.bytes(1_000_000).driver(&["--code", "7"])
             }
-            // Only ours can reset as it is told. The others close, and answer what still comes
-            // with StreamClosed.
+            // Only ours can reset with a given code. The others close, and answer later data with
+            // StreamClosed.
             Mode::ResetByServer => {
                 let code = if self.we_drive { 4 } else { 6 };
                 let plan = Plan { codes: Some((code, 10)), ..Plan::drive("refused", 10, 2) };
@@ -273,7 +274,7 @@ impl Run {
                 .both(&["--window", "1048576"])
                 .ours(self.we_drive, &["--send-window", "1048576"]),
             Mode::GoAwayByServer => {
-                // Ours, when it drives, is the first to end the session for good, and tells that.
+                // When ours drives, it ends the session first, and reports that.
                 let closes = if self.we_drive { Closer::Driver } else { Closer::Server };
                 Plan { codes: Some((11, 1)), closes, ..Plan::drive("goaway", 20, 20) }
                     .bytes(100_000)
@@ -283,10 +284,10 @@ impl Run {
     }
 }
 
-/// How ours tells that the peer closed the session while streams were open.
+/// The text of ours if the peer closed the session while streams were open.
 const CUT_BY_THE_END: &str = "cut at the end: transport ended";
 
-/// Who ends a session, or tells first that it will.
+/// Who ends a session, or announces the end first.
 #[derive(Debug, Default)]
 enum Closer {
     #[default]
@@ -296,7 +297,7 @@ enum Closer {
     Dialer,
 }
 
-/// What a run tells the two sides, and what must come of it.
+/// The options of both sides in a run, and the expected result.
 #[derive(Debug, Default)]
 struct Plan {
     driver: Vec<String>,
@@ -305,7 +306,7 @@ struct Plan {
     completed: usize,
     /// Streams may fail on the side that serves them.
     streams_fail: bool,
-    /// Who ends the session, or tells first that it will.
+    /// Who ends the session, or announces the end first.
     closes: Closer,
     /// The error code the driver must meet, and how often.
     codes: Option<(u32, usize)>,

@@ -204,7 +204,7 @@ impl Endpoint for Ngrok {
 
     async fn ended(&self) -> End {
         self.0.over.wait().await;
-        // The crate keeps the transport open until all is dropped.
+        // The crate keeps the transport open until everything is dropped.
         self.close().await;
         End::default()
     }
@@ -279,7 +279,7 @@ impl MuxStream for NgrokStream {
         self.split()
     }
 
-    /// The crate cannot reset a stream; it answers what still comes for a dropped one with RST.
+    /// The crate cannot reset a stream; it answers later data for a dropped one with RST.
     fn reset(self, _code: u32) {}
 
     /// The crate does not tell.

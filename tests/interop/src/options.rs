@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 
-/// What an interop peer is told to do. `tests/interop/README.md` explains each option.
+/// The options of an interop peer. `tests/interop/README.md` explains each.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "interop-peer", about = "A muxado endpoint on TCP, for interop tests")]
 pub struct Options {
@@ -18,7 +18,7 @@ pub struct Options {
     /// Dial this address.
     #[arg(long)]
     pub dial: Option<SocketAddr>,
-    /// Role in the session; the dialer is the client unless told.
+    /// Role in the session; by default the dialer is the client.
     #[arg(long)]
     pub role: Option<Side>,
     /// Sessions to serve when listening, 0 for no end.
@@ -33,19 +33,19 @@ pub struct Options {
     /// Stream window in bytes, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub window: u32,
-    /// The peer's window if it is not the default; ours alone tell it from their own.
+    /// The peer's window if it is not the default; only ours have separate settings for it.
     #[arg(long, default_value_t = 0)]
     pub send_window: u32,
     /// Accept backlog, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub backlog: u32,
-    /// Start from the settings made for such a peer; ours alone have them.
+    /// Start from the preset for such a peer; only ours have presets.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Streams this side lets itself have open, 0 for the implementation's default.
+    /// Streams that this side may have open, 0 for the implementation's default.
     #[arg(long, default_value_t = 0)]
     pub max_open: u32,
-    /// Streams this side opens ahead of the peer's first answer, 0 for no limit.
+    /// Streams that this side opens before the peer's first answer, 0 for no limit.
     #[arg(long, default_value_t = 0)]
     pub max_unanswered: u32,
     /// What runs on accepted streams.
@@ -138,7 +138,7 @@ pub enum App {
 pub enum Drive {
     /// Write, half-close, check what comes back.
     Echo,
-    /// Write, half-close, then read the peer's verdict on what it got.
+    /// Write, half-close, then read the peer's verdict on the data.
     Digest,
     /// Ask for data and check it.
     Source,

@@ -1,4 +1,4 @@
-//! What ours on every runtime have in common.
+//! The common part of our implementation on every runtime.
 
 use core::time::Duration;
 use std::io;
@@ -32,7 +32,8 @@ pub(super) fn config(options: &Options) -> io::Result<Arc<Config>> {
         }));
     }
     if options.window > 0 {
-        // Few streams are open at once: not all that may be are promised such a window.
+        // Few streams are open at once, so not every possible stream needs to be promised such a
+        // window.
         config = config.receive_window(options.window).overcommit(true);
     }
     if options.send_window > 0 {
@@ -75,7 +76,7 @@ pub(super) fn error_code(error: &io::Error) -> Option<u32> {
     }
 }
 
-/// How a session of ours ended, as reports give it.
+/// The end of our session in the form of the report.
 pub(super) fn end(reason: &CloseReason) -> End {
     let mut end = End {
         cause: Some(reason.to_string()),
@@ -89,7 +90,7 @@ pub(super) fn end(reason: &CloseReason) -> End {
     end
 }
 
-/// Tells the report of every heartbeat that comes back, and asks for one where none was due.
+/// Adds every returned heartbeat to the report, and requests one if none was due.
 pub(super) async fn watch_heartbeat<E: Endpoint>(
     session: impl SessionFace + Send + Sync,
     interval: Duration,
@@ -105,8 +106,8 @@ pub(super) async fn watch_heartbeat<E: Endpoint>(
     }
 }
 
-/// What both adapters' sessions do alike, as methods of [`Endpoint`]. `$wrap` makes the stream of
-/// the interop application of the adapter's.
+/// The methods of [`Endpoint`] that are the same for both adapters. `$wrap` converts the adapter's
+/// stream.
 macro_rules! session_methods {
     ($adapter:ident, $wrap:expr) => {
         async fn start(
@@ -156,7 +157,7 @@ macro_rules! session_methods {
 
         async fn ended(&self) -> End {
             let reason = self.0.closed().await;
-            // What is still to be said is said before the process ends.
+            // Pending output is sent before the process ends.
             self.0.close().await;
             ours::end(&reason)
         }

@@ -1,4 +1,4 @@
-//! Payloads in which every byte follows from a seed and its offset.
+//! Payloads in which every byte is computed from a seed and its offset.
 
 /// The offset reported when every byte was right.
 pub const NO_MISMATCH: u64 = u64::MAX;
@@ -11,8 +11,8 @@ fn split_mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Writes the payload of `seed` from `offset` on. As it is a function of these alone, either end
-/// can check every byte, and a lost, repeated or misplaced piece shows.
+/// Writes the payload of `seed` from `offset` on. It depends only on these two, so each end can
+/// check every byte and detect a lost, repeated or misplaced piece.
 pub fn fill(mut buffer: &mut [u8], seed: u64, mut offset: u64) {
     while !buffer.is_empty() {
         let word = split_mix(seed.wrapping_add(offset / 8)).to_le_bytes();
@@ -39,7 +39,7 @@ impl Checker {
         Self { seed, count: offset, mismatch: NO_MISMATCH, expected: Vec::new() }
     }
 
-    /// Takes up what another checker counted.
+    /// Continues from the counts of another checker.
     pub fn from_counts(count: u64, mismatch: u64) -> Self {
         Self { seed: 0, count, mismatch, expected: Vec::new() }
     }
@@ -61,7 +61,7 @@ impl Checker {
         (self.count, self.mismatch)
     }
 
-    /// Says what is wrong with the payload, which should be of `count` bytes.
+    /// Returns what is wrong with the payload, which should have `count` bytes.
     pub fn verdict(&self, count: u64) -> Result<(), String> {
         if self.mismatch != NO_MISMATCH {
             return Err(format!("wrong byte at {}", self.mismatch));
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(data, GO_PAYLOAD);
     }
 
-    /// The first bytes the Go program makes of the same seed.
+    /// The first bytes that the Go program computes from the same seed.
     const GO_PAYLOAD: [u8; 16] = [
         0xdb, 0xf3, 0xa9, 0x12, 0xa2, 0xc0, 0x1e, 0x48, 0x2a, 0xda, 0xbd, 0xbc, 0x39, 0xf4, 0x29,
         0xdc,

@@ -17,7 +17,7 @@ use super::report::{End, Line, Report, print_line};
 use super::serve::Io;
 use super::{control, drive, serve};
 
-/// One session and what runs on it.
+/// One session and its application.
 pub(super) struct Peer<E> {
     pub(super) options: Arc<Options>,
     pub(super) report: Arc<Report>,
@@ -70,8 +70,8 @@ impl Flag {
     }
 }
 
-/// Does what the options say. The exit code is 0 when all went well, 1 when a session did not do
-/// what it should, 2 on a transport error and 3 when the time limit passed.
+/// Runs with the given options. The exit code is 0 for success, 1 if a session failed, 2 on a
+/// transport error and 3 when the time limit passed.
 pub fn run<E: Endpoint>(options: Options) -> ExitCode {
     match E::block_on(run_async::<E>(Arc::new(options))) {
         Ok(true) => ExitCode::SUCCESS,
@@ -96,7 +96,7 @@ async fn run_async<E: Endpoint>(options: Arc<Options>) -> io::Result<bool> {
         let transport = E::accept_transport(&listener).await?;
         served += 1;
         let result = spawn::<E, _>(run_session::<E>(options.clone(), transport));
-        // A server without end has nobody to tell.
+        // A server without an end prints no result.
         if options.sessions != 0 {
             running.push(result);
         }
@@ -105,7 +105,7 @@ async fn run_async<E: Endpoint>(options: Arc<Options>) -> io::Result<bool> {
     Ok(results.into_iter().all(|ok| ok == Some(true)))
 }
 
-/// Spawns a future and hands out its result, `None` where it failed.
+/// Spawns a future and returns its result, `None` if it failed.
 fn spawn<E: Endpoint, T: Clone + Send + Sync + 'static>(
     future: impl Future<Output = io::Result<T>> + Send + 'static,
 ) -> Shared<impl Future<Output = Option<T>>> {
@@ -155,18 +155,18 @@ async fn run_session<E: Endpoint>(
     drop(limit);
     let ok = peer.report.print(started.elapsed());
     if let Some(commands) = commands {
-        // Calls are taken, and answered, beyond the end of the session.
+        // Calls are accepted and answered even after the end of the session.
         commands.await;
     }
     Ok(ok)
 }
 
-/// Ends the session once this side, and with `--mutual` the other side, is done. Only the dialer
-/// closes, so that neither cuts the other short.
+/// Ends the session when this side, and with `--mutual` the other side, is done. Only the dialer
+/// closes, so that neither side interrupts the other.
 async fn finish<E: Endpoint>(peer: &Peer<E>) {
     if peer.options.mutual {
         let dialer = peer.options.dial.is_some();
-        // The dialer may close as soon as it has heard the listener's bye.
+        // The dialer may close as soon as it has received the listener's bye.
         if let Err(trouble) = drive::say_bye(peer, dialer).await
             && dialer
         {
@@ -180,7 +180,7 @@ async fn finish<E: Endpoint>(peer: &Peer<E>) {
     peer.session.close().await;
 }
 
-/// Ends the process when a session takes too long. Dropping it calls that off.
+/// Ends the process when a session takes too long. Dropping it cancels that.
 struct Limit {
     _cancel: mpsc::Sender<()>,
 }

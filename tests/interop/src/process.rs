@@ -17,7 +17,7 @@ use super::control::Call;
 use super::options::Implementation;
 use super::report::{CallResult, Line, Summary};
 
-/// How long anything a peer must do may take. Generous: the machine may be busy.
+/// The time limit for every action of a peer. It is generous, because the machine may be busy.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The implementations the tests can pair.
@@ -56,11 +56,11 @@ impl Implementation {
     }
 }
 
-/// Whether Go is there: `None` if it is, or why tests that need it cannot run.
+/// Whether Go is missing: `None` if it is installed, otherwise why tests that need it cannot run.
 ///
 /// # Panics
 ///
-/// Where Go is missing and `MUXADO_REQUIRE_GO=1` says that it must not be.
+/// If Go is missing although `MUXADO_REQUIRE_GO=1` is set.
 pub fn go_missing() -> Option<&'static str> {
     const MISSING: &str = "Go is not installed (https://go.dev/dl); the Go peers need it";
     static PRESENT: OnceLock<bool> = OnceLock::new();
@@ -73,7 +73,7 @@ pub fn go_missing() -> Option<&'static str> {
     (!present).then_some(MISSING)
 }
 
-/// Knows where the peer programs are, and builds those in Go when one is first asked for.
+/// Finds the peer programs, and builds those in Go at first use.
 #[derive(Debug)]
 pub struct Programs {
     rust: PathBuf,
@@ -83,10 +83,10 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// `rust` is the binary `interop-peer`, `manifest` the directory of this package and `target`
-    /// one to build the Go programs in.
+    /// `rust` is the binary `interop-peer`, `manifest` the directory of this package, and `target`
+    /// the directory for the Go programs.
     pub fn new(rust: &str, manifest: &str, target: &str) -> Self {
-        // Test programs may run at the same time, so each builds in a directory of its own.
+        // Test programs may run at the same time, so each builds in its own directory.
         let own = std::env::current_exe().ok();
         let own = own.as_deref().and_then(Path::file_stem).unwrap_or("interop".as_ref());
         Self {
@@ -101,7 +101,7 @@ impl Programs {
     ///
     /// # Panics
     ///
-    /// Where the program cannot be built or started.
+    /// If the program cannot be built or started.
     pub fn start(&self, kind: Kind, arguments: &[String]) -> Peer {
         let mut command = match kind {
             Kind::Go => Command::new(self.go[0].get_or_init(|| self.build("go1"))),
@@ -228,7 +228,7 @@ impl Peer {
         })
     }
 
-    /// What a call returned, or `None` where it still blocks after the given time.
+    /// The result of a call, or `None` if it is still blocked after the given time.
     pub fn result_within(&mut self, call: u64, limit: Duration) -> Option<CallResult> {
         let deadline = Instant::now() + limit;
         loop {
@@ -267,7 +267,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Fails only where the process has ended, which is just as well.
+        // Fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! A peer that sends just the frames a test tells it to.
+//! A peer that sends only the frames that a test gives it.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -78,7 +78,7 @@ impl Raw {
         }
     }
 
-    /// The next frame of which something holds; those before it are kept in [`seen`](Self::seen).
+    /// The next frame that fulfils a condition; earlier ones are kept in [`seen`](Self::seen).
     ///
     /// # Panics
     ///

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// Errors a report spells out, and round-trip times it lists; all are counted.
+/// How many errors and round-trip times a report lists; all are counted.
 const SPELLED_OUT: usize = 10;
 
 /// One line of a peer's standard output.
@@ -42,7 +42,7 @@ pub struct Summary {
     pub opened: usize,
     /// Streams accepted.
     pub accepted: usize,
-    /// Driven streams that did all they should.
+    /// Driven streams that succeeded.
     pub completed: usize,
     /// Payload read.
     pub bytes_read: u64,
@@ -50,7 +50,7 @@ pub struct Summary {
     pub bytes_sent: u64,
     /// Errors of streams that were served.
     pub serve_errors: BTreeMap<String, usize>,
-    /// Error codes a drive met where it expected an error.
+    /// Error codes of expected errors in a drive.
     pub resets: BTreeMap<String, usize>,
     /// Heartbeats answered in time.
     pub beats: u64,
@@ -64,7 +64,7 @@ pub struct Summary {
     pub elapsed_ms: u64,
 }
 
-/// How a session ended. What a library does not tell is missing.
+/// How a session ended, as far as the library reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct End {
@@ -103,7 +103,7 @@ pub struct CallResult {
     /// The type of an accepted stream.
     #[serde(rename = "type")]
     pub stream_type: u32,
-    /// The id of an opened or accepted stream, where the library tells.
+    /// The id of an opened or accepted stream, if the library returns it.
     pub stream_id: u32,
     /// Heartbeats so far.
     pub beats: u64,
@@ -115,7 +115,7 @@ pub struct CallResult {
 #[derive(Debug, Default)]
 pub struct Report {
     summary: Mutex<Summary>,
-    /// Tells a waiting drive that a heartbeat came or is overdue.
+    /// Wakes a waiting drive when a heartbeat has come or is overdue.
     pub beat: event_listener::Event,
 }
 
@@ -140,8 +140,8 @@ impl Report {
         }
     }
 
-    /// Counts an error of a stream that was served. Whether it matters is for whoever drove the
-    /// stream to say.
+    /// Counts an error of a served stream. The side that drove the stream decides whether it
+    /// matters.
     pub fn serve_error(&self, error: String) {
         *self.summary().serve_errors.entry(error).or_default() += 1;
     }

@@ -11,8 +11,8 @@ use super::pattern::{Checker, fill};
 use super::peer::Peer;
 use super::report::Report;
 
-/// The first byte of a stream: what its acceptor is to do. `tests/interop/README.md` says what
-/// follows each.
+/// The first byte of a stream is a command for its acceptor. `tests/interop/README.md` describes
+/// the commands.
 pub mod command {
     /// Echo.
     pub const ECHO: u8 = b'e';
@@ -120,7 +120,7 @@ async fn serve<E: Endpoint>(
             stream.close().await.at("half-close")
         }
         command::SHUTDOWN => {
-            // Closing in order waits for the streams, this one included.
+            // A graceful close waits for all streams, including this one.
             drop(stream);
             peer.session.close().await;
             Ok(())

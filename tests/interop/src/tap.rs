@@ -1,4 +1,4 @@
-//! A proxy between two peers that writes down every frame, and can change some.
+//! A proxy between two peers that records every frame, and can change some.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,7 +25,7 @@ pub struct Seen {
     pub frame: Frame,
 }
 
-/// Changes frames on their way. The payload of unknown types is lost.
+/// Changes frames in transit. The payload of unknown types is lost.
 pub type Change = Box<dyn Fn(From, Frame) -> Frame + Send + Sync>;
 
 /// A running proxy for one transport.
@@ -108,7 +108,7 @@ impl Tap {
         log.iter().filter(|seen| seen.from == from).map(|seen| seen.frame.clone()).collect()
     }
 
-    /// Waits until an end has sent a frame of which something holds.
+    /// Waits until an end has sent a frame that fulfils a condition.
     ///
     /// # Panics
     ///
@@ -120,11 +120,11 @@ impl Tap {
         })
     }
 
-    /// Waits until something can be told from the frames so far.
+    /// Waits until `tell` returns a value for the frames so far.
     ///
     /// # Panics
     ///
-    /// Where it never can.
+    /// If it never does.
     pub fn wait_until<T>(&self, what: &str, tell: impl Fn(&[Seen]) -> Option<T>) -> T {
         let mut told = None;
         let waits = |log: &mut Vec<Seen>| {
@@ -137,11 +137,10 @@ impl Tap {
     }
 }
 
-/// Copies one direction and passes its end on.
+/// Copies one direction, including its end.
 ///
-/// A frame is written down before it is passed on, so that whatever it brings about comes after
-/// it. Without a change bytes go on as they came: what the decoder makes of a malformed frame must
-/// not alter it.
+/// A frame is recorded before it is forwarded, so that its effects come after it in the record.
+/// Unchanged bytes are forwarded as they came, because decoding must not alter a malformed frame.
 fn forward(
     from: From,
     mut source: TcpStream,

@@ -1,8 +1,8 @@
 //! Two sessions in virtual time, under an oracle.
 //!
-//! [`sim`] draws long runs at random, [`worlds`] explores short ones without a gap. What the
-//! applications may see in a random run is in [`model`]. All of them call
-//! [`Session::audit`](muxado_proto::Session::audit) as they go.
+//! [`sim`] draws long runs at random, [`worlds`] explores short ones completely. [`model`] defines
+//! what the applications may see in a random run. All of them call
+//! [`Session::audit`](muxado_proto::Session::audit) during a run.
 
 pub mod model;
 pub mod sim;

@@ -1,12 +1,12 @@
-//! The oracle: what two applications did, and so what each of them may see.
+//! The oracle: records what two applications did, and decides what each of them may see.
 //!
-//! It knows nothing of the implementation. The simulator tells it every byte that was accepted
-//! for writing or delivered to a reader, every end of a direction and every RST on the wire; it
-//! objects to whatever does not follow.
+//! It does not depend on the implementation. The simulator reports to it every byte that was
+//! accepted for writing or delivered to a reader, every end of a direction and every RST on the
+//! wire; it rejects everything that is not allowed.
 //!
-//! The promise it holds a session to: all that was accepted for writing on a stream arrives, in
-//! order and before the end, unless one side reset the stream, its reader left, or the transport
-//! or the session ended too early.
+//! It checks this promise: everything that was accepted for writing on a stream arrives, in order
+//! and before the end, unless one side reset the stream, its reader left, or the transport or the
+//! session ended too early.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use muxado_proto::{CloseReason, ErrorCode, ReadError, StreamEnd, WriteError};
 
 use crate::sim::payload;
 
-/// What one side has done with one stream, and seen of it.
+/// What one side has done with one stream, and what it has seen.
 #[derive(Debug, Clone, Default)]
 pub struct Half {
     /// This side has opened or accepted the stream.
@@ -25,7 +25,7 @@ pub struct Half {
     pub read: u64,
     /// The application has finished or released the stream.
     pub finished: bool,
-    /// The application reads no more: it stopped, reset or released.
+    /// The application no longer reads: it stopped, reset or released.
     pub left: bool,
     /// The application has released the stream.
     pub released: bool,
@@ -41,11 +41,11 @@ pub struct Half {
     pub rst_sent: Option<ErrorCode>,
     /// That RST went out instead of a FIN.
     pub cut: bool,
-    /// The stream was given up without a word, so none is on the wire.
+    /// The stream was dropped without being announced, so nothing was sent.
     pub silent: bool,
     /// The stream of the peer has been announced to this side's session.
     pub known: bool,
-    /// How reading ended other than by the end of the stream.
+    /// The error with which reading ended, if not with the end of the stream.
     pub read_error: Option<ReadError>,
 }
 
@@ -67,7 +67,7 @@ pub struct Side {
     pub over: Option<CloseReason>,
     /// How many streams it has opened.
     pub opened: u64,
-    /// The limits at which it refuses: streams in the backlog, streams open.
+    /// Its limits: streams in the backlog, open streams.
     pub limits: [u32; 2],
     /// A peer that keeps to other rules.
     pub foreign: bool,
@@ -84,7 +84,7 @@ pub struct Model {
     pub leaps: bool,
 }
 
-/// What a side saw that it should not have seen.
+/// An error describes what a side saw and should not have seen.
 pub type Verdict = Result<(), String>;
 
 impl Model {
@@ -95,7 +95,7 @@ impl Model {
     /// A side has opened a stream.
     pub fn opened(&mut self, id: u32, side: usize, kind: Option<u32>) -> Verdict {
         self.sides[side].opened += 1;
-        // An id that never was on the wire is given out again when its stream is gone.
+        // An id that was never on the wire is reused when its stream is gone.
         let free = |stream: &Stream| {
             let half = &stream.halves[side];
             half.released && !half.syn_sent
@@ -134,7 +134,7 @@ impl Model {
 
     /// A SYN has reached the session of a side.
     pub fn announced(&mut self, id: u32, side: usize) {
-        // A side that ends the session refuses, if it still can, and otherwise is just gone.
+        // A side that ends the session refuses the stream, if it still can.
         let open = self.sides[side].over.is_none() && self.sides[side].closing.is_empty();
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.halves[side].known |= open;
@@ -161,7 +161,7 @@ impl Model {
         let half = self.half(id, side);
         half.silent |= !half.finished && half.written == 0;
         half.finished = true;
-        // Whoever has read to the end has missed nothing by leaving.
+        // A reader that has read to the end misses nothing by leaving.
         half.left |= !half.ended && half.read_error.is_none();
         half.released = true;
     }
@@ -298,7 +298,7 @@ impl Model {
         gone || stream.halves[1 - side].rst_sent == Some(code)
     }
 
-    /// A side was told that the transport has all of a stream that it has finished.
+    /// A side was told that the transport has taken everything of a stream that it has finished.
     pub fn flushed(&self, id: u32, side: usize) -> Verdict {
         match self.streams.get(&id) {
             Some(stream) if stream.halves[side].fin_sent => Ok(()),
@@ -314,8 +314,8 @@ impl Model {
             StreamEnd::Finished => half.fin_sent && half.finished,
             StreamEnd::Reset(code) => self.may_be_told(id, side, *code),
             StreamEnd::ResetLocally(code) => {
-                // What arrives on a stream that was finished and is not read draws an RST, which may
-                // not have left yet.
+                // Data that arrives on a stream that was finished and is not read causes an RST,
+                // which may not have been sent yet.
                 let by_rule = half.finished && half.left && *code == ErrorCode::STREAM_CLOSED;
                 half.reset == Some(*code) || half.rst_sent.is_some() || by_rule
             }
@@ -364,8 +364,8 @@ impl Model {
         Err(format!("stream {id}: side {side} sent RST with code {} for no reason", code.0))
     }
 
-    /// When all is done: whether every promise was kept. With `faulty` the transport broke, or an
-    /// application aborted, and only what did arrive counts.
+    /// At the end: whether every promise was kept. With `faulty` the transport broke, or an
+    /// application aborted, and only data that arrived is checked.
     pub fn settle(&self, faulty: bool) -> Verdict {
         for (id, stream) in &self.streams {
             for (writer, reader) in [(0, 1), (1, 0)] {
@@ -375,7 +375,7 @@ impl Model {
                 }
                 let unsent =
                     !from.fin_sent && (from.reset.is_some() || from.silent && !from.syn_sent);
-                // What nobody has accepted is forgotten when it is reset.
+                // A stream that was not accepted is removed when it is reset.
                 let unseen = !to.accepted && from.rst_sent.is_some();
                 let broken = unsent || unseen || from.cut || to.rst_sent.is_some();
                 let late = !self.sides[reader].closing.is_empty() && !to.known && !to.accepted;

@@ -1,5 +1,5 @@
-//! Runs the conformance suite against ours and every other implementation, and writes the page that
-//! shows them side by side.
+//! Runs the conformance suite against ours and every other implementation, and writes the
+//! comparison page.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use clap::Parser;
 use muxado_interop::compare;
 
-/// Run every case of the conformance suite against ours and all other implementations, and write a
-/// page that shows them side by side.
+/// Run every case of the conformance suite against ours and all other implementations, and write
+/// the comparison page.
 #[derive(Debug, Parser)]
 #[command(name = "muxado-compare", version)]
 struct Cli {
     /// Where to write the page.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Seconds to wait for a frame that is due.
+    /// Seconds to wait for an expected frame.
     #[arg(long, default_value_t = 3.0)]
     timeout: f64,
     /// Cases that run at a time.

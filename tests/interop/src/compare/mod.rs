@@ -1,4 +1,4 @@
-//! The conformance suite against ours and every other implementation, side by side.
+//! Compares ours and every other implementation in the conformance suite.
 
 mod page;
 
@@ -50,7 +50,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// An implementation and how it did in every setting.
+/// An implementation and its results in every setting.
 #[derive(Debug)]
 pub struct Column {
     /// The implementation.
@@ -88,7 +88,7 @@ impl Contestant {
         }
     }
 
-    /// Whether it can run here; says so if it cannot.
+    /// Whether it can run here; prints a message if it cannot.
     fn is_there(self) -> bool {
         let missing = match self {
             Self::Peer(kind) if kind.needs_go() => go_missing(),
@@ -100,7 +100,7 @@ impl Contestant {
         missing.is_none()
     }
 
-    /// Starts an endpoint that listens, and tells where.
+    /// Starts an endpoint that listens; returns its address.
     fn start(self, setting: Setting, built: &Built) -> io::Result<Started> {
         match self {
             Self::Ours(runtime) => {
@@ -152,7 +152,7 @@ impl Contestant {
     }
 }
 
-/// The programs of those that are not run in this process.
+/// The programs of the implementations that do not run in this process.
 struct Built {
     example: PathBuf,
     peers: Programs,
@@ -171,7 +171,7 @@ impl Built {
     }
 }
 
-/// An endpoint that runs; a process ends when this is dropped.
+/// A running endpoint; dropping it ends its process.
 struct Started {
     addr: String,
     _process: Process,
@@ -198,7 +198,7 @@ pub async fn compare(patience: Duration, jobs: usize) -> io::Result<Vec<Column>>
     for contestant in ours {
         columns.push(contestant.run(&built, patience, jobs).await?);
     }
-    // These spend their time waiting for answers that do not come: all at once.
+    // These mostly wait for answers that do not come, so they run all at once.
     let peers = peers.iter().map(|contestant| contestant.run(&built, patience, jobs));
     columns.extend(futures_util::future::try_join_all(peers).await?);
     Ok(columns)

@@ -1,4 +1,4 @@
-//! The page that shows implementations side by side.
+//! The comparison page.
 
 use std::fmt::{self, Write as _};
 
@@ -6,7 +6,7 @@ use muxado_conformance::{Case, Class, Outcome, Status, cases};
 
 use super::{Column, Setting};
 
-/// How an implementation did in one case, in all settings together.
+/// The results of an implementation in one case, over all settings.
 #[derive(Default)]
 struct Cell<'a> {
     passed: usize,
@@ -50,7 +50,7 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
-/// The page. `command` is what makes it again.
+/// The page. `command` is the command that creates it.
 ///
 /// # Errors
 ///
@@ -131,7 +131,7 @@ fn table(page: &mut String, columns: &[Column], section: &[&Case]) -> fmt::Resul
 fn faults(page: &mut String, columns: &[Column], section: &[&Case]) -> fmt::Result {
     let mut first = true;
     for case in section {
-        // Implementations of one family fail alike: say it once.
+        // Implementations of one family fail in the same way: print it once.
         let mut seen: Vec<(Vec<&str>, &Outcome)> = Vec::new();
         for column in columns {
             let Some((_, outcome)) = Cell::of(column, case).failed.first().copied() else {

@@ -26,7 +26,7 @@ struct Options {
     /// Stop after so many failures.
     #[arg(long, default_value_t = 20)]
     failures: u64,
-    /// Say what a failing run was about.
+    /// Print the plan of a failing run.
     #[arg(long)]
     plan: bool,
 }

@@ -1,12 +1,12 @@
-//! Explores small worlds, every one or some, or runs a trace again:
+//! Explores small worlds, all or some, or runs a trace again:
 //!
 //! ```text
 //! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --states 2000000
 //! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --world one --replay "c.open c.write0"
 //! ```
 //!
-//! Exits with 1 if something is wrong in one of them, or, with `--to-the-end`, if there are more
-//! states than were allowed.
+//! Exits with 1 if one of them has a failure, or, with `--to-the-end`, if there are more states
+//! than allowed.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use muxado_sim::worlds;
 /// Explores small worlds of two sessions.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The worlds; all of them unless told otherwise.
+    /// The worlds; by default all of them.
     #[arg(long)]
     world: Vec<String>,
     /// States of each world at most.
@@ -26,7 +26,7 @@ struct Options {
     /// Fail unless every state was seen.
     #[arg(long)]
     to_the_end: bool,
-    /// States that wait and are kept in memory at most.
+    /// Maximum number of waiting states in memory.
     #[arg(long, default_value_t = 300_000)]
     kept: usize,
     /// A trace to run again, in the first of the worlds.

@@ -1,4 +1,5 @@
-//! A random application on one end of a session, which tells the model what it does and sees.
+//! A random application on one end of a session, which reports its actions and observations to the
+//! model.
 
 mod look;
 
@@ -28,7 +29,7 @@ struct Handle {
     finished: bool,
     reading_over: bool,
     writing_over: bool,
-    /// It waits for the transport, or for the end, and was not told yet.
+    /// It waits for the transport, or for the end, without an event so far.
     flushing: bool,
     ending: bool,
 }
@@ -86,14 +87,14 @@ impl App {
         self.handles.keys().copied()
     }
 
-    /// What it waits for, for a report of a run that got stuck.
+    /// What it waits for, for the report of a stuck run.
     pub fn state(&self) -> String {
         let lines =
             self.handles.iter().take(20).map(|(id, handle)| format!("\n  {id}: {handle:?}"));
         format!("side {} holds {}:{}", self.side, self.handles.len(), lines.collect::<String>())
     }
 
-    /// Fetches the events of the session; whether there were any.
+    /// Fetches the events of the session; returns whether there were any.
     pub fn listen(&mut self, session: &mut Session, model: &mut Model) -> Result<bool, String> {
         let mut any = false;
         while let Some(event) = session.poll_event() {
@@ -166,7 +167,7 @@ impl App {
                     stream.set_priority(Priority::new(class));
                 }
                 if self.typed && source.one_in(3) {
-                    // Refused, if at all, because the session ends; then streams say so too.
+                    // It fails only if the session ends; then streams report that, too.
                     let _refused = session.ping(now);
                 }
                 self.look(session, model, id)
@@ -303,7 +304,7 @@ impl App {
         id: u32,
     ) -> Verdict {
         let Some(handle) = self.handles.get_mut(&id) else { return Ok(()) };
-        // A stream that is over is tried again: it must say the same.
+        // A stream that is over is tried again: it must return the same.
         if !handle.readable || (handle.reading_over && !source.one_in(3)) {
             return Ok(());
         }
@@ -364,7 +365,7 @@ impl App {
         }
     }
 
-    /// Ends a stream in a way the peer does not expect.
+    /// Ends a stream abruptly.
     fn be_rude(
         &mut self,
         session: &mut Session,
@@ -420,14 +421,14 @@ impl App {
         Ok(())
     }
 
-    /// Begins no more: from here it finishes what it writes, reads to the end and releases.
+    /// Begins nothing new: from here it finishes its writes, reads to the end and releases.
     pub fn wind_down(&mut self) {
         if !std::mem::replace(&mut self.winding_down, true) {
             self.dirty.extend(&self.ids);
         }
     }
 
-    /// What there is to do while winding down; whether it did anything.
+    /// The work while winding down; returns whether it did anything.
     pub fn finish_up(
         &mut self,
         session: &mut Session,
@@ -462,7 +463,7 @@ impl App {
         }
     }
 
-    /// With nothing left to happen, whatever is blocked must still be blocked.
+    /// When nothing more can happen, every blocked operation must still be blocked.
     pub fn probe(&self, session: &mut Session) -> Verdict {
         let side = self.side;
         let half = session.config().send_buffer() / 2;
@@ -485,8 +486,8 @@ impl App {
             }
             let waits = !handle.writable && !handle.finished;
             let (room, stats) = (stream.room(), stream.stats());
-            // A little room is not worth a wake-up: half a buffer is. Nor is room in a full session
-            // for a stream that cannot send what it has.
+            // Only half a buffer of room causes a wake-up. Room in a full session causes none for a
+            // stream that cannot send its data.
             let little = stats.send_buffered > half
                 || full && stats.send_buffered > 0 && stats.send_credit == 0;
             let told_later = room.is_ok() && little;

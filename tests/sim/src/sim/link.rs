@@ -1,4 +1,4 @@
-//! One direction of a transport: bytes that take their time, in pieces, if they arrive at all.
+//! One direction of a transport: it delays and splits bytes, and may lose them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use muxado_proto::Timestamp;
 
 use super::source::Source;
 
-/// What a direction of the transport is like.
+/// The properties of a direction of the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Bytes it holds before its writer has to wait.
+    /// Bytes that it holds before its writer has to wait.
     pub capacity: usize,
     /// From the writer to the reader.
     pub latency: Duration,
@@ -34,7 +34,7 @@ impl Shape {
     }
 }
 
-/// The end of a transport that nobody asked for.
+/// An unexpected end of the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     /// After this many bytes.
@@ -57,7 +57,7 @@ pub enum Arrival {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     None,
-    /// Behind what is queued.
+    /// After the queued bytes.
     Eof,
     Error,
     /// The reader knows.
@@ -70,7 +70,7 @@ pub struct Link {
     shape: Shape,
     queue: VecDeque<(Timestamp, Bytes)>,
     queued: usize,
-    /// When the last byte has passed the narrow place.
+    /// When the last byte has passed the bottleneck.
     passed: Timestamp,
     stalled_until: Timestamp,
     carried: u64,
@@ -94,7 +94,7 @@ impl Link {
         }
     }
 
-    /// Takes a piece off the front of `out`. `Err` means that the transport is broken.
+    /// Takes a piece from the front of `out`. `Err` means that the transport is broken.
     #[allow(clippy::result_unit_err, reason = "it has failed, and nothing more is known")]
     pub fn write(
         &mut self,
@@ -167,7 +167,7 @@ impl Link {
         }
     }
 
-    /// The writer ends its side: the reader finds the end behind what is queued.
+    /// The writer ends its side: the reader finds the end after the queued bytes.
     pub fn shut(&mut self) {
         if self.end == End::None {
             self.end = End::Eof;

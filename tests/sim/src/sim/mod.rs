@@ -1,12 +1,12 @@
 //! A deterministic simulator of two ends of a session: virtual time, any transport, random
-//! applications, and an oracle that says what each of them may see.
+//! applications, and an oracle that decides what each of them may see.
 //!
 //! A run is drawn from a [`Source`]: from a seed, or from the bytes of a fuzzer. The same source
-//! gives the same run, to the byte, so a seed is all there is to say about a failure.
+//! gives the same run, to the byte, so a seed fully describes a failure.
 //!
-//! `plan` says what a run is about; `world` moves time and looks for what got stuck; `node` is a
-//! session of ours with its driver, `app` the application on it, `quirk` another implementation in
-//! its place; `link` is a direction of the transport; `tap` listens on the wire.
+//! `plan` has the parameters of a run; `world` moves time and detects stuck runs; `node` is one of
+//! our sessions with its driver, `app` the application on it, `quirk` another implementation in its
+//! place; `link` is a direction of the transport; `tap` observes the wire.
 //! [`Model`](crate::model::Model) is the oracle.
 
 mod app;
@@ -43,7 +43,7 @@ pub struct Report {
     pub digest: u64,
 }
 
-/// A run in which something was not as it must be.
+/// A run with a fault.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// What was wrong.
@@ -60,11 +60,11 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Runs what `source` says.
+/// Runs the choices of `source`.
 ///
 /// # Errors
 ///
-/// [`Failure`], if a session did anything that the oracle does not allow.
+/// [`Failure`], if a session did something that the oracle does not allow.
 pub fn run(mut source: Source<'_>) -> Result<Report, Box<Failure>> {
     let plan = Plan::draw(&mut source);
     let mut world = World::new(source, plan.clone());
@@ -83,7 +83,7 @@ pub fn run_seed(seed: u64) -> Result<Report, Box<Failure>> {
     run(Source::Seed(seed))
 }
 
-/// The command that runs a seed again and says what it was about.
+/// The command that runs a seed again and prints its plan.
 pub fn replay(seed: u64) -> String {
     format!(
         "cargo run --profile checked -p muxado-sim --bin muxado-campaign -- \

@@ -16,15 +16,15 @@ use crate::model::{Model, Verdict};
 /// Bytes asked of a session at once.
 const BATCH: u64 = 64 * 1024;
 
-/// Streams with which a session is audited after every step.
+/// Up to this many streams, a session is audited after every step.
 const AT_ONCE: u32 = 16;
 
-/// What a transport of a simulation fails with.
+/// The error of a simulated transport.
 fn broken() -> TransportError {
     TransportError::new(std::io::Error::other("broken"))
 }
 
-/// A session and what is around it.
+/// A session and its environment.
 #[derive(Debug)]
 pub struct Node {
     side: usize,
@@ -34,7 +34,7 @@ pub struct Node {
     pub app: App,
     tap: Tap,
     batch: Transmit,
-    /// Output that is on its way into the transport.
+    /// Output that the transport has not taken yet.
     out: Bytes,
     shut: bool,
     /// Steps since the last audit.
@@ -43,7 +43,7 @@ pub struct Node {
     said: u64,
     /// It has dropped the transport.
     pub done: bool,
-    /// Where this side's clock stands when the world's is at zero.
+    /// The time of this side's clock when the world's clock is zero.
     epoch: Duration,
 }
 
@@ -70,15 +70,14 @@ impl Node {
         }
     }
 
-    /// Whether every figure that the session keeps is what its streams say.
+    /// Whether every counter of the session agrees with its streams.
     pub fn audit(&mut self) -> Verdict {
         self.unaudited = 0;
         self.session.audit().map_err(|error| format!("audit of side {}: {error}", self.side))
     }
 
-    /// The same after a step: at once with few streams, and the more there are the more rarely. An
-    /// audit takes time in proportion to the streams, so a step with a crowd costs no more than one
-    /// without.
+    /// The same after a step: always with few streams, and less often with more. An audit takes
+    /// time in proportion to the streams, so the average cost of a step stays the same.
     pub fn audit_now_and_then(&mut self) -> Verdict {
         self.unaudited += 1;
         if self.unaudited * AT_ONCE < self.session.stats().open_streams {
@@ -97,7 +96,7 @@ impl Node {
         now + self.epoch
     }
 
-    /// When the session wants to be called, in the time of the world.
+    /// The session's next deadline, in the time of the world.
     pub fn next(&self) -> Option<Timestamp> {
         let at = self.session.poll_timeout().filter(|_| !self.done)?;
         Some(Timestamp::from_duration(at - Timestamp::from_duration(self.epoch)))
@@ -108,7 +107,7 @@ impl Node {
         !self.out.is_empty()
     }
 
-    /// Hands in what time it is, if the session asked for it.
+    /// Passes the time to the session, if its deadline has come.
     pub fn tick(&mut self, now: Timestamp) -> bool {
         let due = self.next().is_some_and(|at| at <= now);
         if due {
@@ -118,7 +117,7 @@ impl Node {
         due
     }
 
-    /// Hands in what has arrived.
+    /// Passes received bytes to the session.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -151,7 +150,7 @@ impl Node {
         any
     }
 
-    /// A clock that now and then goes back a little: the session must not mind.
+    /// A clock that sometimes goes back a little, which must not affect the session.
     fn skewed(&self, now: Timestamp, source: &mut Source<'_>) -> Timestamp {
         let clock = self.clock(now);
         if source.one_in(50) {
@@ -161,7 +160,7 @@ impl Node {
         }
     }
 
-    /// Writes what the session has to say as far as the transport takes it.
+    /// Writes the output of the session, as far as the transport takes it.
     pub fn transmit(
         &mut self,
         now: Timestamp,
@@ -205,7 +204,7 @@ impl Node {
         Ok(any)
     }
 
-    /// Ends its side of the transport when the session says so; whether it did.
+    /// Ends its side of the transport when the session wants it; returns whether it did.
     pub fn hang_up(&mut self, own: &mut Link, other: &mut Link) -> bool {
         if self.done {
             return false;
@@ -217,7 +216,7 @@ impl Node {
             any = true;
         }
         if self.session.is_finished() {
-            // Whatever was not written by now is not going to be.
+            // Output that was not written by now is never written.
             own.shut();
             other.abandon();
             self.done = true;
@@ -238,7 +237,7 @@ impl Node {
         self.app.end(&mut self.session, model, end, clock);
     }
 
-    /// When everything is over, nothing may be left of it.
+    /// Checks that nothing is left when everything is over.
     pub fn check_empty(&mut self, model: &Model) -> Verdict {
         let stats = self.session.stats();
         let held = [

@@ -1,4 +1,4 @@
-//! What a run is about: drawn from the source before anything happens.
+//! The parameters of a run, drawn from the source before it starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,18 +29,18 @@ pub struct End {
     pub how: Ending,
     /// The code it gives.
     pub code: ErrorCode,
-    /// After this many acts of that side; `None`: when all is done.
+    /// After this many acts of that side; `None`: when everything is done.
     pub after: Option<u64>,
 }
 
 /// What the applications do.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
-    /// Acts of each side before it finishes what it has begun.
+    /// Acts of each side before it begins to wind down.
     pub acts: [u64; 2],
     /// Streams each side opens at most.
     pub streams: u64,
-    /// Streams each side likes to have open at once.
+    /// Streams that each side tries to have open at once.
     pub at_once: usize,
     /// The largest single write or read.
     pub chunk: usize,
@@ -57,7 +57,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Less payload where every byte takes many steps, so that a run is a matter of milliseconds.
+    /// Reduces the payload if every byte takes many steps, so that a run takes milliseconds.
     fn bound(&mut self, windows: [u32; 2], links: [Shape; 2]) {
         let window = windows[0].min(windows[1]);
         if window <= 10 || links.iter().any(Shape::is_narrow) {
@@ -80,7 +80,7 @@ pub struct Plan {
     pub work: Workload,
     /// How it ends.
     pub ends: Vec<End>,
-    /// The side that is another implementation, and which of its ways it has.
+    /// The side that is another implementation, and its quirks.
     pub foreign: Option<(usize, Quirks)>,
 }
 
@@ -95,7 +95,7 @@ impl Plan {
         let windows = Self::windows(source, foreign.is_some() || crowd, typed);
         let links = [0, 1].map(|_| Self::link(source, crowd));
         work.bound(windows, links);
-        // How long output may take is the transport's affair, except where clocks leap.
+        // The transport decides how long output takes, except if clocks leap.
         let patience = Duration::from_secs(if work.leap > 0 { 30 } else { 3600 });
         let configs = [0, 1].map(|side| {
             let builder = Config::builder()
@@ -144,7 +144,7 @@ impl Plan {
         }
     }
 
-    /// The receive windows. A foreign peer has no other than the usual one.
+    /// The receive windows. A foreign peer has only the usual one.
     fn windows(source: &mut Source<'_>, usual: bool, typed: bool) -> [u32; 2] {
         if usual || !source.one_in(3) {
             return [262_144; 2];

@@ -1,6 +1,6 @@
-//! A peer that is not ours: a small endpoint with the ways of the Go and ngrok implementations
-//! (PROTOCOL.md, section "Known peers"). It plays by the rules where they do, and tells the model
-//! what it does, so that our session is held to the same promises.
+//! A foreign peer: a small endpoint with the quirks of the Go and ngrok implementations
+//! (PROTOCOL.md §12). Otherwise it keeps to the rules, and it reports its actions to the model, so
+//! that the same promises are checked for our session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::plan::{End, Workload};
 use super::source::{Source, fill};
 use crate::model::{Model, Verdict};
 
-/// Streams that begin wrongly in one run: as many as happen in practice, not an attack.
+/// Streams per run that begin wrongly: a realistic number, not an attack.
 const MISHAPS: u64 = 40;
 
 /// The ways of a peer.
@@ -21,7 +21,7 @@ const MISHAPS: u64 = 40;
 pub struct Quirks {
     /// Credit above the first window is dropped (ngrok).
     pub clamps: bool,
-    /// A first write of nothing loses the SYN (Go).
+    /// An empty first write loses the SYN (Go).
     pub loses_syn: bool,
     /// DATA may overtake its SYN (Go).
     pub overtakes_syn: bool,
@@ -29,7 +29,7 @@ pub struct Quirks {
     pub short_go_away: bool,
     /// Takes eight bytes too many for a part of a GOAWAY (Go).
     pub over_reads: bool,
-    /// Grants every read, even behind FIN and RST (both).
+    /// Grants every read, even after FIN and RST (both).
     pub grants_always: bool,
     /// Sends FIN twice (Go).
     pub doubles_fin: bool,
@@ -37,7 +37,8 @@ pub struct Quirks {
     pub joins_fin: bool,
     /// A stream that was never written to ends in a FIN without SYN (ngrok).
     pub bare_fin: bool,
-    /// Refuses streams beyond this backlog and keeps them until it hears of them again (Go).
+    /// Refuses streams beyond this backlog and keeps them until it receives another frame for them
+    /// (Go).
     pub backlog: Option<usize>,
     /// Never closes its side of the transport (ngrok).
     pub lingers: bool,
@@ -91,7 +92,7 @@ pub struct Foreign {
     next_id: u32,
     opened: u64,
     mishaps: u64,
-    /// Streams it refused and has not heard of again.
+    /// Refused streams without a later frame.
     leaked: BTreeSet<u32>,
     input: BytesMut,
     output: BytesMut,
@@ -101,7 +102,7 @@ pub struct Foreign {
     /// It has ended its side of the transport, or is about to.
     shutting: bool,
     shut: bool,
-    /// Nothing that it does counts any more.
+    /// It has ended, and its actions no longer count.
     over: bool,
 }
 
@@ -138,7 +139,7 @@ impl Foreign {
         true
     }
 
-    /// Begins no more streams, ends those there are.
+    /// Begins no more streams, and ends the existing ones.
     pub fn wind_down(&mut self) {
         self.winding_down = true;
     }
@@ -278,7 +279,7 @@ impl Foreign {
         let syn = own && !std::mem::replace(&mut line.spoken, true);
         line.fin = true;
         if line.lost || (syn && self.quirks.bare_fin) {
-            // As far as our side knows there is no such stream.
+            // Our side does not know this stream.
             line.reset |= !line.lost;
             model.released(id, self.side);
         } else {
@@ -325,7 +326,7 @@ impl Foreign {
         }
     }
 
-    /// Ends the session, the way such peers do: at once.
+    /// Ends the session at once, as such peers do.
     pub fn end(&mut self, end: &End, model: &mut Model) {
         self.shutting = true;
         if self.over {
@@ -359,7 +360,7 @@ impl Foreign {
 
     fn word(&mut self, kind: FrameType, id: u32, word: u32, model: &mut Model) {
         if kind == FrameType::Rst {
-            // Nothing is asked of this side's reasons; what our side may be told depends on it.
+            // This side's reasons are not checked, but they determine what our side may be told.
             let half = &mut model.streams.entry(id).or_default().halves[self.side];
             half.cut = true;
             half.rst_sent.get_or_insert(ErrorCode(word));
@@ -455,7 +456,7 @@ impl Foreign {
         Ok(())
     }
 
-    /// With nothing left to happen, no stream may be left either.
+    /// When nothing more can happen, no stream may be left.
     pub fn check_rest(&self) -> Verdict {
         if self.over {
             return Ok(());

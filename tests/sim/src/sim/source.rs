@@ -1,4 +1,4 @@
-//! Where the choices of a run come from: a seed, or the bytes of a fuzzer.
+//! The source of a run's choices: a seed, or the bytes of a fuzzer.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 pub enum Source<'a> {
     /// SplitMix64: it never ends.
     Seed(u64),
-    /// A fuzzer's input. When it is used up every choice is the first one, which is always the
-    /// tame one.
+    /// A fuzzer's input. When it is used up, every choice is the first one, which is always the
+    /// harmless one.
     Bytes(&'a [u8]),
 }
 
@@ -32,7 +32,7 @@ impl Source<'_> {
                 (z ^ (z >> 31)) % bound
             }
             Self::Bytes(rest) => {
-                // As many bytes as the bound needs, so that an input holds many choices.
+                // Takes only as many bytes as the bound needs, so that an input holds many choices.
                 let mut number = 0u64;
                 let mut span = 1u64;
                 while span < bound {
@@ -80,13 +80,13 @@ impl Source<'_> {
     }
 }
 
-/// A step of a hash that tells runs apart: FNV-1a over words.
+/// A step of a hash that distinguishes runs: FNV-1a over words.
 pub const fn digest(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3)
 }
 
-/// Fills `out` with the payload of a stream: bytes that depend on the stream, the side that
-/// writes them and their place, so that a lost, doubled, moved or misdirected byte shows.
+/// Fills `out` with the payload of a stream: bytes that depend on the stream, the writing side and
+/// their position, so that a lost, doubled, moved or misdirected byte is detected.
 pub fn fill(id: u32, side: usize, offset: u64, out: &mut [u8]) {
     for (at, byte) in (offset..).zip(out) {
         *byte = payload(id, side, at);

@@ -1,5 +1,5 @@
-//! A listener on the wire: what a session of ours sends must keep the rules of PROTOCOL.md,
-//! whatever its peer and its application do.
+//! Observes the wire: the output of our session must keep the rules of PROTOCOL.md, for any
+//! behaviour of its peer and its application.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use muxado_proto::{Config, ErrorCode};
 
 use crate::model::{Model, Verdict};
 
-/// One stream as one side has spoken of it and heard of it.
+/// One stream, as seen in one side's output and input.
 #[derive(Debug, Default)]
 struct Line {
     /// Payload bytes sent.
@@ -25,15 +25,14 @@ struct Line {
     rst: bool,
     heard_fin: bool,
     heard_data: bool,
-    /// DATA was heard that may be answered by an RST: nobody here has the stream any more, or it is
-    /// refused.
+    /// DATA was received that may be answered with an RST: the stream is gone or refused here.
     late: bool,
     heard_rst: Option<ErrorCode>,
     heartbeat: bool,
 }
 
 impl Line {
-    /// Whether an answer to DATA that came before the peer's RST may still be on its way.
+    /// Whether an answer to DATA that came before the peer's RST may still be in flight.
     fn is_crossing(&self) -> bool {
         self.late && self.heard_rst.is_some()
     }
@@ -50,23 +49,23 @@ pub struct Tap {
     said: Decoder,
     heard: Decoder,
     lines: BTreeMap<u32, Line>,
-    /// The stream whose payload is being said, or heard, and whether FIN follows it.
+    /// The stream whose payload is being sent or received, and whether FIN follows it.
     saying: (u32, bool),
     hearing: (u32, bool),
-    /// The first payload bytes of the frame being said.
+    /// The first payload bytes of the frame being sent.
     prefix: Vec<u8>,
     go_aways: u32,
-    /// A GOAWAY was said and its pad was not.
+    /// A GOAWAY was sent and its pad was not.
     owes_pad: bool,
-    /// The pad that says that nothing follows was said; an abort may still follow, and the refusal of
-    /// a stream that was opened meanwhile.
+    /// The last pad was sent. Only an abort, or the refusal of a stream that was opened in the
+    /// meantime, may follow.
     done: bool,
-    /// Credit went out that only makes sense right before an RST of this stream.
+    /// Credit was sent that only makes sense right before an RST of this stream.
     owes_rst: Option<u32>,
 }
 
 impl Tap {
-    /// A listener at a side with these settings.
+    /// An observer at a side with these settings.
     pub fn new(side: usize, config: &Config) -> Self {
         Self {
             side,
@@ -87,7 +86,7 @@ impl Tap {
         }
     }
 
-    /// The session has given out these bytes.
+    /// The session has returned these bytes.
     pub fn says(&mut self, mut bytes: &[u8], model: &mut Model) -> Verdict {
         let mut decoder = std::mem::replace(&mut self.said, Decoder::new(0));
         while let Some(item) = decoder.decode(&mut bytes) {
@@ -177,7 +176,7 @@ impl Tap {
             }
             Item::WndInc { id, increment } => return self.grant(id.get(), increment),
             Item::GoAway { .. } => {
-                // One to go away, one for an end that comes otherwise than it announced.
+                // One to go away, and one for an end that differs from the announced one.
                 self.go_aways += 1;
                 self.owes_pad = true;
                 if self.go_aways > 2 {
@@ -239,8 +238,8 @@ impl Tap {
         let fault = if increment == 0 {
             "nothing"
         } else if increment == 1 && (line.heard_fin || line.is_crossing()) {
-            // Wakes a writer before an RST. The session has forgotten the FIN of a stream that it
-            // resets, or has heard the peer's RST after the DATA it answers.
+            // Wakes a writer before an RST. The session no longer knows the FIN of a stream that it
+            // resets, or has received the peer's RST after the DATA that it answers.
             self.owes_rst = Some(id);
             return Ok(());
         } else if line.heard_fin {

@@ -11,11 +11,11 @@ use super::quirk::Foreign;
 use super::source::{Source, digest};
 use crate::model::{Model, Verdict};
 
-/// Nothing is going to happen if nothing happens for so long: heartbeats and time limits are
-/// further away, grants that are owed and the transport are nearer.
+/// If nothing happens for this long, the run is at rest: heartbeats and time limits take longer,
+/// owed grants and the transport take less.
 const QUIET: Duration = Duration::from_millis(2000);
 
-/// Steps after which a run is taken to go round in circles.
+/// After this many steps a run counts as an endless loop.
 const STEPS: u64 = 4_000_000;
 
 /// One end.
@@ -102,7 +102,7 @@ impl<'a> World<'a> {
             self.end(index);
         }
         self.settle(true)?;
-        // Nobody may need more than the time limits to notice that all is over.
+        // Within the time limits both sides must notice the end.
         for _ in 0..1000 {
             if self.parties.iter().all(Party::is_done) || !self.wait()? {
                 break;
@@ -111,7 +111,7 @@ impl<'a> World<'a> {
         self.check_end()
     }
 
-    /// Runs until nothing more happens soon. Without `finishing`, the applications hold still.
+    /// Runs until nothing more happens soon. Without `finishing`, the applications do nothing.
     fn settle(&mut self, finishing: bool) -> Verdict {
         if finishing {
             for side in [0, 1] {
@@ -133,8 +133,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Everything that can happen now happens; whether there was anything. Without `acting`, the
-    /// applications hold still.
+    /// Does everything that can happen now; returns whether there was anything. Without `acting`,
+    /// the applications do nothing.
     fn step(&mut self, acting: bool) -> Result<bool, String> {
         self.steps += 1;
         if self.steps > STEPS {
@@ -234,7 +234,7 @@ impl<'a> World<'a> {
         next
     }
 
-    /// Lets time pass until something happens; `false` if nothing does for long.
+    /// Lets time pass until something happens; `false` if nothing does for [`QUIET`].
     fn advance(&mut self, acting: bool) -> Result<bool, String> {
         match self.next(acting) {
             Some(at) if at - self.now < QUIET => {
@@ -245,7 +245,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Lets time pass until something happens, however long that takes.
+    /// Lets time pass until something happens, without a limit.
     fn wait(&mut self) -> Result<bool, String> {
         let Some(at) = self.next(true) else { return Ok(false) };
         self.now = self.now.max(at);
@@ -258,7 +258,7 @@ impl<'a> World<'a> {
         self.aborted || self.plan.work.leap > 0 || self.links.iter().any(Link::is_broken)
     }
 
-    /// What must hold whenever nothing is on its way and nobody does anything.
+    /// Checks what must hold whenever nothing is in flight and the applications do nothing.
     fn check_rest(&mut self) -> Verdict {
         for party in &mut self.parties {
             match party {
@@ -289,7 +289,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Credit is conserved to the byte, and nothing that has credit waits.
+    /// Credit is conserved to the byte, and no data with credit waits.
     fn check_credit(model: &Model, id: StreamId, from: &mut Node, to: &mut Node) -> Verdict {
         let (ours, theirs) = (from.session.config().send_window(), to.session.config());
         let extra = i64::from(theirs.receive_window()) - i64::from(ours);
@@ -303,7 +303,7 @@ impl<'a> World<'a> {
         let over = halves.iter().any(|half| {
             half.rst_sent.is_some() || half.reset.is_some() || half.read_error.is_some()
         });
-        // The side that sends is told apart by what it has written.
+        // The sending side is the one that has written.
         if over || halves.iter().any(|half| half.fin_sent) {
             return Ok(());
         }
@@ -322,10 +322,10 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Everybody has finished everything, so nobody can be waiting.
+    /// Both sides have finished everything, so nobody can be waiting.
     fn check_wound_down(&mut self) -> Verdict {
         if self.plan.foreign.is_some() && self.is_broken() {
-            // A peer that was cut off may keep silent forever, and its streams with it.
+            // A peer that was cut off may stay silent forever, and so may its streams.
             return Ok(());
         }
         for party in &self.parties {
@@ -345,7 +345,7 @@ impl<'a> World<'a> {
         self.model.settle(self.is_broken())
     }
 
-    /// The session is over on both sides, for the right reasons.
+    /// The session is over on both sides, with correct reasons.
     fn check_end(&mut self) -> Verdict {
         let broken = self.is_broken();
         for side in [0, 1] {
@@ -365,12 +365,12 @@ impl<'a> World<'a> {
                 }
                 Some(CloseReason::TransportEof) => broken || peer.foreign,
                 // A peer that has closed drops the transport. A write may fail before its last
-                // words are read.
+                // frames are read.
                 Some(CloseReason::TransportError(_)) => {
                     broken || peer.foreign || peer.over.is_some()
                 }
-                // While the transport is whole, an end that was announced cuts only what the other
-                // side has not heard of: streams whose SYN crossed its last words.
+                // While the transport works, an announced end cuts only streams that the other side
+                // does not know: their SYN crossed its last frames.
                 Some(CloseReason::Cut { .. }) => broken || peer.foreign || !peer.closing.is_empty(),
                 Some(CloseReason::FrameStalled | CloseReason::WriteStalled) => {
                     self.plan.work.leap > 0
@@ -385,7 +385,7 @@ impl<'a> World<'a> {
         self.model.settle(broken)
     }
 
-    /// A number that tells this run from others.
+    /// A number that identifies this run.
     pub fn digest(&self) -> u64 {
         let mut hash = digest(0xCBF2_9CE4_8422_2325, self.now.as_nanos());
         for party in &self.parties {

@@ -47,8 +47,8 @@ impl World {
         }
     }
 
-    /// A stream of this side that is gone and of which the peer has never heard: its place and its
-    /// id, which is given out again.
+    /// A stream of this side that is gone and was never announced: its place and its id, which is
+    /// reused.
     fn silent(&self, side: u8) -> Option<(u8, StreamId)> {
         let gone = |&at: &u8| {
             let Facing { own, peer, .. } = self.facing(side, at);
@@ -143,7 +143,7 @@ impl World {
         Ok(true)
     }
 
-    /// The application has no more use for a stream, in one way or another.
+    /// The application stops using a stream in one of several ways.
     pub(super) fn leave(&mut self, side: u8, act: Act, at: u8) -> bool {
         let (letter, allowed) = {
             let view = self.node(side).app.views[usize::from(at)];
@@ -164,7 +164,7 @@ impl World {
         let view = &mut node.app.views[usize::from(at)];
         (view.awaits_data, view.awaits_room) = match act {
             Act::Finish(_) => {
-                // Of a stream that has failed it says so.
+                // It fails if the stream has failed.
                 let _failed = stream.finish();
                 view.finished = true;
                 (view.awaits_data, false)

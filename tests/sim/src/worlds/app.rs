@@ -1,4 +1,4 @@
-//! What an application has done and was told, and what it may be told.
+//! What an application has done and observed, and what it may observe.
 
 use muxado_proto::{CloseReason, ErrorCode, ReadError, WriteError};
 
@@ -12,12 +12,12 @@ pub struct View {
     pub had: bool,
     /// It was released.
     pub released: bool,
-    /// Bytes that were taken from the application.
+    /// Bytes that the session took from the application.
     pub written: u8,
     pub finished: bool,
     pub reset: bool,
     pub stopped: bool,
-    /// Bytes that were given to the application.
+    /// Bytes that the application has read.
     pub read: u8,
     /// The end of what can be read.
     pub end: Option<End>,
@@ -76,12 +76,12 @@ pub struct App {
     pub closed: bool,
 }
 
-/// The byte at a place of what `side` writes to a stream.
+/// The byte at position `at` of what `side` writes to a stream.
 pub const fn pattern(side: u8, at: u8) -> u8 {
     side * 100 + at
 }
 
-/// One stream seen from one side, and from the other.
+/// The views of both sides on one stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Facing<'a> {
     pub own: &'a View,
@@ -91,7 +91,7 @@ pub struct Facing<'a> {
 }
 
 impl Facing<'_> {
-    /// Whether the peer can have been the cause of an RST with this code.
+    /// Whether the peer can have caused an RST with this code.
     fn explains(&self, code: ErrorCode) -> bool {
         let Self { peer, peer_leaving, .. } = *self;
         match code {
@@ -152,7 +152,8 @@ pub fn may_close(reason: &CloseReason, own: &App, peer: &App, lost: bool) -> Res
     let right = match reason {
         CloseReason::Local { .. } => own.leaving,
         CloseReason::Remote { .. } => peer.leaving || peer.closed,
-        // The peer may have gone after its time limit, and what it said got lost with the transport.
+        // The peer may have left after its time limit, and its last frames were lost with the
+        // transport.
         CloseReason::TransportEof => lost || peer.closed,
         CloseReason::TransportError(_) => own.broken,
         CloseReason::Cut { .. } => own.leaving || peer.leaving || peer.closed || lost,

@@ -1,4 +1,4 @@
-//! The search: by breadth, each state once.
+//! The search: breadth-first, each state once.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -22,13 +22,13 @@ pub struct Explored {
     pub rests: u64,
     /// Steps from the first state to the last that was expanded.
     pub depth: u32,
-    /// Whether there are no more states than these.
+    /// Whether these are all states.
     pub closed: bool,
-    /// What was wrong, if anything: the search ends with it.
+    /// The failure, if any, which ends the search.
     pub failure: Option<Failure>,
 }
 
-/// Something wrong, and the shortest way to it.
+/// A failure, and the shortest trace to it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// What.
@@ -73,7 +73,7 @@ impl Hasher for Same {
     }
 }
 
-/// How a state was first reached: from which one, by which step.
+/// How a state was first reached: from which state, by which step.
 type Origin = (u32, Step);
 
 /// Steps from the first state to that of `at`.
@@ -89,15 +89,15 @@ fn trace(origins: &[Origin], at: u32) -> Vec<Step> {
     trace
 }
 
-/// A state to expand; without the state itself if too many wait.
+/// A state to expand; the state itself is dropped if too many wait.
 struct Waiting {
     at: u32,
     depth: u32,
     world: Option<World>,
 }
 
-/// Explores a world until there is nothing new, or so many states are known. At most `kept` states
-/// that wait to be expanded are kept in memory; others are reached again from the first one.
+/// Explores a world until there is nothing new, or `limit` states are known. At most `kept` waiting
+/// states are kept in memory; others are recomputed from the first one.
 pub fn explore(settings: &'static Settings, limit: usize, kept: usize) -> Explored {
     let steps = Step::all(settings.streams());
     let first = World::new(settings);
@@ -121,7 +121,7 @@ pub fn explore(settings: &'static Settings, limit: usize, kept: usize) -> Explor
         let digest = world.digest();
         for &step in &steps {
             let mut next = world.clone();
-            // A panic is a failure like any other, with a trace.
+            // A panic is also a failure with a trace.
             let what = match catch_unwind(AssertUnwindSafe(|| next.step(step))) {
                 Ok(Ok(false)) => continue,
                 Ok(Ok(true)) => None,

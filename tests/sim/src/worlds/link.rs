@@ -1,4 +1,4 @@
-//! One direction of a transport that keeps what it was given, frame by frame.
+//! One direction of a transport that stores bytes frame by frame.
 
 use muxado_proto::frame::{HEADER_LEN, Header};
 
@@ -8,9 +8,9 @@ pub struct Link {
     bytes: Vec<u8>,
     /// The lengths of the frames in `bytes`; the first may have arrived in part.
     frames: Vec<u16>,
-    /// The sender has ended it, behind `bytes`.
+    /// The sender has ended it, after `bytes`.
     ended: bool,
-    /// The receiver has been told of the end, or has gone.
+    /// The receiver has seen the end, or is gone.
     over: bool,
 }
 
@@ -29,7 +29,7 @@ impl Link {
         self.frames.len()
     }
 
-    /// Takes whole frames; they are lost if the transport has ended, or the receiver has gone.
+    /// Takes whole frames; they are lost if the transport has ended, or the receiver is gone.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if self.ended || self.over {
             return;
@@ -47,7 +47,7 @@ impl Link {
         self.ended = true;
     }
 
-    /// What was under way is lost, and the end comes instead.
+    /// Drops the bytes in flight, and ends.
     pub fn lose(&mut self) {
         self.bytes.clear();
         self.frames.clear();
@@ -65,7 +65,7 @@ impl Link {
         !self.ended && !self.over
     }
 
-    /// The next frame, or what is left of it, or the end.
+    /// The next frame, or the rest of it, or the end.
     pub fn frame(&mut self) -> Option<Arrival> {
         match self.frames.first() {
             Some(&length) => Some(Arrival::Bytes(self.take(length.into()))),
@@ -77,7 +77,7 @@ impl Link {
         }
     }
 
-    /// The next byte, if it is not all that is left of its frame.
+    /// The next byte, unless it is the last byte of its frame.
     pub fn byte(&mut self) -> Option<Vec<u8>> {
         self.frames.first().is_some_and(|&length| length > 1).then(|| self.take(1))
     }

@@ -1,28 +1,28 @@
-//! Small worlds: two sessions with tiny settings, and everything that can happen to them, in every
-//! order.
+//! Small worlds: two sessions with tiny settings, and all their steps in every order.
 //!
-//! The simulator ([`sim`](crate::sim)) draws long runs at random. This explores short ones without
-//! a gap: from the first state, every step that is possible, and from each state that comes of it,
-//! again. A step is one call of an application, one frame cut or delivered, one byte delivered, the
-//! end of a transport, or time until the next deadline. States that behave alike are visited once:
-//! [`Session::fingerprint`](muxado_proto::Session::fingerprint) tells.
+//! The simulator ([`sim`](crate::sim)) draws long runs at random. This module explores short ones
+//! completely: every possible step from the first state, then from each resulting state, and so on.
+//! A step is one call of an application, one frame cut or delivered, one byte delivered, the end of
+//! a transport, or time until the next deadline. States with the same behaviour are visited once;
+//! [`Session::fingerprint`](muxado_proto::Session::fingerprint) identifies them.
 //!
-//! In every state the sessions pass their audit, what the applications were told is true
-//! ([`app`]), and nobody waits for something that is there. In every state in which nothing is under
-//! way ([`World::check_rest`]) all that was written has been read, or both sides know why not, and
-//! nobody waits for what cannot come.
+//! In every state the sessions pass their audit, the applications have observed only what is
+//! allowed ([`app`]), and nobody waits for something that is available. In every state in which
+//! nothing is in flight ([`World::check_rest`]) everything written has been read, or both sides
+//! know why not, and nobody waits for something that cannot come.
 //!
-//! The search goes by breadth, so the trace of a failure is a shortest one. It is a list of steps
+//! The search is breadth-first, so the trace of a failure is a shortest one. It is a list of steps
 //! that can be run again:
 //!
 //! ```text
 //! cargo run --profile checked -p muxado-sim --bin muxado-worlds -- --world plain --replay "..."
 //! ```
 //!
-//! The explorer is our own and not that of the crate `stateright`: that one keeps every state that
-//! waits to be expanded whole, has 64 bits for a state, and its model is a closed system of actors
-//! whose messages it carries itself. Here a state is a pair of real sessions of several kilobytes,
-//! the carrying is what is tested, and a failure is to be a text that anybody can replay.
+//! We do not use the crate `stateright`, for three reasons. It keeps every waiting state in memory,
+//! but a state here is a pair of real sessions of several kilobytes. It has only 64 bits to
+//! identify a state. And its model is a closed system of actors whose messages it transports
+//! itself, but here the transport is under test, and a failure has to be a text that can be
+//! replayed.
 
 mod acts;
 mod app;
@@ -38,7 +38,7 @@ pub use settings::{Settings, all, find};
 pub use step::{Act, Step, parse};
 pub use world::World;
 
-/// Runs a trace again; what each step did, and what was wrong.
+/// Runs a trace again; returns what each step did, and the failure.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What has to be true when nothing more happens by itself.
+//! What must hold when nothing more happens by itself.
 
 use muxado_proto::WriteError;
 
@@ -7,8 +7,8 @@ use super::settings::MAX_STREAMS;
 use super::world::{Verdict, World, name, other};
 
 impl World {
-    /// What has to be true when nothing more happens by itself, and all that can be read or accepted
-    /// has been.
+    /// Checks what must hold when nothing more happens by itself, and everything that can be read
+    /// or accepted has been.
     ///
     /// # Errors
     ///
@@ -62,9 +62,9 @@ impl World {
         open.count()
     }
 
-    /// How many streams of this side are open whatever is under way: either side can still write.
-    /// The other one counts only if it has written nothing: what it wrote to a stream that was given
-    /// up may have been answered by an RST.
+    /// How many streams of this side are certainly open: either side can still write. The other
+    /// side counts only if it has written nothing, because data for a released stream may have been
+    /// answered with an RST.
     pub(super) fn surely_open_streams(&self, side: u8) -> usize {
         let open = self.own_streams(side).filter(|&at| {
             let Facing { own, peer, .. } = self.facing(side, at);
@@ -89,7 +89,7 @@ impl World {
             && matches!(room, Some(Ok(_) | Err(WriteError::Blocked)))
     }
 
-    /// A reader that waits at rest waits for a writer that may still write.
+    /// A reader that waits at rest needs a writer that may still write.
     fn check_reader(&self, side: u8, at: u8) -> Verdict {
         let Facing { own, peer, .. } = self.facing(side, at);
         if !own.reads() {

@@ -7,7 +7,7 @@ use muxado_proto::Config;
 /// Streams that each side may have open at once.
 pub const MAX_STREAMS: usize = 2;
 
-/// What a world is like: how much each side may do, and what can happen.
+/// The parameters of a world: how much each side may do, and what can happen.
 #[derive(Debug)]
 pub struct Settings {
     /// Its name.
@@ -27,13 +27,13 @@ pub struct Settings {
     pub acts: &'static str,
     /// Which sides do so: one letter each of `c` and `s`.
     pub actors: &'static str,
-    /// Letters for how it ends: `g`o away, `c`lose, `a`bort, `e`nd of the transport, `b`reak.
+    /// Letters for the possible ends: `g`o away, `c`lose, `a`bort, `e`nd of the transport, `b`reak.
     pub ends: &'static str,
     /// Frames that fit into a direction of the transport.
     pub room: usize,
     /// Whether bytes arrive one by one as well.
     pub bytes: bool,
-    /// Whether time passes before everything else has come to rest, too.
+    /// Whether time may pass before everything else is at rest.
     pub hurry: bool,
 }
 
@@ -169,8 +169,8 @@ impl Settings {
         self.acts.contains(letter) && self.actors.contains(actor)
     }
 
-    /// The settings of both sessions. Limits are small enough to be reached; those on time are
-    /// longer than [`PATIENCE`](super::world::PATIENCE) where a world that is slow would break them.
+    /// The settings of both sessions. Limits are small enough to be reached. Time limits are longer
+    /// than [`PATIENCE`](super::world::PATIENCE) if a slow world would exceed them.
     pub fn config(&self) -> Config {
         let long = Duration::from_secs(3600);
         Config::builder()

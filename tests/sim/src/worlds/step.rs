@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// What one side does, or what happens to it. Streams go by their place: the client's first,
-/// then the server's.
+/// An act of one side, or an event for it. Streams are numbered: the client's first, then the
+/// server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// The application opens a stream.
@@ -34,7 +34,7 @@ pub enum Act {
     Arrive,
     /// The next byte arrives.
     Byte,
-    /// The transport ends in the direction of this side; what was under way is lost.
+    /// The transport ends in the direction of this side; bytes in flight are lost.
     Lose,
     /// The transport fails at this side.
     Break,
@@ -52,7 +52,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Every step in a world of so many streams.
+    /// Every step in a world with `streams` streams.
     pub fn all(streams: u8) -> Vec<Self> {
         let mut acts = vec![Act::Cut, Act::Arrive, Act::Byte, Act::Open, Act::Accept];
         for at in 0..streams {
@@ -66,7 +66,7 @@ impl Step {
         steps
     }
 
-    /// Whether it happens by itself, or because an application takes what it is given.
+    /// Whether it happens by itself, or is an application that accepts or reads.
     pub const fn is_progress(self) -> bool {
         matches!(self.act, Act::Cut | Act::Arrive | Act::Tick | Act::Accept | Act::Read(_))
     }

@@ -1,4 +1,4 @@
-//! A state: two sessions, their applications, and what is under way between them.
+//! A state: two sessions, their applications, and the bytes in flight between them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::link::{Arrival, Link};
 use super::settings::Settings;
 use super::step::{Act, Step};
 
-/// Deadlines further away do not come: nobody is so slow here.
+/// Deadlines further away do not come, because nobody is that slow here.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was wrong, or nothing.
@@ -33,7 +33,7 @@ pub(super) struct Node {
     digest: u128,
 }
 
-/// A state. Cheap to clone: what a step does not touch is shared.
+/// A state. Cheap to clone: unchanged parts are shared.
 #[derive(Debug, Clone)]
 pub struct World {
     pub(super) settings: &'static Settings,
@@ -49,7 +49,7 @@ pub(super) const fn other(side: u8) -> u8 {
     1 - side
 }
 
-/// The answer of a step that cannot be taken.
+/// The result of a step that is not possible.
 pub(super) const IMPOSSIBLE: Result<bool, String> = Ok(false);
 
 impl World {
@@ -78,7 +78,7 @@ impl World {
         self.settings
     }
 
-    /// A number that states share if all that follows is the same for both.
+    /// A number that is equal for states with the same future behaviour.
     pub fn digest(&self) -> u128 {
         let mut mix = Mix::new();
         for node in &self.nodes {
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Takes a step; whether it was possible.
+    /// Takes a step; returns whether it was possible.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl World {
         Ok(possible)
     }
 
-    /// After a call of a session: what it has to say, whether it is right, and the transport.
+    /// After a call of a session: handles its events, audits it, and updates the transport.
     fn settle(&mut self, side: u8) -> Verdict {
         let found = |what: String| format!("{}: {what}", name(side));
         self.listen(side).map_err(found)?;
@@ -225,8 +225,8 @@ impl World {
         }
     }
 
-    /// Nobody waits for something that is there: who was told "blocked", and nothing since, is told
-    /// so again. That changes nothing, as it did not the first time.
+    /// Nobody waits for something that is available: a call that was "blocked", without an event
+    /// since, is blocked again. The repeated call changes nothing.
     fn check_waiting(&mut self, side: u8) -> Verdict {
         for at in 0..self.node(side).app.views.len() {
             let view = self.node(side).app.views[at];
@@ -262,7 +262,7 @@ impl World {
         Ok(())
     }
 
-    /// The session cuts a frame, as a driver does whose transport takes so much.
+    /// The session cuts a frame, as for a driver whose transport takes one frame.
     fn cut(&mut self, side: u8) -> Result<bool, String> {
         let (now, to) = (self.now, other(side));
         let room = self.links[usize::from(to)].frames() < self.settings.room;
@@ -301,7 +301,7 @@ impl World {
         Ok(true)
     }
 
-    /// The next deadline comes, for both clocks: being called early must do no harm.
+    /// The next deadline comes, for both clocks: an early call must be harmless.
     fn tick(&mut self) -> Result<bool, String> {
         if !self.settings.hurry && (0..2).any(|side| self.is_busy(side)) {
             return IMPOSSIBLE;
@@ -321,7 +321,7 @@ impl World {
         Ok(true)
     }
 
-    /// Whether something is under way to this side, or from it.
+    /// Whether something is in flight to this side or from it.
     fn is_busy(&self, side: u8) -> bool {
         let node = self.node(side);
         let arriving = self.links[usize::from(side)].frames() > 0;
@@ -343,7 +343,7 @@ impl Node {
     }
 }
 
-/// A hash of 128 bits: two of the standard one's, one of them salted.
+/// A hash of 128 bits: two standard hashes, one of them salted.
 struct Mix([std::hash::DefaultHasher; 2]);
 
 impl Mix {

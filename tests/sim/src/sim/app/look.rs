@@ -1,4 +1,4 @@
-//! What an application asks a stream without using it.
+//! Queries of an application that do not change a stream.
 
 use muxado_proto::{ReadError, Session, StreamId, WriteError};
 
