@@ -58,6 +58,18 @@ impl Peer {
         Self::of(Role::Client, config)
     }
 
+    /// The peer of a new server, with these streams open and accepted, and nothing to send.
+    pub fn with_streams(config: Config, ids: &[u32]) -> Self {
+        let mut peer = Self::of_server(config);
+        for &id in ids {
+            peer.send(syn(id, b""));
+            assert_eq!(peer.accept(), id);
+        }
+        peer.events();
+        peer.expect_silence();
+        peer
+    }
+
     /// The virtual time.
     pub const fn now(&self) -> Timestamp {
         self.now

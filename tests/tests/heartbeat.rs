@@ -197,3 +197,37 @@ fn a_session_that_goes_away_needs_no_heartbeat() {
     let cut = CloseReason::Cut { streams: 1, by: CutBy::Time };
     assert_eq!(peer.session.close_reason(), Some(&cut));
 }
+
+/// A fault of the peer on the heartbeat stream ended the session when the tolerance was over.
+#[test]
+fn a_fault_on_the_heartbeat_stream_ends_that_stream() {
+    let config =
+        Config::builder().typed(true).heartbeat(Some(Heartbeat::default())).build().expect("valid");
+    let mut peer = Peer::of_client(config);
+    peer.pass(Duration::from_millis(10));
+    peer.receive();
+    peer.send(peer::wnd_inc(3, 0));
+    peer.receive();
+    for _ in 0..60 {
+        peer.pass(Duration::from_secs(1));
+        for frame in peer.receive() {
+            if frame.kind() == Frame::DATA && frame.id() > 3 && !frame.is_syn() {
+                let echo = frame.to_bytes()[8..].to_vec();
+                peer.send(peer::data(frame.id(), &echo));
+            }
+        }
+    }
+    assert_eq!(peer.session.close_reason(), None);
+}
+
+/// Heartbeat streams beyond the limit did not count as resets that the peer causes.
+#[test]
+fn refused_heartbeats_are_counted() {
+    let config = Config::builder().typed(true).build().expect("valid");
+    let mut peer = Peer::of_server(config);
+    for n in 0..5000 {
+        peer.send(peer::syn(3 + 2 * n, &[255; 4]));
+        peer.receive();
+    }
+    assert!(peer.session.close_reason().is_some());
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muxado_proto::{Config, Event, OpenError, StreamType};
+use muxado_proto::{Config, Event, OpenError, StreamId, StreamType};
 use muxado_tests::peer::{self, Peer};
 
 fn server() -> Peer {
@@ -108,4 +108,22 @@ fn the_window_of_a_typed_session_has_room_for_the_type() {
     assert!(Config::builder().typed(true).send_window(3).build().is_err());
     assert!(Config::builder().typed(true).send_window(4).build().is_ok());
     assert!(Config::builder().typed(false).send_window(3).build().is_ok());
+}
+
+/// Data in one piece with its type was not reported as readable.
+#[test]
+fn data_behind_a_type_is_reported() {
+    let frame = peer::syn(3, b"\0\0\0\x2adata");
+    let readable = |cuts: &[&[u8]]| {
+        let config = Config::builder().typed(true).build().expect("valid");
+        let mut peer = Peer::of_server(config);
+        for cut in cuts {
+            peer.send(cut);
+        }
+        assert_eq!(peer.events(), [Event::Acceptable]);
+        peer.accept();
+        peer.events().contains(&Event::Readable(StreamId::new(3)))
+    };
+    assert!(readable(&[&frame[..12], &frame[12..]]));
+    assert!(readable(&[&frame]));
 }

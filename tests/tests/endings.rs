@@ -1,0 +1,132 @@
+//! How streams and sessions end, and what remains of them.
+
+use std::time::Duration;
+
+use muxado_proto::{
+    CloseReason, Config, ErrorCode, Event, OpenError, PingError, ReadError, WriteError,
+};
+use muxado_tests::peer::{self, Peer};
+
+#[test]
+fn a_stream_that_both_have_finished_leaves_its_place() {
+    let config = Config::builder().max_outbound_streams(1).build().expect("valid");
+    let mut peer = Peer::of_client(config);
+    for id in [3, 5, 7] {
+        assert_eq!(peer.open(), id);
+        peer.write(id, b"?");
+        peer.stream(id).finish().unwrap();
+        peer.receive();
+        peer.send(peer::fin(id));
+        assert_eq!(peer.read(id), (Vec::new(), Ok(())));
+        assert!(peer.session.can_open(), "stream {id} is over");
+        peer.stream(id).release();
+    }
+}
+
+#[test]
+fn a_refused_stream_is_answered_even_if_all_of_it_was_sent() {
+    let mut peer = Peer::of_client(Config::default());
+    assert_eq!(peer.open(), 3);
+    peer.write(3, b"all");
+    peer.stream(3).finish().unwrap();
+    peer.receive();
+    peer.send(peer::rst(3, ErrorCode::ACCEPT_QUEUE_FULL.0));
+    peer.expect(&["RST id=3 code=4"]);
+    // Once.
+    peer.send(peer::rst(3, ErrorCode::ACCEPT_QUEUE_FULL.0));
+    peer.expect_silence();
+}
+
+/// A stream that stalled again was queued after streams that had stalled later.
+#[test]
+fn a_stream_that_stalls_again_keeps_its_deadline() {
+    let limit = Duration::from_secs(30);
+    let config =
+        Config::builder().send_window(1000).stream_stall_timeout(Some(limit)).build().expect("ok");
+    let mut peer = Peer::of_client(config);
+    let (a, b) = (peer.open(), peer.open());
+    peer.write(a, &[0; 5000]);
+    peer.receive();
+    peer.pass(Duration::from_secs(20));
+    peer.write(b, &[0; 5000]);
+    peer.receive();
+    peer.pass(Duration::from_secs(1));
+    peer.send(peer::wnd_inc(a, 10));
+    peer.receive();
+    peer.pass(Duration::from_secs(10));
+    // 31 s.
+    let error = peer.stream(a).write(b"x");
+    assert_eq!(error, Err(WriteError::ResetLocally(ErrorCode::WRITE_TIMEOUT)));
+}
+
+/// Streams that both sides had finished displaced the tombstones of others.
+#[test]
+fn streams_that_are_settled_do_not_push_out_those_that_are_not() {
+    let mut peer = Peer::of_server(Config::builder().tombstones(8).build().expect("valid"));
+    for n in 0..9 {
+        let id = 3 + 2 * n;
+        peer.send(peer::syn(id, b"x"));
+        peer.accept();
+        peer.write(id, b"reply");
+        peer.stream(id).release();
+        peer.receive();
+        // The peer continues with the first one, and finishes the others.
+        if n > 0 {
+            peer.send(peer::fin(id));
+        }
+    }
+    let now = peer.now();
+    peer.session.close(now, ErrorCode::NO_ERROR, "");
+    assert_eq!(peer.session.close_reason(), None, "the peer has not finished stream 3");
+}
+
+#[test]
+fn an_abandoned_session_tells_everybody_and_says_nothing() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.write(3, b"never sent");
+    peer.session.abandon();
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::Abandoned));
+    assert_eq!(peer.events().last(), Some(&Event::Closed(CloseReason::Abandoned)));
+    assert_eq!(peer.read(3).1, Err(ReadError::SessionClosed(CloseReason::Abandoned)));
+    let refused = Err(WriteError::SessionClosed(CloseReason::Abandoned));
+    assert_eq!(peer.stream(3).write(b"x"), refused);
+    peer.expect_rest();
+    assert!(peer.session.is_finished());
+}
+
+#[test]
+fn a_session_that_is_over_owes_nothing_and_arms_no_timer_for_it() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.send(peer::data(3, b"little"));
+    assert_eq!(peer.read(3).0, b"little");
+    peer.session.abort(peer.now(), ErrorCode::INTERNAL, "");
+    peer.receive();
+    // The only deadline is that of the peer to end the transport.
+    let linger = Config::default().linger_timeout();
+    assert_eq!(peer.session.poll_timeout(), Some(peer.now() + linger));
+}
+
+/// With an outstanding heartbeat, `ping` did not see that the session was over.
+#[test]
+fn a_ping_is_refused_when_the_session_is_over() {
+    let config = Config::builder().typed(true).build().expect("valid");
+    let mut peer = Peer::of_client(config);
+    let now = peer.now();
+    assert_eq!(peer.session.ping(now), Ok(()));
+    peer.shut();
+    let refused = peer.session.ping(now);
+    assert!(matches!(refused, Err(PingError::Open(OpenError::SessionClosed(_)))), "{refused:?}");
+}
+
+/// A frame that stalled after a GOAWAY was answered like one before it.
+#[test]
+fn a_frame_that_stalls_behind_go_away_is_a_quiet_end() {
+    let config = Config::builder().drain_timeout(Duration::from_secs(60)).build().expect("ok");
+    let mut peer = Peer::of_client(config);
+    peer.send(peer::go_away(0, 0, b""));
+    peer.send([0, 0, 9]);
+    peer.pass(Duration::from_secs(31));
+    assert!(matches!(peer.session.close_reason(), Some(CloseReason::Remote { .. })));
+    let frames = peer.receive();
+    assert_eq!(frames[0].word(4), 0, "{frames:?}");
+}
