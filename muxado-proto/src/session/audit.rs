@@ -176,7 +176,7 @@ impl Session {
 
     fn audit_phase(&self) -> Finding {
         let over = self.farewell.is_over();
-        check(!over || self.orphans.is_empty(), "refusals of a session that is over")?;
+        check(!over || self.orphans.is_empty(), "RSTs of a session that is over")?;
         let blocked = self.counts.has_waiting_opener() && self.farewell.is_open();
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
         let drained = self.farewell.refuses_streams() && self.is_idle();

@@ -228,25 +228,32 @@ impl Session {
     /// The peer has ended the stream of the requester. Only a live peer can do that; the next beat
     /// is sent on a new stream.
     pub(super) fn on_beats_ended(&mut self, key: Key) {
-        self.beats.requester.stream = None;
-        self.give_up_beat();
+        self.leave_beats();
         // Not by a FIN: ngrok's responder answers that with a flood of zero beats.
         self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
     }
 
-    /// The type of a peer's stream is that of heartbeats.
-    pub(super) fn adopt_echo(&mut self, key: Key) {
+    /// The next beat is sent on a new stream; the beat under way is lost.
+    pub(super) fn leave_beats(&mut self) {
+        self.beats.requester.stream = None;
+        self.give_up_beat();
+    }
+
+    /// The type of a peer's stream is that of heartbeats; `false` if so many are answered already.
+    pub(super) fn adopt_echo(&mut self, key: Key) -> bool {
         if self.beats.responders >= self.config.max_heartbeat_responders {
             self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
-            return self.count_reset();
+            self.count_reset();
+            return false;
         }
-        if let Some(stream) = self.store.get_mut(key) {
+        if let Some(stream) = self.store.live_mut(key) {
             stream.owner = Owner::Echo;
             more(&mut self.beats.responders);
             self.counts.is_heartbeat();
         }
         self.echo(key);
         self.finish_draining();
+        true
     }
 
     /// Whether a SYN that is to be refused may belong to a heartbeat. Heartbeats are answered in

@@ -172,6 +172,7 @@ impl Counts {
     /// it is released, or finished by both sides; finished ones have their own bound.
     pub(super) const fn may_accept(&self, config: &Config) -> bool {
         let max = config.max_inbound_streams;
+        debug_assert!(self.finished <= self.accepted, "the finished are among the accepted");
         let working = self.accepted.saturating_sub(self.finished);
         working < max && self.accepted < max.saturating_mul(2)
     }

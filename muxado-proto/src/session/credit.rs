@@ -235,7 +235,7 @@ impl Session {
     /// `bytes` of a stream were read or discarded: grants credit when the rules say so
     /// (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if bytes == 0 || self.farewell.is_over() {
             return;
         }
@@ -275,7 +275,7 @@ impl Session {
 
     /// Drops the unread bytes of a stream; returns how many.
     pub(super) fn drop_incoming(&mut self, key: Key) -> usize {
-        let Some(stream) = self.store.get_mut(key) else { return 0 };
+        let Some(stream) = self.store.live_mut(key) else { return 0 };
         let before = stream.incoming.size();
         let dropped = stream.incoming.clear(&mut self.pool);
         if stream.complete {

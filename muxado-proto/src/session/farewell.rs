@@ -267,7 +267,7 @@ impl Farewell {
             Pad::Read | Pad::Last => Pad::Last,
         };
         if !matches!(self.pad, Pad::None) {
-            self.refuse_newcomers();
+            self.refuse_streams();
         }
     }
 
@@ -283,7 +283,7 @@ impl Farewell {
 
     /// No more streams of the peer will come, or they are refused: the drain ends with the open
     /// streams.
-    pub(super) const fn refuse_newcomers(&mut self) {
+    pub(super) const fn refuse_streams(&mut self) {
         if let Phase::Draining(drain) = &mut self.phase {
             drain.newcomers = Newcomers::Refused;
         }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::inlet::{FrameLimit, Newcomer, Sink};
-use super::{Refusal, Session, Unread};
+use super::{Orphan, Session, Unread};
 use crate::decode::Item;
 use crate::error::ErrorCode;
 use crate::event::{Signal, Warning};
@@ -142,7 +142,7 @@ impl Session {
             // The tombstone has expired. The frame may have been in flight when the stream was
             // cancelled, so it does not count against the peer.
             if self.limits.take(Excess::Late, 1, limit, self.now) {
-                self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
+                self.answer_by_rst(Orphan::new(id, ErrorCode::STREAM_CLOSED));
             }
             return;
         }
@@ -157,7 +157,7 @@ impl Session {
             // used.
             let _used_before = self.mark_used(id);
         }
-        self.answer_by_rst(Refusal::new(id, ErrorCode::STREAM_CLOSED));
+        self.answer_by_rst(Orphan::new(id, ErrorCode::STREAM_CLOSED));
     }
 
     /// Marks an id of the peer's as used; says what was known of it before.
@@ -176,7 +176,7 @@ impl Session {
             return self
                 .end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many reused stream ids");
         }
-        self.answer_by_rst(Refusal::new(id, ErrorCode::PROTOCOL));
+        self.answer_by_rst(Orphan::new(id, ErrorCode::PROTOCOL));
     }
 
     fn on_syn(&mut self, id: StreamId, flags: Flags, length: u32) {
@@ -214,7 +214,7 @@ impl Session {
         self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
         // A peer that uses its whole window with the SYN has no credit left.
         let spent = newcomer.length == self.config.receive_window && !newcomer.fin;
-        self.answer_by_rst(Refusal::new(newcomer.id, newcomer.code).waking_if(spent));
+        self.answer_by_rst(Orphan::new(newcomer.id, newcomer.code).waking_if(spent));
     }
 
     /// Streams that the application has not accepted.
@@ -241,10 +241,10 @@ impl Session {
 
     fn on_live_data(&mut self, key: Key, id: StreamId, flags: Flags, length: u32) {
         self.answered(key);
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if stream.is_counted() {
             self.beats.on_data(self.now);
-            self.outlet.answered();
+            self.outlet.arrived_all();
         }
         let empty = length == 0;
         if !empty {
@@ -261,7 +261,7 @@ impl Session {
             RecvState::Open | RecvState::Stopped => {}
         }
         if stream.is_given_up() && !(empty && flags.is_fin()) {
-            return self.refuse_for_given_up(key, length, flags.is_fin());
+            return self.reset_given_up(key, length, flags.is_fin());
         }
         if empty && !flags.is_fin() && !flags.is_syn() {
             if !self.limits.take(Excess::Empty, 1, self.config.empty_data_limit, self.now) {
@@ -296,7 +296,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.is_given_up() {
             // The reader was dropped in the middle of the frame, with the rest of the credit.
-            return self.refuse_for_given_up(key, 0, fin);
+            return self.reset_given_up(key, 0, fin);
         }
         if stream.recv == RecvState::Stopped {
             self.consumed(key, bytes.len());
@@ -335,6 +335,7 @@ impl Session {
     }
 
     pub(super) fn on_fin(&mut self, key: Key) {
+        // What the payload before it led to, such as the end of the session, may have removed it.
         let Some(stream) = self.store.get_mut(key) else { return };
         if !stream.recv.is_open() {
             return;
@@ -346,7 +347,7 @@ impl Session {
             // No grant is sent after the peer's FIN.
             self.store.unlink(Queue::Control, key);
         }
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         match stream.owner {
             Owner::Application | Owner::Backlog => {
                 self.notify(key, Edge::Readable);
@@ -385,7 +386,7 @@ impl Session {
         }
         if code == ErrorCode::ACCEPT_QUEUE_FULL && !inbound {
             // The Go reference keeps a refused stream in its table until it receives an RST for it.
-            self.queue_reset(Refusal::new(id, ErrorCode::STREAM_CLOSED));
+            self.queue_reset(Orphan::new(id, ErrorCode::STREAM_CLOSED));
         }
     }
 
@@ -393,7 +394,7 @@ impl Session {
     /// had ended before.
     pub(super) fn peer_reset(&mut self, key: Key, code: ErrorCode) -> bool {
         self.answered(key);
-        let Some(stream) = self.store.get_mut(key) else { return false };
+        let Some(stream) = self.store.live_mut(key) else { return false };
         let ends = !stream.send.is_over() || stream.recv.is_open();
         stream.recv = stream.recv.peer_reset(code);
         stream.send = stream.send.peer_reset(code);
@@ -407,9 +408,10 @@ impl Session {
         self.notify_all(key);
         if owner == Owner::Beats {
             self.on_beats_ended(key);
+        } else {
+            self.leave_backlog(key);
+            self.free_if_done(key);
         }
-        self.leave_backlog(key);
-        self.free_if_done(key);
         ends
     }
 
@@ -420,7 +422,7 @@ impl Session {
         self.outlet.arrived(increment);
         let Some(key) = self.store.key(id) else { return };
         self.answered(key);
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if !stream.send.is_sending() {
             return;
         }
@@ -443,7 +445,7 @@ impl Session {
 
     /// Moves a stream whose four type bytes have arrived into the backlog.
     fn collect_type(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let mut bytes = [0; 4];
         if stream.incoming.len() < bytes.len() {
             return;
@@ -456,12 +458,14 @@ impl Session {
         self.store.unlink(Queue::Untyped, key);
         self.arm_untyped();
         if stream_type == StreamType::HEARTBEAT {
-            self.adopt_echo(key);
+            if !self.adopt_echo(key) {
+                return;
+            }
         } else if self.counts.is_closed_to_peer() {
             self.stats.streams_refused = self.stats.streams_refused.saturating_add(1);
             return self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
         } else {
-            if let Some(stream) = self.store.get_mut(key) {
+            if let Some(stream) = self.store.live_mut(key) {
                 stream.owner = Owner::Backlog;
             }
             self.store.push(Queue::Accept, key);

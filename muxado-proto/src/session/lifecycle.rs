@@ -86,7 +86,7 @@ impl Session {
                 continue;
             }
             while let Some(key) = self.store.pop(queue) {
-                if let Some(stream) = self.store.get_mut(key) {
+                if let Some(stream) = self.store.live_mut(key) {
                     stream.owner = Owner::Released;
                 }
                 self.reset_stream(key, ErrorCode::STREAM_REFUSED, Unread::Drop);
@@ -128,7 +128,7 @@ impl Session {
         let whole = !self.inlet.is_mid_frame() || self.farewell.received().is_some();
         if self.farewell.is_draining() && self.is_idle() && whole {
             // Nothing is missing; the transport still has to take the rest.
-            self.farewell.refuse_newcomers();
+            self.farewell.refuse_streams();
             return self.finish_draining();
         }
         if let Some(what) = self.inlet.greeting() {
@@ -224,7 +224,7 @@ impl Session {
             DrainStep::Wait(due) => return self.timers.set(Timer::Drain, Some(due)),
             DrainStep::Announce => self.farewell.announce(),
             DrainStep::Finish => {
-                self.farewell.refuse_newcomers();
+                self.farewell.refuse_streams();
                 self.farewell.moved(self.now);
                 self.finish_draining();
             }
@@ -364,6 +364,10 @@ impl Session {
             self.signals.raise(signal);
         }
         for key in self.store.keys() {
+            // Not every number below the highest has a record.
+            if self.store.get(key).is_none() {
+                continue;
+            }
             self.drop_outgoing(key);
             self.notify_all(key);
             self.free_if_done(key);

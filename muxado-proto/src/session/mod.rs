@@ -79,7 +79,7 @@ use farewell::Farewell;
 use handover::Handover;
 use ids::Ids;
 use inlet::Inlet;
-use orphans::{Orphans, Refusal};
+use orphans::{Orphan, Orphans};
 use outlet::Outlet;
 use pace::Pace;
 use send_budget::SendBudget;

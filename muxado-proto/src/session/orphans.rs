@@ -11,14 +11,14 @@ const KEPT: usize = 16;
 /// An RST for a stream without a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
-pub(super) struct Refusal {
+pub(super) struct Orphan {
     pub(super) id: StreamId,
     pub(super) code: ErrorCode,
     /// The peer's writer may wait for credit: some writers wake for credit and not for an RST.
     pub(super) wakes: bool,
 }
 
-impl Refusal {
+impl Orphan {
     pub(super) const fn new(id: StreamId, code: ErrorCode) -> Self {
         Self { id, code, wakes: false }
     }
@@ -34,22 +34,22 @@ impl Refusal {
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Orphans {
-    waiting: VecDeque<Refusal>,
+    waiting: VecDeque<Orphan>,
 }
 
 impl Orphans {
     /// Queues an RST; `false` if `max` are already queued.
     #[must_use]
-    pub(super) fn push(&mut self, refusal: Refusal, max: u32) -> bool {
+    pub(super) fn push(&mut self, orphan: Orphan, max: u32) -> bool {
         let room = self.waiting.len() < usize::try_from(max).unwrap_or(usize::MAX);
         if room {
-            self.waiting.push_back(refusal);
+            self.waiting.push_back(orphan);
         }
         room
     }
 
     /// The RST that has waited longest.
-    pub(super) fn pop(&mut self) -> Option<Refusal> {
+    pub(super) fn pop(&mut self) -> Option<Orphan> {
         let first = self.waiting.pop_front();
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
             self.waiting = VecDeque::new();
@@ -74,15 +74,15 @@ mod tests {
     #[test]
     fn they_are_bounded_and_leave_in_order() {
         let mut orphans = Orphans::default();
-        let refusal = |id| Refusal::new(StreamId::new(id), ErrorCode::STREAM_CLOSED);
-        assert!(orphans.push(refusal(3), 2));
-        assert!(orphans.push(refusal(5), 2));
-        assert!(!orphans.push(refusal(7), 2));
-        assert_eq!(orphans.pop(), Some(refusal(3)));
-        assert!(orphans.push(refusal(7), 2));
+        let orphan = |id| Orphan::new(StreamId::new(id), ErrorCode::STREAM_CLOSED);
+        assert!(orphans.push(orphan(3), 2));
+        assert!(orphans.push(orphan(5), 2));
+        assert!(!orphans.push(orphan(7), 2));
+        assert_eq!(orphans.pop(), Some(orphan(3)));
+        assert!(orphans.push(orphan(7), 2));
         assert_eq!(
             [orphans.pop(), orphans.pop(), orphans.pop()],
-            [Some(refusal(5)), Some(refusal(7)), None]
+            [Some(orphan(5)), Some(orphan(7)), None]
         );
     }
 }

@@ -78,6 +78,7 @@ impl Outlet {
 
     fn measure(&mut self, now: Timestamp) {
         let Some((since, from)) = self.span else { return };
+        debug_assert!(from <= self.taken, "a span begins where the transport had got to");
         let (elapsed, bytes) = (now - since, self.taken.saturating_sub(from));
         if elapsed < WAITED || bytes < SPAN {
             return;
@@ -115,7 +116,7 @@ impl Outlet {
     }
 
     /// The peer has answered, so it has received everything.
-    pub(super) const fn answered(&mut self) {
+    pub(super) const fn arrived_all(&mut self) {
         self.arrived = self.taken;
     }
 
@@ -189,19 +190,19 @@ mod tests {
         // Almost all of the first megabyte goes into free buffer space.
         hand_out(&mut outlet, 1 << 20, at(100));
         hand_out(&mut outlet, 100_000, at(120));
-        outlet.answered();
+        outlet.arrived_all();
         assert_eq!(outlet.time_to(outlet.position() - 100_000 + 4096), Duration::from_secs(1));
         // Then 100 000 bytes take a second, and later two.
         hand_out(&mut outlet, 100_000, at(1120));
         hand_out(&mut outlet, 100_000, at(3120));
-        outlet.answered();
+        outlet.arrived_all();
         let place = outlet.position() - 100_000 + 50_000;
         assert_eq!(outlet.time_to(place), Duration::from_secs(1));
         // Time in which there was nothing to take does not count.
         hand_out(&mut outlet, 0, at(4000));
         hand_out(&mut outlet, 100_000, at(90_000));
         hand_out(&mut outlet, 0, at(99_000));
-        outlet.answered();
+        outlet.arrived_all();
         assert_eq!(outlet.time_to(outlet.position() + 50_000), Duration::from_secs(1));
     }
 

@@ -1,6 +1,6 @@
 //! Frames for the peer, produced from state when the transport can take them.
 
-use super::{Refusal, Session};
+use super::{Orphan, Session};
 use crate::config::BLOCK;
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
@@ -43,7 +43,7 @@ impl Session {
         if !self.farewell.is_over() {
             // The end of streams that end from here on is in this batch.
             self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
-            self.cut_refusals(out, limit);
+            self.cut_orphans(out, limit);
             if !self.farewell.has_said_all() {
                 self.cut_control(out, limit);
                 self.cut_data(out, limit);
@@ -165,6 +165,7 @@ impl Session {
     /// The first frame of every stream that was written to; `false` if there is more to cut.
     fn cut_announcements(&mut self, out: &mut Transmit, limit: usize) -> bool {
         for key in self.store.keys() {
+            // Not every number below the highest has a record.
             let Some(stream) = self.store.get(key) else { continue };
             if !stream.send.owes_syn() || !stream.can_send() {
                 continue;
@@ -193,12 +194,12 @@ impl Session {
         self.frame_sent();
     }
 
-    fn cut_refusals(&mut self, out: &mut Transmit, limit: usize) {
+    fn cut_orphans(&mut self, out: &mut Transmit, limit: usize) {
         if self.orphans.is_empty() {
             return;
         }
         while out.len() < limit {
-            let Some(Refusal { id, code, wakes }) = self.orphans.pop() else { break };
+            let Some(Orphan { id, code, wakes }) = self.orphans.pop() else { break };
             self.cut_reset(id, code, wakes, out);
         }
         self.finish_draining();
@@ -208,7 +209,7 @@ impl Session {
     fn cut_control(&mut self, out: &mut Transmit, limit: usize) {
         while out.len() < limit {
             let Some(key) = self.store.pop(Queue::Control) else { break };
-            let Some(stream) = self.store.get_mut(key) else { continue };
+            let Some(stream) = self.store.live_mut(key) else { continue };
             let id = stream.id;
             if let SendState::Resetting(code) = stream.send {
                 let wakes = stream.recv_window.may_have_a_waiting_writer();
@@ -246,7 +247,7 @@ impl Session {
     /// Cuts one DATA frame, and the FIN frame after a SYN.
     fn cut_frame(&mut self, key: Key, out: &mut Transmit) {
         let max = self.pace.frame(self.config.max_frame_size);
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if !stream.can_send() {
             return self.stall(key);
         }

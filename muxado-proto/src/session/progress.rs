@@ -78,7 +78,7 @@ impl Session {
     /// The application waits for `edge`, which the transport may cause.
     pub(super) fn watch(&mut self, key: Key, edge: Edge) {
         self.wait_for(key, edge);
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         if stream.outgoing.is_empty() && !self.handover.has_taken(stream.batch) {
             self.store.push(Queue::Taking, key);
         }
@@ -94,7 +94,7 @@ impl Session {
     /// Reports, if true, that the transport has taken everything of a stream, or that the stream
     /// has ended.
     pub(super) fn report_progress(&mut self, key: Key) {
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         let ended = stream.is_watched(Edge::Ended) && self.end_of(stream).is_some();
         if stream.is_watched(Edge::Flushed) && self.is_flushed(stream) {
             self.notify(key, Edge::Flushed);

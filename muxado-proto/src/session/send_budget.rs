@@ -88,6 +88,7 @@ impl SendBudget {
     /// How much all streams together may still take.
     fn left(&self) -> u64 {
         let most = self.most();
+        // What is reserved for each stream may take them above it.
         most.saturating_sub(self.unsent).min(memory(most).saturating_sub(self.held))
     }
 

@@ -64,6 +64,7 @@ impl Share {
     fn remove_stream(&mut self, own: bool, config: &Config) {
         let covered = config.covered_streams();
         let count = if own { &mut self.outbound } else { &mut self.inbound };
+        debug_assert!(*count > 0, "a stream that is removed was added");
         *count = count.saturating_sub(1);
         if *count >= covered {
             self.seat.release(config.stream_memory());
@@ -90,6 +91,7 @@ impl Share {
 
     /// A window has given growth back.
     pub(super) fn release_growth(&mut self, bytes: u32) {
+        debug_assert!(u64::from(bytes) <= self.growth, "growth that is given back was reserved");
         let less = self.growth.saturating_sub(bytes.into());
         self.seat.release(Config::held_for(self.growth).saturating_sub(Config::held_for(less)));
         self.growth = less;

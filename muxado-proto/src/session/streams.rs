@@ -1,7 +1,7 @@
 //! The life of a stream, from its first frame to the removal of its record: readiness, resets,
 //! release, and tombstones.
 
-use super::{Refusal, Session, Unread};
+use super::{Orphan, Session, Unread};
 use crate::error::ErrorCode;
 use crate::event::Signal;
 use crate::limits::Excess;
@@ -19,7 +19,7 @@ impl Session {
     /// Puts a stream that can send into its ready queue. With a stall limit, so does a stream with
     /// data but no credit: when its turn comes, the start of its wait is recorded.
     pub(super) fn schedule(&mut self, key: Key) {
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         let queue = stream.ready_queue();
         if stream.can_send() {
             self.store.unlink(Queue::Stalled, key);
@@ -54,7 +54,7 @@ impl Session {
 
     /// Appends bytes of the session itself, a type or a beat, to the output of a stream.
     pub(super) fn write_own(&mut self, key: Key, bytes: &[u8]) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let before = stream.outgoing.size();
         stream.outgoing.push_copy(bytes, &mut self.pool);
         self.budget.resize(before, stream.outgoing.size());
@@ -62,7 +62,7 @@ impl Session {
 
     /// Reports an edge if the application waits for it.
     pub(super) fn notify(&mut self, key: Key, edge: Edge) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let bit = edge as u8;
         // The application does not know streams in the backlog: their events are reported after
         // `accept`.
@@ -76,7 +76,7 @@ impl Session {
 
     /// The application has to wait for an edge. A pending report of it is obsolete.
     pub(super) fn wait_for(&mut self, key: Key, edge: Edge) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         stream.interest |= edge as u8;
         stream.edges &= !(edge as u8);
         if stream.edges == 0 {
@@ -86,7 +86,7 @@ impl Session {
 
     /// Drops what was written to a stream and not sent.
     pub(super) fn drop_outgoing(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let before = stream.outgoing.size();
         stream.outgoing.clear(&mut self.pool);
         if let Some(queue) = stream.links.queue(Link::Data) {
@@ -112,7 +112,7 @@ impl Session {
     /// Ends a stream from this side: unsent data is discarded, and an RST is sent if the stream was
     /// announced.
     pub(super) fn reset_stream(&mut self, key: Key, code: ErrorCode, unread: Unread) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         // An RST means an error, so it never carries "no error".
         let code = if code == ErrorCode::NO_ERROR { ErrorCode::STREAM_RESET } else { code };
         // A complete stream needs no RST, unless the peer has sent more.
@@ -148,7 +148,7 @@ impl Session {
 
     /// A stream that ended before it was accepted leaves the backlog.
     pub(super) fn leave_backlog(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let queue = match stream.owner {
             Owner::Backlog => Queue::Accept,
             Owner::Untyped => Queue::Untyped,
@@ -165,13 +165,13 @@ impl Session {
     /// The peer broke a rule of one stream. Bytes received before stay readable.
     pub(super) fn reset_for_violation(&mut self, key: Key, code: ErrorCode) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
-        let inbound =
-            self.store.get(key).is_some_and(|stream| stream.id.is_opened_by(self.role.peer()));
-        let beats = self.store.get(key).is_some_and(|stream| stream.owner == Owner::Beats);
-        self.reset_stream(key, code, Unread::Keep);
-        if beats {
-            self.on_beats_ended(key);
+        let Some(stream) = self.store.live(key) else { return };
+        let inbound = stream.id.is_opened_by(self.role.peer());
+        if stream.owner == Owner::Beats {
+            self.leave_beats();
+            return self.reset_stream(key, code, Unread::Drop);
         }
+        self.reset_stream(key, code, Unread::Keep);
         if inbound {
             self.count_reset();
         }
@@ -185,16 +185,16 @@ impl Session {
     }
 
     /// Answers a frame for a stream without a record with an RST, once.
-    pub(super) fn answer_by_rst(&mut self, refusal: Refusal) {
+    pub(super) fn answer_by_rst(&mut self, orphan: Orphan) {
         // In this order, so that a draining session is not over before the RST is sent.
-        if self.queue_reset(refusal) {
-            self.store.bury(refusal.id);
+        if self.queue_reset(orphan) {
+            self.store.bury(orphan.id);
         }
     }
 
     /// Queues an RST for a stream without a record, unless too many are queued.
-    pub(super) fn queue_reset(&mut self, refusal: Refusal) -> bool {
-        let queued = self.orphans.push(refusal, self.config.pending_resets);
+    pub(super) fn queue_reset(&mut self, orphan: Orphan) -> bool {
+        let queued = self.orphans.push(orphan, self.config.pending_resets);
         if !queued {
             self.stats.resets_dropped = self.stats.resets_dropped.saturating_add(1);
         }
@@ -218,14 +218,14 @@ impl Session {
             self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
         }
         self.stop(key);
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if stream.recv.is_open() && stream.recv_window.owed() > 0 {
             // The peer's writer may be out of credit; with credit it continues and learns that
             // nobody reads. An RST would tell it at once, but would destroy a complete answer that
             // was not read yet.
             self.grant_now(key);
         }
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         self.counts.released(stream, self.ids.is_own(stream.id));
         stream.owner = Owner::Released;
         stream.edges = 0;
@@ -247,7 +247,7 @@ impl Session {
 
     /// The writer of a stream is released, and its reader stays.
     pub(super) fn release_send(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if stream.reset_on_drop {
             return self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
         }
@@ -267,7 +267,7 @@ impl Session {
     /// stream that was given up here keeps its record, and counts as open, until the peer has ended
     /// it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let growth = self.credit.close_if_done(stream, &self.config);
         if let Some(share) = &mut self.share {
             share.release_growth(growth);
@@ -277,7 +277,7 @@ impl Session {
             self.completed(key);
         }
         self.rest(key);
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         // Streams in the backlog can still be accepted and read after the session ends.
         let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
         if !needed && (stream.complete || self.farewell.is_over()) {
@@ -290,7 +290,7 @@ impl Session {
 
     /// A stream is over in both directions: the peer knows it, or was sent the frame that says so.
     fn completed(&mut self, key: Key) {
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         self.credit.completed(stream.incoming.len());
         if !stream.is_counted() {
             return;
@@ -309,7 +309,7 @@ impl Session {
 
     /// An accepted stream that both sides have finished takes no slot once it is read to the end.
     pub(super) fn rest(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
         if accepted && !stream.takes_no_slot && stream.is_finished_and_read() {
             stream.takes_no_slot = true;
@@ -336,8 +336,8 @@ impl Session {
     }
 
     /// DATA for a stream that this side has given up: the RST tells the peer.
-    pub(super) fn refuse_for_given_up(&mut self, key: Key, length: u32, fin: bool) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+    pub(super) fn reset_given_up(&mut self, key: Key, length: u32, fin: bool) {
+        let Some(stream) = self.store.live_mut(key) else { return };
         let _within_credit = self.credit.receive(stream, length);
         if fin {
             stream.recv = stream.recv.fin();
@@ -350,7 +350,7 @@ impl Session {
     fn forget(&mut self, key: Key) {
         self.drop_incoming(key);
         self.drop_outgoing(key);
-        let Some(stream) = self.store.get(key) else { return };
+        let Some(stream) = self.store.live(key) else { return };
         let own = self.ids.is_own(stream.id);
         // It was never announced.
         let silent = own && !stream.announced && !stream.answered;
@@ -374,7 +374,7 @@ impl Session {
 
     /// The peer has sent something on one of our streams.
     pub(super) fn answered(&mut self, key: Key) {
-        let Some(stream) = self.store.get_mut(key) else { return };
+        let Some(stream) = self.store.live_mut(key) else { return };
         if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
             stream.answered = true;
             self.counts.answered();

@@ -172,6 +172,7 @@ impl IdMap {
         if let Some(place) = self.places.get_mut(hole) {
             *place = (0, 0);
         }
+        debug_assert!(self.len > 0, "what is removed was counted");
         self.len = self.len.saturating_sub(1);
         if self.places.len() > 64 && self.len.saturating_mul(8) < self.places.len() {
             self.resize(self.places.len() / 2);

@@ -145,6 +145,7 @@ impl<T> Slab<T> {
             page.has_room = true;
             page.below = self.roomy.replace(number);
         }
+        debug_assert!(self.len > 0, "what is removed was counted");
         self.len = self.len.saturating_sub(1);
         if page.taken > 0 {
             return Some(value);

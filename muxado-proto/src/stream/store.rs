@@ -74,6 +74,8 @@ impl Store {
         }
     }
 
+    /// The record of a stream, if it still has one. Where it must have one, [`live`](Self::live) says
+    /// so.
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&Stream> {
         self.slab.get(key.number())
@@ -82,6 +84,25 @@ impl Store {
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
         self.slab.get_mut(key.number())
+    }
+
+    /// The record of a stream that has one, because nothing since it was found can have removed it.
+    /// With the feature `audit` a missing record panics; without, what was to be done is left out.
+    #[inline]
+    pub(crate) fn live(&self, key: Key) -> Option<&Stream> {
+        let stream = self.get(key);
+        #[cfg(feature = "audit")]
+        assert!(stream.is_some(), "{key:?} has no record");
+        stream
+    }
+
+    /// [`live`](Self::live), to change it.
+    #[inline]
+    pub(crate) fn live_mut(&mut self, key: Key) -> Option<&mut Stream> {
+        let stream = self.get_mut(key);
+        #[cfg(feature = "audit")]
+        assert!(stream.is_some(), "{key:?} has no record");
+        stream
     }
 
     #[inline]
@@ -287,7 +308,10 @@ impl Store {
         if self.list(queue).is_empty() {
             self.mark_ready(queue);
         }
-        self.count_len(queue, |len| len.saturating_sub(1));
+        self.count_len(queue, |len| {
+            debug_assert!(len > 0, "what leaves a queue was counted");
+            len.saturating_sub(1)
+        });
     }
 
     /// The most urgent ready queue that is not empty.

@@ -69,6 +69,7 @@ impl SendWindow {
     }
 
     pub(crate) fn spend(&mut self, bytes: u32) {
+        debug_assert!(bytes <= self.credit, "a frame is cut within its credit");
         self.credit = self.credit.saturating_sub(bytes);
     }
 }
@@ -138,6 +139,7 @@ impl ReceiveWindow {
             let at_a_limit = self.before_update == length || credit == 0;
             self.stopped = if at_a_limit { arrivals.last } else { Timestamp::NEVER };
         }
+        // At zero the limit has been passed, and none is watched until the next update.
         self.before_update = self.before_update.saturating_sub(length);
         true
     }
@@ -214,6 +216,7 @@ impl ReceiveWindow {
             self.stopped = now;
         }
         self.credit = self.credit.saturating_add(increment);
+        // What is missing is capped, so more than that may be granted.
         self.missing = self.missing.saturating_sub(increment);
         self.owed = self.owed.saturating_sub(increment);
         Some(increment)

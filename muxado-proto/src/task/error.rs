@@ -181,7 +181,7 @@ impl PingError {
         }
     }
 
-    pub(super) fn refused(error: crate::PingError) -> Self {
+    pub(super) fn from_core(error: crate::PingError) -> Self {
         match error {
             crate::PingError::NotTyped => Self::NotTyped,
             crate::PingError::Open(crate::OpenError::SessionClosed(reason)) => {

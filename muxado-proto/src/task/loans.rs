@@ -18,15 +18,15 @@ const KEPT: usize = 128;
 
 /// The buffers of the process. It has its own lock, not that of the layer, which a model checker
 /// replaces: no decision depends on it, and it is held only for a push or a pop.
-static POOL: Pool = Pool::new(KEPT);
+static LENDER: Lender = Lender::new(KEPT);
 
 /// Free buffers. The latest returned one is on top, because it is most likely still in a cache.
-struct Pool {
+struct Lender {
     free: Mutex<Vec<Box<[u8]>>>,
     kept: usize,
 }
 
-impl Pool {
+impl Lender {
     const fn new(kept: usize) -> Self {
         Self { free: Mutex::new(Vec::new()), kept }
     }
@@ -34,7 +34,7 @@ impl Pool {
     fn take(&'static self) -> Loan {
         let used_before = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = used_before.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice());
-        Loan { bytes, pool: self }
+        Loan { bytes, lender: self }
     }
 
     /// Takes a buffer back; returns it if there are enough.
@@ -52,13 +52,13 @@ impl Pool {
 /// [`BUFFER`] initialised bytes with arbitrary contents.
 pub(super) struct Loan {
     bytes: Box<[u8]>,
-    pool: &'static Pool,
+    lender: &'static Lender,
 }
 
 impl Loan {
-    /// A free buffer from the pool, or a new one.
+    /// A free buffer, or a new one.
     pub(super) fn new() -> Self {
-        POOL.take()
+        LENDER.take()
     }
 
     /// A buffer with the front of `data`, as much as fits.
@@ -104,7 +104,7 @@ impl AsRef<[u8]> for Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         // A surplus buffer is freed here, without the lock.
-        drop(self.pool.put(core::mem::take(&mut self.bytes)));
+        drop(self.lender.put(core::mem::take(&mut self.bytes)));
     }
 }
 
@@ -114,24 +114,24 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_with_its_last_part() {
-        static POOL: Pool = Pool::new(8);
-        let loan = POOL.take();
+        static LENDER: Lender = Lender::new(8);
+        let loan = LENDER.take();
         let place = loan.bytes.as_ptr();
         let first = loan.share(100);
         let part = first.slice(10..20);
         drop(first);
-        let other = POOL.take();
+        let other = LENDER.take();
         assert_ne!(other.bytes.as_ptr(), place);
         drop(part);
-        assert_eq!(POOL.take().bytes.as_ptr(), place);
+        assert_eq!(LENDER.take().bytes.as_ptr(), place);
     }
 
     #[test]
     fn no_more_than_enough_are_kept() {
-        static POOL: Pool = Pool::new(8);
-        let held: Vec<Loan> = (0..20).map(|_| POOL.take()).collect();
+        static LENDER: Lender = Lender::new(8);
+        let held: Vec<Loan> = (0..20).map(|_| LENDER.take()).collect();
         drop(held);
-        assert_eq!(POOL.free.lock().unwrap().len(), 8);
+        assert_eq!(LENDER.free.lock().unwrap().len(), 8);
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl State {
                 Request::Ping => {
                     if let Err(error) = self.session.ping(now) {
                         let pings = self.pings();
-                        pings.refused = Some(PingError::refused(error));
+                        pings.refused = Some(PingError::from_core(error));
                         pings.waiting.wake_all(wakes);
                     }
                 }
