@@ -1,15 +1,15 @@
-//! The core's codec on whole frames: decoded in pieces, said in words, encoded again.
+//! The core's codec on whole frames: decoded in pieces, converted to text, encoded again.
 
 use muxado_proto::decode::{Decoder, Item};
 use muxado_proto::frame::{Flags, FrameType, Header};
 use muxado_proto::{ErrorCode, StreamId};
 
-/// A decoded frame: in words, and encoded again.
+/// A decoded frame: as text, and encoded again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// What it says, in the words of PROTOCOL.md §1.3.
+    /// Its meaning, in the notation of PROTOCOL.md §1.3.
     pub meaning: String,
-    /// What the core makes of it. The payload of a frame that was skipped comes out as `?`.
+    /// Its encoding by the core. The payload of a skipped frame is `?`.
     pub bytes: Vec<u8>,
 }
 

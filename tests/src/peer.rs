@@ -1,8 +1,7 @@
 //! A scripted peer at the other end of one session's transport: raw frames in, raw frames out, in
 //! virtual time.
 //!
-//! A test sends what the rule is about and says what has to come back, in the words of PROTOCOL.md
-//! §1.3:
+//! A test sends frames and states the expected answer, in the notation of PROTOCOL.md §1.3:
 //!
 //! ```
 //! use muxado_proto::Config;
@@ -26,7 +25,7 @@ use muxado_proto::{
 
 use crate::vectors::Frame;
 
-/// The session under test and the peer that a script plays.
+/// The session under test and its scripted peer.
 #[derive(Debug)]
 pub struct Peer {
     /// The session under test.
@@ -80,7 +79,7 @@ impl Peer {
         self.session.handle_input(self.now, Bytes::copy_from_slice(bytes.as_ref()));
     }
 
-    /// Sends bytes without a copy of them, as an application would that reads into `Bytes`.
+    /// Sends bytes without a copy, like an application that reads into `Bytes`.
     pub fn send_bytes(&mut self, bytes: Bytes) {
         self.session.handle_input(self.now, bytes);
     }
@@ -112,7 +111,7 @@ impl Peer {
         frames
     }
 
-    /// Takes everything the session has to send now, in words.
+    /// Takes everything the session has to send now, as text.
     pub fn hear(&mut self) -> Vec<String> {
         self.receive().iter().map(Frame::meaning).collect()
     }
@@ -137,7 +136,7 @@ impl Peer {
         self.expect(&[]);
     }
 
-    /// Asserts that the session ends with a GOAWAY of this code, and nothing behind it but the pad.
+    /// Asserts that the session ends with a GOAWAY of this code, followed only by the pad.
     ///
     /// # Panics
     ///
@@ -154,7 +153,7 @@ impl Peer {
         }
     }
 
-    /// Asserts that the session goes on: a new stream of the peer is let in and answered.
+    /// Asserts that the session continues: a new stream of the peer is admitted and answered.
     ///
     /// # Panics
     ///
@@ -170,7 +169,7 @@ impl Peer {
         self.expect(&[&format!("DATA id={fresh_id} len=1")]);
     }
 
-    /// Lets time pass; the session is told whenever it asked to be.
+    /// Lets time pass, and calls the session at its deadlines.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(due) = self.session.poll_timeout().filter(|due| *due <= until) {
@@ -180,12 +179,11 @@ impl Peer {
         self.now = until;
     }
 
-    /// Asserts that the session waits for nothing but its peer, once it has given back its spare
-    /// memory.
+    /// Asserts that the session waits only for its peer, after it has freed its spare memory.
     ///
     /// # Panics
     ///
-    /// If it has something to say, or asks to be told the time forever.
+    /// If it has something to send, or always has another deadline.
     #[track_caller]
     pub fn expect_rest(&mut self) {
         for _ in 0..2 {
@@ -230,7 +228,7 @@ impl Peer {
         self.session.stream(StreamId::new(id)).expect("a stream of the application")
     }
 
-    /// Reads what has arrived on a stream, and why there is no more: `Ok` at its end.
+    /// Reads what has arrived on a stream; returns it, and why there is no more: `Ok` at its end.
     #[track_caller]
     pub fn read(&mut self, id: u32) -> (Vec<u8>, Result<(), ReadError>) {
         let mut stream = self.stream(id);
@@ -255,7 +253,7 @@ impl Peer {
     }
 }
 
-/// A header: its length, type and flags, and id, whether they make sense or not.
+/// A header with this length, type, flags and id, valid or not.
 pub fn header(length: usize, kind: u8, flags: u8, id: u32) -> [u8; 8] {
     let [_, a, b, c] = u32::try_from(length).expect("a length of 24 bits").to_be_bytes();
     let [d, e, f, g] = id.to_be_bytes();

@@ -1,7 +1,7 @@
-//! The programs that cargo builds of this repository, for tests and commands that start them.
+//! The programs of this repository that cargo builds, for tests and commands that start them.
 //!
-//! They are built as the caller was, so that what they share with it is there already: after the
-//! README's command for all tests nothing is left to build.
+//! They are built with the caller's settings, so shared parts are already built: after the README's
+//! command for all tests nothing is left to build.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Builds all examples of the workspace; their programs by name.
+/// Builds all examples of the workspace; returns their programs by name.
 ///
 /// # Errors
 ///
-/// When cargo cannot be run, or they cannot be built.
+/// If cargo cannot run, or the build fails.
 pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
     build(&["--workspace", "--examples"])
 }
@@ -23,7 +23,7 @@ pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
 ///
 /// # Errors
 ///
-/// When cargo cannot be run, or it cannot be built.
+/// If cargo cannot run, or the build fails.
 pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
     let mut programs = build(&["--package", package, "--bin", name])?;
     programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))

@@ -1,13 +1,12 @@
-//! One end of a recorded conversation, played into a session of ours in place of the other end.
+//! Plays one end of a recorded conversation into one of our sessions, which replaces the other end.
 //!
-//! The application on top of the session does what the end it stands for did: it writes, finishes,
-//! resets and grants what that end wrote, finished, reset and granted. What a session does by
-//! itself (answers to bad frames, echoes, the pad) is left to ours.
+//! The application on top of the session does what the replaced end did: it writes, finishes,
+//! resets and grants the same. Our session does by itself what sessions do (answers to bad frames,
+//! echoes, the pad).
 //!
-//! Two things cannot be taken from a recording. Heartbeat values are random, so a recorded echo
-//! carries the value our session asked for. And ours grants credit in larger steps than the
-//! recorded peers: before a frame goes in that an honest sender could not have sent yet, the
-//! application reads what there is and time passes.
+//! Two things are adapted. Heartbeat values are random, so a recorded echo gets the value that our
+//! session sent. And ours grants credit in larger steps than the recorded peers: before a frame
+//! that an honest sender could not have sent yet, the application reads everything and time passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use crate::vectors::{End, Frame, Implementation, Outcome, Role, Step, Transcript
 /// The type of heartbeat streams (PROTOCOL.md §9.1).
 const HEARTBEAT: u32 = u32::MAX;
 
-/// From one step of a recording to the next.
+/// The time between two steps of a recording.
 const STEP: Duration = Duration::from_millis(1);
 
 /// What came of a replay.
@@ -36,7 +35,7 @@ pub struct Played {
     pub sent: Vec<Frame>,
     /// What our application read, by stream.
     pub received: BTreeMap<u32, Vec<u8>>,
-    /// How reading ended, by stream: not at all, with FIN, or with an error.
+    /// How reading of each stream ended: not at all, with FIN, or with an error.
     pub read_ends: BTreeMap<u32, Option<Result<(), ReadError>>>,
     /// What writing failed with, by stream.
     pub write_errors: BTreeMap<u32, WriteError>,
@@ -44,7 +43,7 @@ pub struct Played {
     pub open_errors: Vec<OpenError>,
     /// Beats of ours that came back.
     pub pongs: usize,
-    /// What the recorded end sent on each stream that our application had, type excluded.
+    /// What the recorded end sent on each stream of our application, without the type.
     pub expected: BTreeMap<u32, Vec<u8>>,
 }
 
@@ -65,8 +64,7 @@ impl Played {
 ///
 /// # Panics
 ///
-/// If our session refuses what the recording needs: a stream that cannot be opened, or credit
-/// that does not come.
+/// If our session cannot follow the recording: a stream cannot be opened, or credit does not come.
 pub fn play(transcript: &Transcript, recorded: End, chunk: usize) -> Played {
     let mut player = Player::new(transcript, recorded, chunk);
     player.settle();
@@ -90,7 +88,7 @@ struct Player<'a> {
     credit: BTreeMap<u32, u64>,
     /// The streams of our application that it has not released.
     streams: BTreeSet<u32>,
-    /// Opened by our application, in order; the last one tells how far the ids have come.
+    /// Opened by our application, in order; the last one is the highest id so far.
     opened: BTreeSet<u32>,
     /// Written by the application, and not yet taken by the session.
     unwritten: BTreeMap<u32, Vec<u8>>,
@@ -159,7 +157,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Whether the application accepts whatever comes. Otherwise the recording has the calls.
+    /// Whether the application accepts every stream. Otherwise the recording has the calls.
     fn accepts_all(&self) -> bool {
         self.transcript.is_pair() || self.recorded.implementation != Implementation::Probe
     }
@@ -196,7 +194,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Our application does what the end it stands for did to send this frame.
+    /// Our application does what the replaced end did to send this frame.
     fn act(&mut self, frame: &Frame) {
         let id = frame.id();
         match frame.kind() {
@@ -221,8 +219,7 @@ impl<'a> Player<'a> {
                 }
             }
             Frame::WNDINC => self.read(id, frame.word(0) as usize),
-            // Only a probe resets because it was told to; the others do because they must, and so
-            // does our session.
+            // Only a probe resets on command; the others do it by rule, and so does our session.
             Frame::RST if self.recorded.implementation != Implementation::Probe => {
                 if let Some(mut stream) = self.session.stream(StreamId::new(id)) {
                     stream.reset(ErrorCode(frame.word(0)));
@@ -262,7 +259,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Writes what is to be written on a stream, as far as the session takes it.
+    /// Writes the pending data of a stream, as far as the session takes it.
     fn flush(&mut self, id: u32) {
         let Some(mut stream) = self.session.stream(StreamId::new(id)) else { return };
         let unwritten = self.unwritten.entry(id).or_default();
@@ -279,7 +276,7 @@ impl<'a> Player<'a> {
             }
         }
         if self.finishing.remove(&id) {
-            // One that the peer has reset is over without it.
+            // A stream that the peer has reset is already over.
             let _over = stream.finish();
         }
     }
@@ -330,7 +327,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Our beat that this frame is the recorded echo of, if it is one.
+    /// Our beat, if this frame is the recorded echo of one.
     fn beat_to_echo(&mut self, id: u32, frame: &Frame) -> Option<Vec<u8>> {
         for _ in 0..100 {
             let sent = self.sent_on(id);
@@ -378,7 +375,7 @@ impl<'a> Player<'a> {
         self.now = until;
     }
 
-    /// Events, and output, until there is no more of either.
+    /// Handles events and output until there is no more of either.
     fn settle(&mut self) {
         loop {
             let sent = self.transmit();
@@ -412,7 +409,7 @@ impl<'a> Player<'a> {
         sent
     }
 
-    /// Reads what is left, and says what came of it all.
+    /// Reads the rest, and returns the result.
     fn finish(mut self) -> Played {
         if self.accepts_all() {
             while let Some(id) = self.session.accept() {

@@ -2,7 +2,7 @@
 //!
 //! The format is described in `tests/vectors/README.md`. Reading is strict, and [`Transcript`]
 //! prints what it read, so a file has exactly one spelling. Nothing here uses the code under test:
-//! frames are told apart by a second, plain reading of PROTOCOL.md §2.
+//! frames are split by a second, simple implementation of PROTOCOL.md §2.
 
 mod frame;
 mod text;
@@ -15,8 +15,8 @@ pub use frame::{Frame, parse_hex};
 ///
 /// # Panics
 ///
-/// If the directory or one of its files cannot be read, or does not follow the format: the vectors
-/// belong to this package, so that is a fault of the package.
+/// If the directory or one of its files cannot be read, or has a wrong format: the vectors belong
+/// to this package, so that is a fault of the package.
 pub fn all() -> Vec<Transcript> {
     files().iter().flat_map(|(name, text)| parse(name, text)).collect()
 }
@@ -47,16 +47,16 @@ fn parse(file: &str, text: &str) -> Vec<Transcript> {
         .collect()
 }
 
-/// What went over one transport, and what the applications did meanwhile.
+/// The bytes of one transport, and the calls of the applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript {
     /// Unique: `scenario/implementation/role`, or `pair/mode-role/who-drives-whom`.
     pub name: String,
     /// What happens, in a line.
     pub about: String,
-    /// The end this is about, or the one that drives it; then the other.
+    /// The end that the transcript is about, or that drives it; then the other.
     pub ends: [End; 2],
-    /// How the end was started, where not with its defaults.
+    /// How the end was started, if not with its defaults.
     pub options: Option<String>,
     /// In the order in which they happened.
     pub steps: Vec<Step>,
@@ -68,7 +68,7 @@ impl Transcript {
         self.name.split('/').next().unwrap_or_default()
     }
 
-    /// Whether both ends are muxado implementations, and not one of them the probe.
+    /// Whether both ends are muxado implementations, and neither is the probe.
     pub fn is_pair(&self) -> bool {
         self.ends.iter().all(|end| end.implementation != Implementation::Probe)
     }
@@ -142,7 +142,7 @@ pub enum Step {
     },
     /// An end closed the transport.
     Eof(End),
-    /// An end closed its own direction of the transport, and goes on reading.
+    /// An end closed its own direction of the transport, and continues to read.
     Shutdown(End),
     /// A call that returned before the next step, or is [`Outcome::Blocked`].
     Call(String, Outcome),

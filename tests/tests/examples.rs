@@ -148,7 +148,7 @@ fn io_uring() {
     }
 }
 
-/// Whoever asks an example for help is told what it does.
+/// `--help` of an example describes what it does.
 fn help() {
     for example in SMALL_ONES {
         let path = EXAMPLES.get(*example).unwrap_or_else(|| panic!("no example {example}"));

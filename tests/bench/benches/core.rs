@@ -1,8 +1,8 @@
-//! The core alone: two sessions back to back in memory, one thread, no I/O and no runtime.
+//! The core alone: two directly connected sessions in memory, one thread, no I/O and no runtime.
 //!
-//! `cargo bench -p muxado-bench` prints speed, allocations and, where
-//! valgrind is installed, instructions counted by callgrind. `-- --into bench.json` puts the
-//! figures into a record of `muxado-bench` as well.
+//! `cargo bench -p muxado-bench` prints speed, allocations and, if valgrind is installed,
+//! instructions counted by callgrind. `-- --into bench.json` also adds the figures to a record of
+//! `muxado-bench`.
 
 use std::{
     env,
@@ -25,13 +25,13 @@ use serde_json::{Value, json};
 /// The core alone.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// Put the figures into this record of `muxado-bench` too.
+    /// Also add the figures to this record of `muxado-bench`.
     #[arg(long)]
     into: Option<PathBuf>,
     /// Milliseconds to measure each speed.
     #[arg(long, default_value_t = 1000)]
     time: u64,
-    /// Only run this, this many rounds: what callgrind is called with.
+    /// Only run this scenario for this many rounds; used to run under callgrind.
     #[arg(long, hide = true, num_args = 2, value_names = ["SCENARIO", "ROUNDS"])]
     exec: Option<Vec<String>>,
     /// Cargo adds this.
@@ -63,7 +63,7 @@ const FRAME: usize = 16 * 1024;
 /// Time that passes in a round: virtual, the core has no clock.
 const ROUND: Duration = Duration::from_micros(10);
 
-/// Two sessions, and what is needed to carry bytes between them.
+/// Two sessions, and the buffers to carry bytes between them.
 struct Pair {
     client: Session,
     server: Session,
@@ -113,7 +113,7 @@ impl Pair {
         pair
     }
 
-    /// Carries bytes both ways until there is nothing to carry, and lets some time pass.
+    /// Carries bytes both ways until there is no more output, and lets some time pass.
     fn settle(&mut self) {
         self.now = self.now + ROUND;
         for session in [&mut self.client, &mut self.server] {
@@ -220,7 +220,7 @@ fn end(session: &mut Session, id: StreamId) {
     assert_eq!(stream.read(&mut [0]), Ok::<_, ReadError>(0));
 }
 
-/// Carries what one has to send to the other and takes the events, as an event loop does.
+/// Carries output from one to the other and takes the events, as an event loop does.
 fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> usize {
     let mut carried = 0;
     while from.poll_transmit(now, wire, BULK) > 0 {
@@ -250,7 +250,7 @@ impl Scenario {
         }
     }
 
-    /// What one operation is, and how many make a round.
+    /// The description of one operation, and how many make a round.
     fn operation(self) -> (&'static str, u64) {
         match self {
             Self::SmallFrames => ("frame of 64 bytes", STREAMS as u64),
@@ -268,7 +268,7 @@ impl Scenario {
         }
     }
 
-    /// A pair that has settled down to this scenario.
+    /// A pair that is warmed up for this scenario.
     fn warm(self) -> Pair {
         let mut pair = self.pair();
         for _ in 0..200 {
@@ -285,8 +285,8 @@ struct Figure {
     unit: String,
 }
 
-/// The time this thread has run. It does not wait for anything, so on an idle machine this is the
-/// time by the wall clock, and on a busy one it is the better measure.
+/// The CPU time of this thread. The thread never waits, so on an idle machine this is the
+/// wall-clock time, and on a busy one it is the better measure.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
     Duration::from(time.expect("a thread may ask for its own time"))
@@ -333,7 +333,7 @@ fn allocations(scenario: Scenario) -> Figure {
     }
 }
 
-/// Bytes and allocations that a stream which is open and idle keeps.
+/// Bytes and allocations of an idle open stream.
 fn idle_stream() -> Vec<Figure> {
     const COUNT: usize = 1000;
     let mut pair = Pair::new();
@@ -366,11 +366,11 @@ fn idle_stream() -> Vec<Figure> {
     ]
 }
 
-/// What instructions are counted for. Bulk is not: a copy is one instruction for the CPU and, under
-/// callgrind, as many as it has bytes.
+/// The scenarios with instruction counts. Bulk has none: a copy is one instruction for the CPU, but
+/// one per byte under callgrind.
 const COUNTED: [Scenario; 2] = [Scenario::SmallFrames, Scenario::OpenClose];
 
-/// Instructions for an operation, if valgrind is here: those of many rounds less those of few.
+/// Instructions per operation, if valgrind is installed: those of many rounds minus those of few.
 fn instructions(scenario: Scenario) -> io::Result<Option<Figure>> {
     const FEW: u64 = 300;
     const MORE: u64 = 1300;
@@ -413,7 +413,7 @@ fn print(figures: &[Figure]) {
     println!("{table}");
 }
 
-/// Puts the figures into a record, in place of those that were there.
+/// Puts the figures into a record, replacing earlier ones.
 fn store(figures: &[Figure], into: &Path) -> io::Result<()> {
     let mut record: Value = serde_json::from_reader(BufReader::new(File::open(into)?))?;
     record["core"] = figures

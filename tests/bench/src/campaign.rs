@@ -1,4 +1,4 @@
-//! Takes the samples: each in a process of its own, the contestants in turn.
+//! Takes the samples: each in its own process, the contestants in turn.
 
 use std::{
     env,
@@ -40,14 +40,14 @@ struct Turn {
     placement: Placement,
 }
 
-/// The order: for each workload A B C ..., A B C ..., so that what disturbs the machine for a while
-/// disturbs all contestants.
+/// The order: for each workload A B C ..., A B C ..., so that a temporary disturbance affects all
+/// contestants.
 fn order(args: &RunArgs) -> Vec<Turn> {
     let mut turns = Vec::new();
     let placements = args.placements();
     for &placement in &placements {
-        // The second placement is there to tell whether the first one matters: it is spared what
-        // takes long, what does not depend on threads, and other windows than the default.
+        // The second placement shows whether the first one matters. It skips slow workloads,
+        // workloads that do not depend on threads, and windows other than the default.
         let second = placement != placements[0];
         for workload in args.workloads() {
             if second && (workload.measures_memory() || workload.is_slow()) {
@@ -77,8 +77,8 @@ fn order(args: &RunArgs) -> Vec<Turn> {
     turns
 }
 
-/// Whether a contestant that failed at one turn can be spared another: who hangs once would hang
-/// again, and who cannot echo a payload cannot echo a larger one.
+/// Whether a contestant that failed at one turn can skip another: one that hangs would hang again,
+/// and one that cannot echo a payload cannot echo a larger one.
 fn hopeless(failed: Turn, next: Turn) -> bool {
     let same = (failed.contestant, failed.placement) == (next.contestant, next.placement);
     let worse = match (failed.workload, next.workload) {
@@ -158,9 +158,10 @@ fn take(args: &RunArgs, turn: Turn) -> io::Result<Outcome> {
     Ok(serde_json::from_str(&output)?)
 }
 
-/// What a process wrote, if it ended well and in time.
+/// The output of a process, if it succeeded in time.
 pub(crate) fn child(command: &mut Command, patience: Duration) -> io::Result<String> {
-    // In a group of its own, with whatever it starts: one that hangs under strace is to go, too.
+    // In its own process group with its children, so that one that hangs under strace is ended,
+    // too.
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let status = match child.wait_timeout(patience)? {

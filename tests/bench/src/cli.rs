@@ -16,7 +16,7 @@ use crate::{
     workloads::{Plan, Workload},
 };
 
-/// Compares muxado with other ways of having many streams between two processes.
+/// Compares muxado with other ways to have many streams between two processes.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {
@@ -80,7 +80,7 @@ pub(crate) struct RunArgs {
     /// The congestion control of all sockets, instead of that of the system.
     #[arg(long)]
     pub(crate) congestion: Option<Congestion>,
-    /// A look at everything: two short samples, no huge echoes, one runtime.
+    /// Run every workload briefly: two short samples, no huge echoes, one runtime.
     #[arg(long)]
     quick: bool,
     /// Count system calls as well, with strace.
@@ -143,7 +143,7 @@ pub(crate) struct SampleArgs {
     /// Milliseconds to measure.
     #[arg(long, default_value_t = 250)]
     pub(crate) time: u64,
-    /// Operations to do, instead of the time.
+    /// Number of operations, instead of a time.
     #[arg(long)]
     pub(crate) ops: Option<u64>,
     /// How much of the contents is compared.
@@ -173,7 +173,7 @@ impl SampleArgs {
         }
     }
 
-    /// The arguments for a child that does this.
+    /// The arguments for a child process with these options.
     pub(crate) fn to_args(self) -> Vec<OsString> {
         let mut args = vec![OsString::from("sample")];
         args.extend(option("--contestant", self.contestant));

@@ -1,5 +1,5 @@
-//! The congestion control of every socket, the same for all contestants. On loopback it counts, too:
-//! BBR paces, and a burst meets its timer at every segment.
+//! The congestion control of every socket, the same for all contestants. It matters on loopback,
+//! too: BBR paces, and a burst waits for its timer at every segment.
 
 use std::{io, os::fd::AsFd, sync::OnceLock};
 
@@ -20,19 +20,19 @@ pub(crate) enum Congestion {
 /// What this process has chosen.
 static CHOSEN: OnceLock<Congestion> = OnceLock::new();
 
-/// Makes sockets use an algorithm from here on, in place of that of the system. The first choice
+/// Makes all later sockets use this algorithm instead of that of the system. The first choice
 /// counts.
 pub(crate) fn choose(congestion: Congestion) {
     CHOSEN.get_or_init(|| congestion);
 }
 
-/// Gives a socket the algorithm that was chosen. Those that a listening socket accepts have its.
+/// Sets the chosen algorithm on a socket. Accepted sockets inherit that of the listening socket.
 pub(crate) fn apply(socket: &impl AsFd) -> io::Result<()> {
     let Some(chosen) = CHOSEN.get() else { return Ok(()) };
     SockRef::from(socket).set_tcp_congestion(chosen.to_string().as_bytes())
 }
 
-/// What sockets use; empty if that cannot be found out.
+/// The algorithm in use; empty if it is unknown.
 pub(crate) fn in_use() -> String {
     let ask = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;

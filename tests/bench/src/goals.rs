@@ -1,4 +1,4 @@
-//! What this project wants to reach, and whether a record shows it reached.
+//! The goals of this project, and whether a record reaches them.
 
 use crate::{
     contestants::Contestant,
@@ -32,7 +32,7 @@ fn cpu(event: &Event, ours: Contestant) -> Option<f64> {
     event.standings.iter().find(|standing| standing.contestant == ours)?.cpu
 }
 
-/// What is seen as a share of what plain TCP shows on the same runtime.
+/// A value relative to that of plain TCP on the same runtime.
 fn of_tcp(look: Look) -> impl Fn(&Event, Contestant) -> Option<f64> {
     move |event, ours| Some(look(event, ours)? / look(event, ours.own_tcp())?)
 }

@@ -1,4 +1,4 @@
-//! Where a benchmark ran, with what, and how quiet it was there.
+//! The machine of a benchmark, the versions, and the noise.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This machine. What cannot be found out is left empty.
+    /// This machine. Unknown fields are left empty.
     pub(crate) fn this() -> Self {
         let cpus = CpuInfo::current().ok();
         let kernel = procfs::sys::kernel::Version::current().ok();
@@ -64,7 +64,7 @@ pub(crate) fn versions() -> BTreeMap<String, String> {
     Contestant::iter()
         .filter_map(Contestant::package)
         .filter_map(|package| {
-            // Two versions of a package may be locked: the newer is the one that is compared.
+            // Two versions of a package may be locked: the newer one is compared.
             let versions = lock.packages.iter().filter(|p| p.name.as_str() == package);
             let version = versions.map(|p| p.version.clone()).max()?;
             Some((package.to_owned(), version.to_string()))
@@ -72,28 +72,28 @@ pub(crate) fn versions() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What else went on while a sample was taken.
+/// Other load while a sample was taken.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Noise {
-    /// The share of CPU time the hypervisor gave to others, in percent.
+    /// The share of CPU time that the hypervisor gave to other machines, in percent.
     pub(crate) steal: f64,
     /// The load average of the last minute, when the sample ended.
     pub(crate) load: f32,
     /// Nanoseconds a cache line took from one CPU to another and back, before the sample. A
-    /// hypervisor that moves virtual CPUs about changes it, and with it what it costs to hand
-    /// something to a task on another CPU.
+    /// hypervisor that moves virtual CPUs changes it, and with it the cost of passing something to
+    /// a task on another CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) distance: Option<f64>,
 }
 
-/// Round trips of one look at the distance between two CPUs, and looks: the least counts, as other
-/// work on the machine only makes a look longer.
+/// Round trips per measurement of the distance between two CPUs, and the number of measurements.
+/// The minimum counts, because other work only makes a measurement longer.
 const ROUND_TRIPS: u32 = 50;
 const LOOKS: usize = 60;
-/// No further look is taken after so long.
+/// No further measurement is made after this time.
 const DISTANCE_TIME: Duration = Duration::from_millis(50);
 
-/// How far the first two CPUs this process may use are from each other; none if there is one.
+/// The distance of the first two CPUs that this process may use; `None` if there is only one.
 fn distance() -> Option<f64> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
@@ -105,7 +105,7 @@ fn distance() -> Option<f64> {
         .min_by(f64::total_cmp)
 }
 
-/// Passes a number to and fro between threads on two CPUs.
+/// Passes a number back and forth between threads on two CPUs.
 fn bounce(near: usize, far: usize) -> Option<f64> {
     fn stay_on(cpu: usize) -> nix::Result<()> {
         let mut one = CpuSet::new();
@@ -127,7 +127,7 @@ fn bounce(near: usize, far: usize) -> Option<f64> {
     };
     thread::scope(|scope| {
         let (one, other) = (scope.spawn(|| play(near, 0)), scope.spawn(|| play(far, 1)));
-        // Whoever comes first waits for the other: the shorter time has no wait in it.
+        // The first thread waits for the other: the shorter time does not include the wait.
         let times = [one, other].map(|thread| thread.join().ok().flatten());
         Some(times[0]?.min(times[1]?))
     })

@@ -1,10 +1,10 @@
-//! `muxado-bench`: muxado against every peer one would pick instead, in one run.
+//! `muxado-bench`: compares muxado with its alternatives, in one run.
 //!
 //! `muxado-bench run` takes samples and writes them to a file; `report` and `plot` make tables and
 //! pictures of such a file. Both ends of every contestant run in one process, over TCP on loopback
-//! with `TCP_NODELAY`; each sample has a process of its own, which this program starts again for
-//! it, and the contestants take turns. The contents of every stream are checked, as `--check` says,
-//! and every count is.
+//! with `TCP_NODELAY`; each sample has its own process, for which this program starts itself again,
+//! and the contestants take turns. The contents of every stream are checked, as `--check` says, and
+//! every count is.
 
 mod campaign;
 mod cli;
@@ -72,7 +72,7 @@ fn main() -> io::Result<()> {
             serde_json::to_writer(&mut stdout, &outcome)?;
             writeln!(stdout)?;
             stdout.flush()?;
-            // Thousands of sessions are left as they are: taking them down measures nothing.
+            // Thousands of sessions are not closed: that would measure nothing.
             process::exit(0);
         }
     }

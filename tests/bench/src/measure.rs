@@ -1,4 +1,4 @@
-//! What a sample measures: wall time, CPU time, latency, memory; and how long it goes on.
+//! The measurements of a sample: wall time, CPU time, latency, memory; and its duration.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Budget {
     /// For some time.
     Time(Duration),
-    /// For so many operations: counts of system calls need them to be exact.
+    /// For this many operations: counts of system calls need an exact number.
     Ops(u64),
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Takes one operation from the budget; says whether it was there.
+    /// Takes one operation from the budget; returns whether there was one.
     pub(crate) fn take(&self) -> bool {
         match self.until {
             Some(until) => Instant::now() < until,
@@ -68,7 +68,7 @@ pub(crate) struct Usage {
     pub(crate) user: f64,
     /// Seconds of CPU in the kernel.
     pub(crate) system: f64,
-    /// Times a thread gave its CPU up to wait.
+    /// How often a thread gave up its CPU to wait.
     pub(crate) waits: i64,
 }
 
@@ -154,7 +154,7 @@ impl Recorder {
         Ok(output)
     }
 
-    /// Takes over what another collected.
+    /// Adds the values of another collection.
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("both grow as needed");
     }
@@ -195,7 +195,7 @@ pub(crate) struct Outcome {
     /// Latency of an operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latency: Option<Latency>,
-    /// Resident bytes that came on for all operations together.
+    /// Resident bytes added by all operations together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resident: Option<u64>,
     /// What the figures do not say.

@@ -1,22 +1,22 @@
-//! What the streams carry, and the check that it arrives.
+//! The payload of the streams, and its check.
 //!
 //! The byte at an offset of a stream depends on that offset modulo [`PERIOD`]. The period is a
 //! multiple of a cache line, so writers stay aligned, and not a multiple of any frame or buffer
-//! size in use, so a piece lost, doubled or out of order shifts the phase of everything behind it.
+//! size in use, so a lost, doubled or misplaced piece shifts the phase of everything after it.
 
 use std::{io, sync::OnceLock};
 
 use clap::ValueEnum;
 use strum::Display;
 
-/// After this many bytes the pattern begins again.
+/// After this many bytes the pattern repeats.
 pub(crate) const PERIOD: usize = 1023 * 64;
-/// The longest slice of the pattern that can be had in one piece.
+/// The longest contiguous slice of the pattern.
 pub(crate) const LONGEST: usize = 1024 * 1024;
 /// The first byte of a stream that is never to be read; the pattern does not begin with it.
 pub(crate) const HOLD: u8 = 0xFF;
 
-/// How much of what arrives is compared.
+/// How much of the received bytes is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Display)]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum Thoroughness {
@@ -28,7 +28,7 @@ pub(crate) enum Thoroughness {
     Full,
 }
 
-/// `len` bytes as they stand at `offset` of every stream.
+/// The `len` bytes at `offset` of every stream.
 pub(crate) fn pattern(offset: u64, len: usize) -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {

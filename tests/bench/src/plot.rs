@@ -1,4 +1,4 @@
-//! Plots: bars, one chart for each of the workloads that tell most.
+//! Plots: bar charts for the most important workloads.
 
 use std::{
     fs, io,
@@ -66,7 +66,7 @@ fn charts() -> Vec<(&'static str, Workload, &'static str)> {
     ]
 }
 
-/// Draws the charts there are figures for, and gives their files.
+/// Draws the charts with figures, and returns their files.
 pub(crate) fn draw(record: &Record, into: &Path) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(into)?;
     let events = events(record);
@@ -83,7 +83,7 @@ pub(crate) fn draw(record: &Record, into: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The font, as SVG passes it on to whatever shows the picture.
+/// The font, as SVG passes it on to the viewer.
 fn font(size: i32, color: &'static RGBColor, bold: bool, pos: HPos) -> TextStyle<'static> {
     let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
     TextStyle::from(("sans-serif", size, style).into_font())

@@ -1,4 +1,4 @@
-//! The file a benchmark leaves: every sample, and what is needed to judge it.
+//! The result file of a benchmark: every sample, and the context of the measurement.
 
 use std::{
     collections::BTreeMap,
@@ -26,13 +26,13 @@ pub(crate) struct Record {
     pub(crate) took: f64,
     /// Where it ran.
     pub(crate) machine: Machine,
-    /// The versions of what was compared, by package.
+    /// The versions of the compared packages.
     pub(crate) versions: BTreeMap<String, String>,
     /// How it was called.
     pub(crate) command: String,
     /// The samples, in the order in which they were taken.
     pub(crate) samples: Vec<Sample>,
-    /// System calls, where they were counted.
+    /// System calls, if they were counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) calls: Vec<Calls>,
     /// The benchmark of the core alone, if it was run.
@@ -59,7 +59,7 @@ pub(crate) struct Sample {
     pub(crate) noise: Noise,
 }
 
-/// System calls of both ends for an operation.
+/// System calls of both ends per operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Calls {
     /// Who.

@@ -20,23 +20,23 @@ use tokio::{
 
 use crate::congestion;
 
-/// The time a byte is under way, one way: half of a round trip of 100 ms.
+/// The one-way delay: half of a round trip of 100 ms.
 pub(crate) const DELAY: Duration = Duration::from_millis(50);
 /// Bytes a second, each way: 200 Mbit/s.
 pub(crate) const BANDWIDTH: u64 = 25_000_000;
-/// Bytes of the queue in front of the link, as the receive buffer of its socket.
+/// Bytes of the queue before the link, as the receive buffer of its socket.
 const QUEUE: u32 = 256 * 1024;
 /// Bytes taken from the queue at once.
 const PIECE: usize = 16 * 1024;
-/// Bytes under way at most, each way: a full link, twice over. A receiver that does not read
-/// stops the link there.
+/// Maximum bytes in flight, each way: twice a full link. A receiver that does not read stops the
+/// link there.
 const UNDER_WAY: usize = (2 * BANDWIDTH as usize) / 10;
 
-/// Timers wake up to a millisecond late, and the machine is busy: the link may run ahead or behind
-/// by so much.
+/// Timers wake up to a millisecond late, and the machine is busy: the link may be early or late by
+/// this much.
 const GRAIN: Duration = Duration::from_millis(4);
 
-/// Starts a link in a thread of its own, and gives the address to connect to instead of `to`.
+/// Starts a link in its own thread, and returns the address to connect to instead of `to`.
 pub(crate) fn start(to: SocketAddr) -> io::Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
@@ -89,7 +89,7 @@ async fn carry(mut from: OwnedReadHalf, to: OwnedWriteHalf) -> io::Result<()> {
         }
         piece.truncate(n);
         room.acquire_many(n as u32).await.map_err(io::Error::other)?.forget();
-        // Time that was slept away is made up for; time in which there was nothing to send is lost.
+        // Time lost by sleeping too long is made up for; time without data to send is lost.
         clear = clear.max(Instant::now() - GRAIN)
             + Duration::from_nanos(n as u64 * 1_000_000_000 / BANDWIDTH);
         if depart.send((clear + DELAY, piece)).is_err() {

@@ -268,7 +268,7 @@ fn core_table(text: &mut String, style: Style, record: &Record) {
     put(text, rows, 1);
 }
 
-/// Three digits, or more where there are more before the point.
+/// Three digits, or more if there are more before the decimal point.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         large if large >= 100.0 => 0,

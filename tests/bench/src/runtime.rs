@@ -1,4 +1,4 @@
-//! The two executors and the two ways of laying the ends of a connection out on threads.
+//! The two executors and the two placements of the ends of a connection on threads.
 
 use std::{
     future::Future,
@@ -40,11 +40,11 @@ const PIPE: usize = 64 * 1024;
 pub(crate) enum Placement {
     /// Both ends on one multi-thread runtime of two workers.
     Shared,
-    /// Each end on a current-thread runtime in a thread of its own.
+    /// Each end on a current-thread runtime in its own thread.
     Split,
 }
 
-/// An executor with TCP: as much of one as the workloads need.
+/// An executor with TCP, with the functions that the workloads need.
 pub(crate) trait Runtime: Copy + Send + Sync + 'static {
     /// A connected TCP socket.
     type Tcp: Send + Unpin + 'static;
@@ -55,7 +55,7 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
     /// A running task. It must be awaited: dropping it may cancel it.
     type Task<T: Send + 'static>: Future<Output = T> + Send;
 
-    /// Runs `client` and `server` side by side until `client` ends, and gives its output.
+    /// Runs `client` and `server` concurrently until `client` ends, and returns its output.
     fn run<C, S, CF, SF>(placement: Placement, client: C, server: S) -> CF::Output
     where
         C: FnOnce(Self) -> CF + Send + 'static,
@@ -87,7 +87,7 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
     /// Connects; `TCP_NODELAY` is set on the socket.
     fn connect(self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send;
 
-    /// Makes a pipe in memory. It takes no more memory than what is under way in it.
+    /// Makes a pipe in memory. It takes memory only for the bytes in it.
     fn pipe() -> (Self::Pipe, Self::Pipe);
 
     /// Lets time pass.
@@ -98,7 +98,7 @@ pub(crate) trait Runtime: Copy + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokio;
 
-/// A Tokio task whose panic is the panic of whoever waits for it.
+/// A Tokio task whose panic is passed on to the task that waits for it.
 pub(crate) struct TokioTask<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Future for TokioTask<T> {

@@ -1,4 +1,4 @@
-//! One sample: one contestant, one workload, in a process of its own.
+//! One sample: one contestant, one workload, in its own process.
 
 use std::{
     io,
@@ -71,7 +71,7 @@ pub(crate) fn run(mut task: Task) -> io::Result<Outcome> {
     }
 }
 
-/// Lets this process have as many descriptors as it may, and says how many those are.
+/// Raises the limit on descriptors of this process to the maximum, and returns it.
 fn raise_descriptors() -> io::Result<usize> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -231,7 +231,7 @@ fn pipe_sessions<R: Runtime, M: Mux<R, R::Pipe>>(task: Task) -> io::Result<Outco
     )
 }
 
-/// Tells of an error of the server where it is seen: the parent prints what a failed sample wrote.
+/// Prints an error of the server: the parent shows the output of a failed sample.
 fn reported<T>(result: io::Result<T>) -> Option<T> {
     result.inspect_err(|error| eprintln!("server: {error}")).ok()
 }

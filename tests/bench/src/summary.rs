@@ -13,7 +13,7 @@ use crate::{
 /// What a workload is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// Operations a second: the more, the better.
+    /// Operations per second: more is better.
     Rate,
     /// Bytes a second: the more, the better.
     Throughput,
@@ -37,7 +37,7 @@ impl Metric {
         }
     }
 
-    /// Its value in one sample, in a unit that reads well.
+    /// Its value in one sample, in a readable unit.
     fn value(self, outcome: &Outcome) -> Option<f64> {
         let rate = |amount: u64| amount as f64 / outcome.usage.wall;
         match self {
@@ -69,7 +69,7 @@ impl Metric {
     }
 }
 
-/// The median of some values, and the least and greatest.
+/// The median of some values, and the minimum and maximum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     /// The median.
@@ -81,7 +81,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of values in any order; of none there is none.
+    /// From values in any order; `None` if there are no values.
     pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.retain(|value| value.is_finite());
         values.sort_by(f64::total_cmp);
@@ -92,14 +92,14 @@ impl Spread {
     }
 }
 
-/// What a contestant reached in a workload.
+/// The result of a contestant in a workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     /// Who.
     pub(crate) contestant: Contestant,
-    /// The metric of the workload; none if no sample came to an end.
+    /// The metric of the workload; `None` if no sample was completed.
     pub(crate) value: Option<Spread>,
-    /// CPU of both ends: microseconds an operation, or seconds a GiB where bytes count.
+    /// CPU of both ends: microseconds per operation, or seconds per GiB if bytes count.
     pub(crate) cpu: Option<f64>,
     /// 99 percent of the operations took no longer, in microseconds.
     pub(crate) p99: Option<f64>,
@@ -109,7 +109,7 @@ pub(crate) struct Standing {
     pub(crate) note: Option<String>,
 }
 
-/// A workload in one placement, with everybody who took part.
+/// A workload in one placement, with all contestants.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     /// What.
@@ -118,7 +118,7 @@ pub(crate) struct Event {
     pub(crate) placement: Placement,
     /// Who, in the order of contestants.
     pub(crate) standings: Vec<Standing>,
-    /// How far the CPUs were from each other meanwhile, in nanoseconds.
+    /// The distance of the CPUs during the samples, in nanoseconds.
     pub(crate) distance: Option<Spread>,
 }
 
@@ -149,7 +149,7 @@ impl Event {
         self.best(|contestant| !contestant.ours() && !contestant.raw())
     }
 
-    /// What to hold multiplexers against: plain TCP on Tokio.
+    /// The reference for multiplexers: plain TCP on Tokio.
     pub(crate) fn raw(&self) -> Option<f64> {
         self.median(Contestant::Tcp)
     }
@@ -187,7 +187,7 @@ pub(crate) fn events(record: &Record) -> Vec<Event> {
 fn standing(record: &Record, contestant: Contestant, samples: &[&Sample]) -> Standing {
     let first = samples[0];
     let metric = Metric::of(first.workload);
-    // A sample with a remark instead of operations ran against a wall.
+    // A sample with a remark instead of operations has failed.
     let outcomes: Vec<&Outcome> =
         samples.iter().filter_map(|sample| sample.outcome.as_ref()).filter(|o| o.ops > 0).collect();
     let median = |figure: &dyn Fn(&Outcome) -> Option<f64>| {

@@ -1,8 +1,8 @@
 //! System calls of an operation, counted by strace.
 //!
-//! A sample is taken twice, with few operations and with more; what the second made more than the
-//! first belongs to the operations. Being traced slows the process, so more may be joined into one
-//! call than otherwise: the figures are for comparison with one another.
+//! A sample is taken twice, with few operations and with more; the difference belongs to the
+//! operations. Tracing slows the process, so more may be joined into one call than otherwise: the
+//! figures are only for comparison with each other.
 
 use std::{
     env, io,
@@ -20,7 +20,7 @@ use crate::{
 /// The time a traced sample may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Few operations and more, for the workloads whose operations are counted.
+/// The two numbers of operations, for workloads whose operations are counted.
 fn ops(workload: Workload) -> Option<(u64, u64)> {
     match workload {
         Workload::Request { .. } | Workload::PingPong => Some((500, 3500)),
@@ -29,7 +29,7 @@ fn ops(workload: Workload) -> Option<(u64, u64)> {
     }
 }
 
-/// Counts, for everything asked for that can be counted, in the first placement asked for.
+/// Counts for all requested workloads that can be counted, in the first requested placement.
 pub(crate) fn count(args: &RunArgs) -> io::Result<Vec<Calls>> {
     let strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
     if !strace.is_ok_and(|status| status.success()) {

@@ -12,10 +12,10 @@ use super::probe::Probe;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Class {
-    /// A peer that fails is broken: data is lost, a session dies without need,
-    /// or one that has to die does not.
+    /// A peer that fails is broken: data is lost, a session ends without need, or continues when it
+    /// has to end.
     Must,
-    /// A quirk: wasteful or surprising, and another peer can live with it.
+    /// A quirk: wasteful or surprising, but another peer can handle it.
     Should,
 }
 
@@ -55,7 +55,7 @@ impl Scope {
 pub enum Stop {
     /// The endpoint did something else than expected.
     Failed {
-        /// What was waited for or checked when it went wrong.
+        /// What the case waited for or checked when it failed.
         wanted: String,
         /// What came instead.
         seen: String,
@@ -71,10 +71,10 @@ impl Stop {
     }
 }
 
-/// What a case that passes has seen, or why it did not pass.
+/// What a passing case has observed, or why the case did not pass.
 pub type Verdict = Result<String, Stop>;
 
-/// The body of a case, running on a connection of its own.
+/// The body of a case, which runs on its own connection.
 pub type Run = fn(Probe) -> Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
 /// One check of one rule.

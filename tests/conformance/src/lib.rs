@@ -1,10 +1,9 @@
 //! A conformance suite for any muxado endpoint, over TCP.
 //!
-//! It speaks raw frames through a codec of its own and checks an endpoint case
-//! by case against `muxado-proto/PROTOCOL.md`. The endpoint has to run an echo
-//! application: accept streams, send every byte back, half-close after the
-//! peer's half-close. `tests/conformance/README.md` has the details for users;
-//! `muxado-conformance` is the program.
+//! It sends raw frames through its own codec and checks an endpoint case by case against
+//! `muxado-proto/PROTOCOL.md`. The endpoint has to run an echo application: accept streams, send
+//! every byte back, half-close after the peer's half-close. `tests/conformance/README.md` has the
+//! details for users; `muxado-conformance` is the program.
 
 pub mod case;
 pub mod cases;

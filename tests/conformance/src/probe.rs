@@ -1,4 +1,4 @@
-//! The connection of one case: sends raw bytes, records what comes.
+//! The connection of one case: sends raw bytes, records what arrives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use super::settings::{Role, Settings};
 use super::trace::Trace;
 use super::wire::{self, Decoder, Frame, Header};
 
-/// The type of the streams the suite opens on typed sessions.
+/// The type of the streams that the suite opens on typed sessions.
 pub const STREAM_TYPE: u32 = 42;
 /// The type of heartbeat streams.
 pub const HEARTBEAT: u32 = 0xffff_ffff;
 /// The receive window of the suite, which is not negotiated.
 pub const OUR_WINDOW: u32 = 262_144;
 
-/// One connection to the endpoint, with everything that came from it.
+/// One connection to the endpoint, with everything that it has sent.
 pub struct Probe {
     /// What is known about the endpoint.
     pub settings: Arc<Settings>,
     /// What came so far.
     pub record: Record,
-    /// Whether to give back credit for what the endpoint sends.
+    /// Whether to grant credit for what the endpoint sends.
     pub granting: bool,
     out: OwnedWriteHalf,
     incoming: mpsc::UnboundedReceiver<Incoming>,
@@ -57,7 +57,7 @@ impl Drop for Probe {
 impl Probe {
     /// Starts on a fresh connection.
     pub fn new(transport: TcpStream, settings: Arc<Settings>, trace: Trace) -> Self {
-        // Without it the kernel would join what a case sends apart.
+        // Without it the kernel would join separate writes of a case.
         let _ = transport.set_nodelay(true);
         let (read, out) = transport.into_split();
         let (frames, incoming) = mpsc::unbounded_channel();
@@ -103,12 +103,12 @@ impl Probe {
 
     // ---- output ----
 
-    /// What every stream begins with: its type, or nothing.
+    /// The beginning of every stream: its type, or nothing.
     pub fn prefix(&self) -> Vec<u8> {
         if self.settings.typed { STREAM_TYPE.to_be_bytes().to_vec() } else { Vec::new() }
     }
 
-    /// Bytes of a stream's window that its type takes.
+    /// Bytes of a stream's window that its type uses.
     pub fn prefix_len(&self) -> u32 {
         if self.settings.typed { 4 } else { 0 }
     }
@@ -132,9 +132,8 @@ impl Probe {
         self.write(frames.as_ref()).await
     }
 
-    /// Sends bytes that need not be frames; they do not count as sent on any
-    /// stream. Until the next whole frame the suite sends nothing of its own
-    /// accord, which could land inside of one.
+    /// Sends bytes that need not be frames; they do not count as sent on any stream. Until the next
+    /// whole frame the suite sends nothing by itself, because that could end up inside a frame.
     pub async fn send_raw(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Stop> {
         self.inside_frame = true;
         let bytes = bytes.as_ref();
@@ -145,7 +144,7 @@ impl Probe {
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         match timeout(self.settings.patience, self.out.write_all(bytes)).await {
-            // An endpoint that closed its transport is judged by what it sent.
+            // An endpoint that closed its transport is judged by what it has sent.
             Ok(_) => Ok(()),
             Err(_) => Err(Stop::failed(
                 format!("the endpoint to read {} bytes", bytes.len()),
@@ -154,8 +153,8 @@ impl Probe {
         }
     }
 
-    /// Sends frames in two parts, the second one when the endpoint has read the
-    /// first: a frame goes in front of it, in the same write, and is answered.
+    /// Sends frames in two parts, the second one after the endpoint has read the first: the first
+    /// write begins with another frame, which is answered.
     pub async fn send_cut(&mut self, frames: &[u8], at: usize) -> Result<(), Stop> {
         let (begin, end) = frames.split_at(at);
         let (id, barrier) = self.barrier();
@@ -170,14 +169,14 @@ impl Probe {
         let _ = self.out.shutdown().await;
     }
 
-    /// Opens a stream and sends `payload` on it. The type of a typed stream
-    /// goes ahead in a frame of its own, which every peer understands.
+    /// Opens a stream and sends `payload` on it. The type of a typed stream is sent first in its
+    /// own frame, which every peer understands.
     pub async fn open(&mut self, payload: &[u8]) -> Result<u32, Stop> {
         self.open_with(0, payload).await
     }
 
-    /// Opens a stream, sends `payload` and half-closes it with a frame of its
-    /// own, which every peer understands.
+    /// Opens a stream, sends `payload` and half-closes it with a separate frame, which every peer
+    /// understands.
     pub async fn request(&mut self, payload: &[u8]) -> Result<u32, Stop> {
         self.open_with(wire::FIN, payload).await
     }
@@ -208,8 +207,8 @@ impl Probe {
         allowed.saturating_sub(sent)
     }
 
-    /// Whether more was sent on a stream than there is credit for, as far as is
-    /// known: credit may be under way.
+    /// Whether more was sent on a stream than the known credit allows; more credit may be in
+    /// flight.
     pub fn is_overdrawn(&self, id: u32) -> bool {
         let (allowed, sent) = self.account(id);
         sent > allowed
@@ -241,8 +240,8 @@ impl Probe {
 
     // ---- input ----
 
-    /// Waits until `done` holds for what came. Fails when the transport ends
-    /// or the endpoint stays silent.
+    /// Waits until `done` holds for the received frames. Fails when the transport ends or the
+    /// endpoint stays silent.
     pub async fn until(
         &mut self,
         wanted: &str,
@@ -292,8 +291,8 @@ impl Probe {
         }
     }
 
-    /// Behaves as a peer that has read the DATA: gives the credit back and
-    /// echoes the endpoint's own heartbeats.
+    /// Behaves like a peer that has read the DATA: grants the credit and echoes the endpoint's own
+    /// heartbeats.
     async fn answer(&mut self, header: Header) -> Result<(), Stop> {
         let id = header.id;
         if header.is_data_with(wire::FIN) {
@@ -360,9 +359,9 @@ impl Probe {
         }
     }
 
-    /// Proves that the session lives: a request on a new stream is answered.
-    /// It also proves that the endpoint has dealt with all that was sent
-    /// before, so what has not come by then does not come.
+    /// Proves that the session is alive: a request on a new stream is answered. This also proves
+    /// that the endpoint has handled everything that was sent before, so an answer that has not
+    /// arrived by then does not come.
     pub async fn alive(&mut self) -> Result<(), Stop> {
         let id = self.request(b"alive?").await?;
         self.echo_and_fin(id, b"alive?").await.map_err(|stop| match stop {
@@ -373,9 +372,9 @@ impl Probe {
         })
     }
 
-    /// Waits until the endpoint has read what was sent so far, whatever its
-    /// application does. Then once more: whoever waited for what was read has
-    /// had the time of a round trip to take it.
+    /// Waits until the endpoint has read everything sent so far, independent of its application.
+    /// Then it waits a second time: so the endpoint's tasks have had a round trip of time to handle
+    /// what was read.
     pub async fn received(&mut self) -> Result<(), Stop> {
         for _ in 0..2 {
             let (id, barrier) = self.barrier();
@@ -385,8 +384,7 @@ impl Probe {
         Ok(())
     }
 
-    /// DATA on a stream that never was, which is answered below the
-    /// application.
+    /// DATA on a stream that never existed, which is answered below the application.
     fn barrier(&mut self) -> (u32, Vec<u8>) {
         let id = self.next_id + 40_000 + 2 * self.barriers;
         self.barriers += 1;
@@ -442,8 +440,7 @@ impl Probe {
     }
 }
 
-/// Reads frames for as long as there are any, so that the endpoint can always
-/// write while a case is busy sending.
+/// Reads frames as long as there are any, so that the endpoint can always write while a case sends.
 async fn read_frames(mut read: OwnedReadHalf, frames: mpsc::UnboundedSender<Incoming>) {
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; 64 * 1024];
@@ -463,7 +460,7 @@ async fn read_frames(mut read: OwnedReadHalf, frames: mpsc::UnboundedSender<Inco
     let _ = frames.send(Incoming::End(end));
 }
 
-/// `len` bytes that differ from stream to stream and from place to place.
+/// `len` bytes that depend on the stream and the position.
 pub fn pattern(id: u32, len: usize) -> Vec<u8> {
     let mut state = id.wrapping_mul(0x9e37_79b9) | 1;
     let mut bytes = Vec::with_capacity(len + 4);

@@ -10,7 +10,7 @@ use super::wire::{self, Frame, Header};
 pub enum End {
     /// An orderly end, between two frames.
     Eof,
-    /// An orderly end with this many bytes of a frame missing or left over.
+    /// A clean end with this many bytes of a frame missing or left over.
     Truncated(usize),
     /// The transport was reset.
     Reset,
@@ -91,7 +91,7 @@ impl fmt::Display for StreamRecord {
     }
 }
 
-/// Everything that came, in order and by stream.
+/// Everything received, in order and by stream.
 #[derive(Debug, Default)]
 pub struct Record {
     /// All frames in order; the payload of DATA is in `streams`.

@@ -1,4 +1,4 @@
-//! Runs cases side by side, each on a connection of its own.
+//! Runs cases concurrently, each on its own connection.
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::probe::Probe;
 use super::settings::Settings;
 use super::trace::Trace;
 
-/// How connections to the endpoint come about.
+/// How connections to the endpoint are made.
 #[derive(Debug)]
 pub struct Reach {
     way: Way,
-    /// Set once the endpoint is known to be gone, so that the cases that are
-    /// left need not wait for it one by one.
+    /// Set when the endpoint is known to be gone, so that the remaining cases need not wait for it
+    /// one by one.
     gone: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Reach {
         Self { way: Way::Dial(addr.into()), gone: AtomicBool::new(false) }
     }
 
-    /// The endpoint dials the suite, again and again.
+    /// The endpoint dials the suite repeatedly.
     pub fn listen(listener: TcpListener) -> Self {
         Self { way: Way::Listen(listener), gone: AtomicBool::new(false) }
     }
@@ -54,8 +54,7 @@ impl Reach {
                 Way::Listen(listener) => listener.accept().await.map(|(transport, _)| transport),
                 Way::Dial(addr) => loop {
                     match TcpStream::connect(addr).await {
-                        // An endpoint that an earlier case brought down may be
-                        // on its way up again.
+                        // An endpoint that an earlier case brought down may be restarting.
                         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                             sleep(Duration::from_millis(50)).await;
                         }
@@ -103,10 +102,10 @@ pub struct Outcome {
     pub status: Status,
     /// What came.
     pub seen: String,
-    /// The step that did not come, of a case that failed.
+    /// The step that did not happen, of a failed case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<String>,
-    /// The last frames in both directions, of a case that failed.
+    /// The last frames in both directions, of a failed case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
     /// How long it took.
@@ -114,14 +113,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether this makes the endpoint a broken one.
+    /// Whether this means that the endpoint is broken.
     pub fn is_broken(&self) -> bool {
         self.class == Class::Must && matches!(self.status, Status::Failed | Status::Error)
     }
 }
 
-/// Runs `cases`, at most `jobs` at a time, and hands on the outcomes in the
-/// order of the cases.
+/// Runs `cases`, at most `jobs` at a time, and passes on the outcomes in the order of the cases.
 pub async fn run(
     reach: &Reach,
     settings: &Arc<Settings>,

@@ -1,4 +1,4 @@
-//! What the suite is told about the endpoint.
+//! The suite's settings for the endpoint.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl From<Role> for muxado_proto::Role {
     }
 }
 
-/// What the suite is told about the endpoint.
+/// The suite's settings for the endpoint.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The endpoint's role; the suite takes the other one.
@@ -30,6 +30,6 @@ pub struct Settings {
     pub typed: bool,
     /// The endpoint's receive window.
     pub window: u32,
-    /// How long to wait for the next frame of an endpoint that owes one.
+    /// How long to wait for the next expected frame.
     pub patience: Duration,
 }

@@ -1,4 +1,4 @@
-//! What went over a connection, for the report of a failure.
+//! The frames of a connection, for the report of a failure.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

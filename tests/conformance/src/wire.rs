@@ -1,8 +1,7 @@
 //! The suite's own codec.
 //!
-//! It shares nothing with `muxado-proto`: a fault in that crate's codec has to
-//! show here and not cancel out. Encoders return plain bytes, so that a case
-//! can join, cut or damage them at will.
+//! It shares nothing with `muxado-proto`, so that a fault in that crate's codec is detected and
+//! does not cancel out. Encoders return plain bytes, so that a case can join, split or damage them.
 
 use std::fmt;
 
@@ -29,7 +28,7 @@ pub const MAX_31: u32 = 0x7fff_ffff;
 /// The largest payload a header can announce.
 pub const MAX_LENGTH: u32 = 0xff_ffff;
 
-/// A frame header as it is on the wire: no bit is interpreted or masked.
+/// A frame header as on the wire: no bit is interpreted or masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Payload bytes announced, 24 bits.
@@ -92,8 +91,8 @@ impl fmt::Display for Header {
 pub struct Frame {
     /// The header.
     pub header: Header,
-    /// The payload; left empty for types this codec does not know, which are
-    /// reported as soon as their header is there.
+    /// The payload; empty for unknown types, which are reported as soon as their header has
+    /// arrived.
     pub payload: Vec<u8>,
 }
 
@@ -104,7 +103,7 @@ impl Frame {
     }
 }
 
-/// Any frame: whatever the caller asks for, right or wrong.
+/// Any frame that the caller asks for, valid or not.
 pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("payloads of the suite are small");
     let mut bytes = Header { length, kind, flags, id }.bytes().to_vec();
@@ -137,8 +136,7 @@ pub fn goaway(last: u32, code: u32, debug: &[u8]) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[&last.to_be_bytes(), &code.to_be_bytes(), debug].concat())
 }
 
-/// The empty frame of unknown type that follows a GOAWAY for the sake of peers
-/// that read eight bytes too many.
+/// The empty frame of unknown type that follows a GOAWAY, for peers that read eight bytes too many.
 pub fn pad() -> Vec<u8> {
     frame(PAD, 0, 0, &[])
 }

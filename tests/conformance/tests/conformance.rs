@@ -13,7 +13,7 @@ use muxado_conformance::echo::{Endpoint, Example, Runtime};
 use muxado_conformance::{Case, Outcome, Reach, Role, Settings, Status, cases, report, run};
 use muxado_tests::programs;
 
-/// Cases at a time: the tests of this file run side by side as well.
+/// Cases at a time; the tests of this file also run concurrently.
 const JOBS: usize = 8;
 
 fn settings(role: Role, typed: bool, patience: Duration) -> Arc<Settings> {
@@ -135,7 +135,7 @@ fn no_case_passes_against_silence() {
             thread::spawn(move || {
                 let mut transport = transport;
                 let mut buffer = [0; 65_536];
-                // Never ends the transport, not even when the suite does.
+                // Never ends the transport, not even after the suite has.
                 while transport.read(&mut buffer).is_ok_and(|n| n > 0) {}
                 thread::park();
             });

@@ -1,5 +1,5 @@
-//! Runs sessions for a long time and looks for what grows: memory, tasks, descriptors. It fails if
-//! anything does.
+//! Runs sessions for a long time and checks for growth of memory, tasks and descriptors. It fails
+//! if anything grows.
 //!
 //! ```sh
 //! cargo run --release -p muxado-tests --bin muxado-soak
@@ -75,7 +75,7 @@ async fn soak<R: Runtime>(arguments: &Arguments) {
     }
 }
 
-/// Answers every stream with what it said.
+/// Echoes every stream.
 fn echo<R: Runtime>(server: R::Session) -> Task<()> {
     R::spawn(async move {
         while let Ok(mut stream) = server.accept().await {
@@ -88,7 +88,7 @@ fn echo<R: Runtime>(server: R::Session) -> Task<()> {
     })
 }
 
-/// Some streams, a number of them at once; most are complete, some are dropped or reset.
+/// Runs some streams, several at once; most are complete, some are dropped or reset.
 async fn streams<R: Runtime>(client: &R::Session, count: u64, seed: u64) {
     let tasks: Vec<_> = (0..AT_ONCE)
         .map(|task| {
@@ -100,7 +100,7 @@ async fn streams<R: Runtime>(client: &R::Session, count: u64, seed: u64) {
                     let text = vec![7; random.below(200)];
                     write_all(&mut stream, &text).await.expect("room");
                     match random.below(100) {
-                        // As many resets as a peer puts up with.
+                        // As many resets as a peer tolerates.
                         0 => drop(stream),
                         _ => {
                             stream.finish().unwrap();
@@ -159,7 +159,7 @@ async fn session<R: Runtime>(random: &mut Random) {
     }
 }
 
-/// Polls a driver some times, and drops it, unless it has ended before; most run to their end.
+/// Polls a driver several times, and drops it unless it has ended before; most run to their end.
 async fn for_a_while(mut driver: Driver, polls: usize) {
     if polls > 30 {
         driver.await;
@@ -200,7 +200,7 @@ impl Held {
     }
 }
 
-/// Compares what is held with what was held after the first tenth.
+/// Compares the resources held with those after the first tenth.
 struct Watch {
     what: &'static str,
     start: Instant,

@@ -14,7 +14,7 @@ struct Call {
     finished: bool,
 }
 
-/// Opens streams, asks, and reads the answers.
+/// Opens streams, sends requests, and reads the answers.
 #[derive(Debug)]
 pub struct Caller {
     load: Load,
@@ -22,10 +22,10 @@ pub struct Caller {
     calls: BTreeMap<u32, Call>,
     /// Opened and not written to yet.
     unwritten: VecDeque<u32>,
-    /// Streams opened and dropped unwritten since the last one that was not.
+    /// Streams opened and dropped unwritten since the last written one.
     abandoned: u32,
     can_open: bool,
-    /// Streams that have come to the end that the load has for them.
+    /// Streams that have ended as the load prescribes.
     pub done: u32,
 }
 
@@ -43,12 +43,12 @@ impl Caller {
         }
     }
 
-    /// Whether all streams have ended as they should.
+    /// Whether all streams have ended as expected.
     pub const fn is_done(&self) -> bool {
         self.done == self.load.streams
     }
 
-    /// The streams that have not, for a report.
+    /// The other streams, for a report.
     pub fn left(&self) -> String {
         let first: Vec<_> = self.calls.iter().take(3).collect();
         format!("{} done, {} left: {first:?}", self.done, self.calls.len())
@@ -59,7 +59,7 @@ impl Caller {
         self.can_open = true;
     }
 
-    /// Opens as many streams as the load has at once; whether there were any.
+    /// Opens as many streams as the load has at once; returns whether there were any.
     pub fn turn(&mut self, session: &mut Session) -> Result<bool, String> {
         let mut any = false;
         while self.can_open
@@ -101,7 +101,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Writes, and reads, what is possible on a stream.
+    /// Writes and reads as much as possible on a stream.
     pub fn drive(&mut self, session: &mut Session, id: u32) -> Result<(), String> {
         let Some(call) = self.calls.get_mut(&id) else { return Ok(()) };
         let name = StreamId::new(id);

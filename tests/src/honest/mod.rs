@@ -1,9 +1,9 @@
-//! Honest applications: what they do on a session, on the core in virtual time ([`Pair`]) and on
-//! both adapters ([`call_all`], [`serve`]).
+//! Honest applications, on the core in virtual time ([`Pair`]) and on both adapters ([`call_all`],
+//! [`serve`]).
 //!
-//! A [`Load`] says what the opener of the streams and their acceptor do. Every stream is followed to
-//! its end: the bytes of both directions are compared, and whatever an honest stream may not meet,
-//! a refusal, a reset, a stop, is a fault of the session.
+//! A [`Load`] describes what the opener of the streams and their acceptor do. Every stream is
+//! checked to its end: the bytes of both directions are compared, and every refusal, reset or stop
+//! is a fault of the session.
 
 mod caller;
 mod pair;
@@ -17,7 +17,7 @@ pub use pair::{Pair, fast};
 pub use server::Server;
 pub use tasks::{call_all, serve};
 
-/// How the opener leaves a stream of which it has read as much as it wants.
+/// How the opener leaves a stream when it has read enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
     /// It drops the stream.
@@ -31,8 +31,8 @@ pub enum Leave {
 pub enum Order {
     /// Each is written to as soon as it is opened.
     AtOnce,
-    /// All are opened first; then those at even places are written to, the last one first, and then
-    /// the others.
+    /// All are opened first; then those at even positions are written to, the last one first, and
+    /// then the others.
     EvenThenOdd,
     /// Before each stream that is written to, this many are opened and dropped unwritten.
     Abandoning(u32),
@@ -51,7 +51,7 @@ pub struct Load {
     pub request: usize,
     /// Bytes of an answer.
     pub answer: usize,
-    /// How the opener leaves after so many bytes of the answer; `None`: it reads to the end.
+    /// How the opener leaves after this many bytes of the answer; `None`: it reads to the end.
     pub leave: Option<(usize, Leave)>,
     /// How long the acceptor waits before it reads a stream.
     pub late: Duration,
@@ -78,10 +78,10 @@ impl Load {
     }
 }
 
-/// A period of the payload, which is longer than any buffer that it is compared with needs.
+/// The period of the payload.
 const PERIOD: usize = 251;
 
-/// The payload of one direction of a stream, from byte `at`, as far as it can be had in one piece.
+/// The payload of one direction of a stream, from byte `at`, as far as it is contiguous.
 fn payload(id: u32, answers: bool, at: usize) -> &'static [u8] {
     static PATTERN: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     let pattern = PATTERN.get_or_init(|| {
@@ -91,7 +91,7 @@ fn payload(id: u32, answers: bool, at: usize) -> &'static [u8] {
     &pattern[start..]
 }
 
-/// Whether `bytes` are what this direction of the stream holds at `at`.
+/// Whether `bytes` are the payload of this direction of the stream at `at`.
 fn is_payload(id: u32, answers: bool, at: usize, bytes: &[u8]) -> bool {
     let mut done = 0;
     while done < bytes.len() {

@@ -12,7 +12,7 @@ use crate::sim::{Arrival, Link, Shape, Source};
 /// Output that is cut at once.
 const BATCH: usize = 64 << 10;
 
-/// A transport that holds a lot and takes a tenth of a millisecond.
+/// A transport with large buffers and a latency of a tenth of a millisecond.
 pub const fn fast() -> Shape {
     Shape {
         capacity: 1 << 20,
@@ -84,12 +84,12 @@ impl Pair {
         self.now.as_duration()
     }
 
-    /// Runs until all streams have ended as they should.
+    /// Runs until all streams have ended as expected.
     ///
     /// # Errors
     ///
-    /// What went wrong: a stream that ended otherwise, a session that ended, or nothing left to
-    /// happen within `limit`.
+    /// The failure: an unexpected end of a stream, the end of a session, or no progress within
+    /// `limit`.
     pub fn run(&mut self, limit: Duration) -> Result<(), String> {
         let mut source = Source::Seed(1);
         loop {

@@ -66,7 +66,7 @@ impl Server {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Accepts all that wait, and goes on with what is due; whether there was anything.
+    /// Accepts all waiting streams, and continues due work; returns whether there was anything.
     pub fn turn(&mut self, session: &mut Session, now: Timestamp) -> Result<bool, String> {
         let mut any = std::mem::take(&mut self.can_accept);
         while let Some(id) = session.accept() {
@@ -133,7 +133,7 @@ impl Server {
         self.drive(session, now, id)
     }
 
-    /// Reads, or writes, what is possible on a stream.
+    /// Reads or writes as much as possible on a stream.
     pub fn drive(&mut self, session: &mut Session, now: Timestamp, id: u32) -> Result<(), String> {
         let Some(job) = self.jobs.get_mut(&id) else { return Ok(()) };
         let Some(mut stream) = session.stream(StreamId::new(id)) else {

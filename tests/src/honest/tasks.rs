@@ -7,7 +7,7 @@ use super::{Leave, Load, Order, is_payload, payload};
 use crate::runtime::face::*;
 use crate::runtime::{Reader, Runtime, Writer, yield_now};
 
-/// Reads up to `count` bytes and compares them; how many there were.
+/// Reads up to `count` bytes and compares them; returns how many there were.
 async fn read(
     reader: &mut impl Reader,
     id: u32,
@@ -46,11 +46,11 @@ async fn write(
     Ok(())
 }
 
-/// Opens streams, asks, and reads the answers, as the load says.
+/// Opens streams, sends requests, and reads the answers, as the load prescribes.
 ///
 /// # Panics
 ///
-/// If a stream does not end as it should.
+/// If a stream does not end as expected.
 pub async fn call_all<R: Runtime>(session: &R::Session, load: Load) {
     let left = Arc::new(AtomicU32::new(load.streams));
     let workers: Vec<_> = (0..load.at_once.min(load.streams))
@@ -102,13 +102,13 @@ async fn call<R: Runtime>(session: &R::Session, load: Load) -> Result<(), String
 ///
 /// # Panics
 ///
-/// If a stream does not end as it should.
+/// If a stream does not end as expected.
 pub async fn serve<R: Runtime>(session: R::Session, load: Load) {
     let mut handlers = Vec::new();
     while let Ok(stream) = session.accept().await {
         handlers.push(R::spawn(async move {
             let handled = handle::<R>(stream, load).await;
-            // A request that its opener has left may fail at any point.
+            // A request may fail at any point after its opener has left.
             assert!(load.leave.is_some() || handled.is_ok(), "{handled:?}");
         }));
     }

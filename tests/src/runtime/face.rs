@@ -1,5 +1,5 @@
-//! What the adapters' sessions and streams can do besides reading and writing, as traits, so that
-//! the suite calls the methods that users call.
+//! The methods of the adapters' sessions and streams besides reading and writing, as traits, so
+//! that the suite calls the methods that users call.
 #![allow(missing_docs)]
 
 use std::future::Future;
@@ -62,7 +62,7 @@ macro_rules! face {
 }
 
 face! {
-    /// A session, apart from what makes streams.
+    /// A session, without the methods that create streams.
     SessionFace for Session; {
         awaited fn ping(&Self) -> Result<Duration, PingError>;
         awaited fn closed(&Self) -> CloseReason;
@@ -184,7 +184,7 @@ macro_rules! source {
 source!(muxado_tokio, muxado_smol);
 
 face! {
-    /// What a stream and both of its halves have.
+    /// The common methods of a stream and its halves.
     StreamFace for Stream, RecvHalf, SendHalf; {
         plain fn id(&Self) -> StreamId;
         plain fn stream_type(&Self) -> Option<StreamType>;
@@ -199,7 +199,7 @@ face! {
 }
 
 face! {
-    /// Receiving by anything but the runtime's trait.
+    /// Receiving without the runtime's trait.
     ReceiveFace for Stream, RecvHalf; {
         awaited fn read_chunk(&mut Self, max: usize) -> Result<Option<Bytes>, ReadError>;
         plain fn poll_read_chunk(
@@ -211,7 +211,7 @@ face! {
 }
 
 face! {
-    /// Sending by anything but the runtime's trait.
+    /// Sending without the runtime's trait.
     SendFace for Stream, SendHalf; {
         awaited fn write_chunk(&mut Self, chunk: Bytes) -> Result<(), WriteError>;
         plain fn poll_write_chunk(

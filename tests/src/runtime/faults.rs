@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use super::pipe::{Io, Wire};
 
-/// What a transport does from some byte on.
+/// The fault of a transport from some byte on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Reads the end of the transport. On the writing side: takes nothing, again and again.
+    /// Reads return the end of the transport. Writes take nothing, every time.
     End,
     /// Fails.
     Error,
@@ -25,9 +25,9 @@ pub struct Faults {
     pub chunk: usize,
     /// Every other poll is pending for no reason.
     pub spurious: bool,
-    /// What reading comes to after so many bytes.
+    /// The fault of reading after this many bytes.
     pub read: Option<(u64, Fault)>,
-    /// What writing comes to after so many bytes.
+    /// The fault of writing after this many bytes.
     pub write: Option<(u64, Fault)>,
     /// Counts the bytes that passed.
     pub traffic: Arc<Traffic>,

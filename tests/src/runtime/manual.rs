@@ -1,4 +1,4 @@
-//! No runtime at all: the driver is polled by hand, and time stands still unless it is moved.
+//! No runtime: the driver is polled by hand, and time stands still unless the test advances it.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -18,7 +18,7 @@ use super::pipe::{Io, Wire};
 pub struct Count(AtomicUsize);
 
 impl Count {
-    /// How often it was woken since this was last asked.
+    /// How often it was woken since the last call.
     pub fn take(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
@@ -30,7 +30,7 @@ impl Wake for Count {
     }
 }
 
-/// A future and the waker it is polled with.
+/// A future and its waker.
 #[derive(Debug)]
 pub struct Polled<F> {
     future: Pin<Box<F>>,
@@ -51,7 +51,7 @@ impl<F: Future> Polled<F> {
     }
 }
 
-/// Polls a future once, which must be enough.
+/// Polls a future once; it must be ready.
 ///
 /// # Panics
 ///
@@ -71,7 +71,7 @@ pub struct ManualClock(Arc<Mutex<Time>>);
 #[derive(Debug, Default)]
 struct Time {
     now: Timestamp,
-    /// Moves the time on by so much whenever it is asked for.
+    /// Every read of the clock advances the time by this much.
     step: Duration,
     sleeper: Option<(Timestamp, Waker)>,
 }
@@ -94,7 +94,7 @@ impl ManualClock {
         time.now = Timestamp::from_duration(earlier);
     }
 
-    /// Lets time pass with every look at the clock.
+    /// Lets time pass with every read of the clock.
     pub fn step(&self, by: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).step = by;
     }
@@ -159,7 +159,7 @@ impl Manual {
         Self { session, driver: Polled::new(driver), clock }
     }
 
-    /// Polls the driver until nothing wakes it any more; its result, once it has one.
+    /// Polls the driver until nothing wakes it; returns its result, if it has one.
     pub fn settle(&mut self) -> Option<CloseReason> {
         loop {
             if let Poll::Ready(reason) = self.driver.poll() {

@@ -1,8 +1,8 @@
-//! What a test needs of a runtime, so that one suite runs on all of them: tasks, sessions of the
-//! runtime's adapter, and the adapter's own read and write traits.
+//! The interface of a runtime for tests, so that one suite runs on all of them: tasks, sessions of
+//! the runtime's adapter, and the adapter's read and write traits.
 //!
-//! Transports are made here, too, and know no runtime: [`pipe`] is one in memory, [`Faults`] spoils
-//! any.
+//! It also has transports that do not depend on a runtime: [`pipe`] is one in memory, [`Faults`]
+//! adds faults to any.
 
 pub mod face;
 mod faults;
@@ -33,7 +33,7 @@ pub use raw::RawPeer;
 pub use smol::Smol;
 pub use tokio::{TokioMulti, TokioPaused, TokioSingle};
 
-/// How long a test may take before it counts as stuck. Nothing is decided by it but that.
+/// How long a test may take before it counts as stuck. Nothing else depends on it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A driver that was handed out.
@@ -85,7 +85,7 @@ pub trait Runtime: Sized + Send + Sync + 'static {
     /// Starts a task.
     fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Task<T>;
 
-    /// A session over a transport, its driver spawned by the adapter.
+    /// A session over a transport; the adapter spawns its driver.
     fn session(io: Io, role: Role, config: Arc<Config>) -> Self::Session;
 
     /// A session over a transport, and its driver.
@@ -142,7 +142,7 @@ pub async fn read_to_end(reader: &mut impl Reader) -> io::Result<Vec<u8>> {
     read_more(reader, &mut bytes).await.map(|()| bytes)
 }
 
-/// Reads to the end into `bytes`, where what came before an error can be found.
+/// Reads to the end into `bytes`, which after an error has the bytes before it.
 ///
 /// # Errors
 ///
@@ -161,7 +161,7 @@ pub async fn read_more(reader: &mut impl Reader, bytes: &mut Vec<u8>) -> io::Res
 ///
 /// # Errors
 ///
-/// Those of the reader, and `UnexpectedEof`.
+/// Errors of the reader, and `UnexpectedEof`.
 pub async fn read_exact(reader: &mut impl Reader, count: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; count];
     let mut filled = 0;
@@ -187,12 +187,12 @@ pub async fn write_all(writer: &mut impl Writer, mut data: &[u8]) -> io::Result<
     Ok(())
 }
 
-/// A task that was started; awaiting it gives its result. It runs on if this is dropped.
+/// A started task; awaiting it returns its result. It continues if this is dropped.
 #[derive(Debug)]
 pub struct Task<T>(oneshot::Receiver<T>);
 
 impl<T> Task<T> {
-    /// The task's future, and the handle on its result.
+    /// The task's future, and the handle to its result.
     pub(crate) fn wrap(task: impl Future<Output = T>) -> (impl Future<Output = ()>, Self) {
         let (sender, receiver) = oneshot::channel();
         let run = async move {
@@ -228,7 +228,7 @@ pub async fn park<R: Runtime, T: Send + 'static>(
     task
 }
 
-/// Lets every other task go first, once.
+/// Lets every other task run first, once.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
@@ -241,7 +241,7 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Runs a test and ends the process if it gets stuck, with its name.
+/// Runs a test; if it gets stuck, prints its name and ends the process.
 pub fn watched<T>(name: &str, test: impl FnOnce() -> T) -> T {
     let (done, wait) = channel::<()>();
     let name = name.to_owned();

@@ -1,4 +1,4 @@
-//! A transport in memory that holds little, and knows no runtime.
+//! A transport in memory with small buffers, which does not depend on a runtime.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,7 +21,7 @@ pub trait Wire: Send {
     ///
     /// # Errors
     ///
-    /// If the transport fails, or the peer reads no more.
+    /// If the transport fails, or the peer no longer reads.
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Ends the writing side.
@@ -68,7 +68,7 @@ impl Io {
     ///
     /// # Errors
     ///
-    /// If the transport fails, or the peer reads no more.
+    /// If the transport fails, or the peer no longer reads.
     pub async fn write_all(&mut self, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
             let count = poll_fn(|cx| self.wire.poll_write(cx, data)).await?;

@@ -5,7 +5,7 @@ use std::io;
 use super::pipe::Io;
 use crate::vectors::Frame;
 
-/// The other end of a transport, in the hands of a test.
+/// The other end of a transport, controlled by a test.
 #[derive(Debug)]
 pub struct RawPeer {
     io: Io,
@@ -49,7 +49,7 @@ impl RawPeer {
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If none comes.
     pub async fn hear(&mut self) -> String {
         let frame = self.frame().await.expect("the transport is whole");
         frame.expect("the session goes on").meaning()
@@ -59,7 +59,7 @@ impl RawPeer {
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If none comes.
     pub async fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
         loop {
             let frame = self.frame().await.expect("the transport is whole");

@@ -20,7 +20,7 @@ pub struct TokioSingle;
 #[derive(Debug)]
 pub struct TokioMulti;
 
-/// Tokio on one thread, with a clock that jumps to the next timer when nobody has anything to do.
+/// Tokio on one thread, with a clock that jumps to the next timer when all tasks wait.
 #[derive(Debug)]
 pub struct TokioPaused;
 

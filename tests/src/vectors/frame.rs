@@ -1,4 +1,4 @@
-//! One frame in hex, and what it means: a second, plain reading of PROTOCOL.md §2.
+//! One frame in hex, and its meaning: a second, simple implementation of PROTOCOL.md §2.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub struct Frame {
     /// The first 8 bytes.
     pub header: [u8; 8],
-    /// The bytes behind them, up to the next header.
+    /// The bytes after the header, up to the next header.
     pub payload: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ impl Frame {
         u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff
     }
 
-    /// The length of the payload, as the header has it.
+    /// The length of the payload according to the header.
     pub fn length(&self) -> usize {
         let [a, b, c, ..] = self.header;
         usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
@@ -56,8 +56,8 @@ impl Frame {
         self.length() == self.payload.len()
     }
 
-    /// Takes one whole frame off the front of `input`, by its length field; `None` if there is
-    /// none yet.
+    /// Takes one whole frame from the front of `input`, by its length field; `None` if it is not
+    /// complete.
     pub fn take(input: &mut Vec<u8>) -> Option<Self> {
         let header = *input.first_chunk()?;
         let mut frame = Self { header, payload: Vec::new() };
@@ -72,13 +72,14 @@ impl Frame {
         [&self.header[..], &self.payload].concat()
     }
 
-    /// The number in the payload at this offset: codes, increments, ids. 0 where there is none.
+    /// The number in the payload at this offset: codes, increments, ids. 0 if the payload is too
+    /// short.
     pub fn word(&self, offset: usize) -> u32 {
         let word = self.payload.get(offset..offset + 4).and_then(|word| word.try_into().ok());
         word.map_or(0, u32::from_be_bytes)
     }
 
-    /// What the bytes say, in the words of PROTOCOL.md §1.3.
+    /// The meaning of the bytes, in the notation of PROTOCOL.md §1.3.
     pub fn meaning(&self) -> String {
         let id = self.id();
         let mut meaning = match self.kind() {
@@ -139,11 +140,11 @@ impl Display for Frame {
     }
 }
 
-/// Reads pairs of hex digits. Spaces between words carry nothing, and `ab*65` is a byte repeated.
+/// Reads pairs of hex digits. Spaces between words are ignored, and `ab*65` is a byte repeated.
 ///
 /// # Errors
 ///
-/// Says what is not hex.
+/// Returns the text that is not hex.
 pub fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     for word in text.split_whitespace() {

@@ -150,7 +150,7 @@ impl Display for Outcome {
 }
 
 impl Field {
-    /// Reads one field from the front of `text`, and gives back what is behind it.
+    /// Reads one field from the front of `text`; returns it, and the rest.
     fn take(text: &str) -> Result<(Self, &str), String> {
         let (key, rest) = text.split_once('=').ok_or("`=` expected")?;
         let end = match rest.strip_prefix('"') {

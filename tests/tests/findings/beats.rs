@@ -478,7 +478,7 @@ fn w6_a_peer_that_has_vanished_is_found_on_an_untyped_session() {
         peer.pass(Duration::from_secs(1));
     }
     assert_eq!(peer.session.close_reason(), Some(&CloseReason::IdleTimeout));
-    // Without a limit there is none.
+    // Without a limit nothing is missed.
     let mut peer = Peer::of_client(Config::default());
     peer.pass(Duration::from_secs(1_000_000));
     assert_eq!(peer.session.close_reason(), None);

@@ -13,7 +13,7 @@ use super::{Chunk, RecvHalf, SendHalf, Stream};
 #[derive(Debug)]
 pub(crate) struct Io<S>(pub(crate) S);
 
-/// How a stream parts into halves: the way it offers itself, or that of `futures-util`.
+/// How a stream is split into halves: its own method, or that of `futures-util`.
 pub(crate) trait Halves: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     /// The reading half.
     type Read: AsyncRead + Unpin + Send + 'static;

@@ -1,5 +1,5 @@
-//! The crate `h2`, used the way `hyper` uses it: a write waits for some capacity and is then
-//! handed over whole, and what is read is released at once.
+//! The crate `h2`, used as `hyper` uses it: a write waits for some capacity and is then passed on
+//! whole, and read bytes are released at once.
 
 use std::{future::poll_fn, io};
 
@@ -18,11 +18,11 @@ use crate::runtime::{Runtime as _, Tokio};
 /// The crate `h2`.
 pub(crate) struct H2;
 
-/// The window of the connection for each byte of a stream's, where windows are set.
+/// The window of the connection, as a multiple of a stream's, if windows are set.
 const CONNECTION_WINDOWS: u32 = 16;
 
-/// The bookkeeping small frames may cost the receiver, in bytes. Hundreds of streams of a byte each
-/// look like an attack at the default.
+/// The overhead that small frames may cost the receiver, in bytes. At the default, hundreds of
+/// streams of one byte look like an attack.
 const SMALL_FRAMES: usize = 64 << 20;
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for H2 {
@@ -80,7 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Acceptor for Connection
 
 /// What arrives.
 pub(crate) enum Incoming {
-    /// The head of the response has not been waited for.
+    /// The head of the response has not been awaited yet.
     Awaited(ResponseFuture),
     /// The body arrives.
     Begun(RecvStream),

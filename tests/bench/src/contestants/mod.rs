@@ -69,7 +69,7 @@ pub(crate) enum Contestant {
     #[serde(rename = "ngrok-muxado-1m")]
     #[strum(serialize = "ngrok-muxado-1m")]
     NgrokMuxado1m,
-    /// The crate `yamux` of libp2p. It has no knob for the window, which tunes itself.
+    /// The crate `yamux` of libp2p. It has no setting for the window, which tunes itself.
     Yamux,
     /// The crate `yamux` on smol: the one peer that runs there, too.
     YamuxSmol,
@@ -105,7 +105,7 @@ impl Contestant {
         matches!(self, Self::Tcp | Self::TcpPool | Self::TcpSmol)
     }
 
-    /// Plain TCP on the runtime of one of ours: what the runtime leaves to a multiplexer.
+    /// Plain TCP on the runtime of one of ours: the upper bound for a multiplexer on it.
     pub(crate) fn own_tcp(self) -> Self {
         match self {
             Self::MuxadoSmol | Self::MuxadoSmol1m => Self::TcpSmol,
@@ -113,7 +113,7 @@ impl Contestant {
         }
     }
 
-    /// Whether this is a contestant with windows that are not its defaults.
+    /// Whether this contestant has windows other than its defaults.
     pub(crate) fn tuned(self) -> bool {
         matches!(
             self,
@@ -141,19 +141,19 @@ impl Contestant {
     }
 }
 
-/// How a multiplexer is set up. What is not said stays as its authors chose.
+/// The settings of a multiplexer. All others keep their defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tuning {
     /// The receive window of a stream.
     pub(crate) window: Option<u32>,
-    /// So many streams may be open, or wait to be accepted, at once: limits below that are raised.
+    /// This many streams may be open, or wait to be accepted, at once: lower limits are raised.
     pub(crate) streams: usize,
 }
 
 /// One window of the tuned variants.
 pub(crate) const TUNED_WINDOW: u32 = 1024 * 1024;
 
-/// Room for what a stream has to say: bytes in a buffer of ours, or a piece the multiplexer owns.
+/// Data of a stream: bytes in our buffer, or a piece that the multiplexer owns.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     room: Box<[u8]>,
@@ -177,17 +177,17 @@ impl Chunk {
         &mut self.room
     }
 
-    /// Says how much of the buffer a read filled.
+    /// Sets how much of the buffer a read filled.
     pub(crate) fn fill(&mut self, filled: usize) {
         (self.filled, self.owned) = (filled, None);
     }
 
-    /// Holds a piece that the multiplexer handed out.
+    /// Holds a piece that the multiplexer returned.
     pub(crate) fn hold(&mut self, piece: Bytes) {
         self.owned = Some(piece);
     }
 
-    /// Puts what `other` holds behind what this one holds, if there is room.
+    /// Appends the contents of `other`, if there is room.
     pub(crate) fn append(&mut self, other: &Self) -> io::Result<()> {
         if let Some(piece) = self.owned.take() {
             self.filled = 0;
@@ -204,7 +204,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// The bytes, without a copy where the multiplexer owned them.
+    /// The bytes, without a copy if the multiplexer owned them.
     pub(crate) fn take(&mut self) -> Bytes {
         self.owned.take().unwrap_or_else(|| Bytes::copy_from_slice(&self.room[..self.filled]))
     }
@@ -218,7 +218,7 @@ pub(crate) trait SendHalf: Send + 'static {
     /// Sends what was just read.
     fn send_back(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Asks for what was handed over to leave now, where that is a separate wish.
+    /// Flushes written data, if the contestant needs that.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Half-closes the stream.
@@ -243,7 +243,7 @@ pub(crate) trait SendHalf: Send + 'static {
 
 /// The receiving half of a stream.
 pub(crate) trait RecvHalf: Send + 'static {
-    /// Reads some bytes and says how many; 0 is the end of the stream.
+    /// Reads some bytes and returns how many; 0 is the end of the stream.
     fn recv(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
@@ -254,7 +254,7 @@ pub(crate) trait Stream: SendHalf + RecvHalf {
     /// The receiving half.
     type Recv: RecvHalf;
 
-    /// Parts the halves, so that both can be used at once.
+    /// Splits the stream into halves, so that both can be used at once.
     fn split(self) -> (Self::Recv, Self::Send);
 }
 
@@ -269,8 +269,8 @@ pub(crate) trait Opener: Clone + Send + Sync + 'static {
 
 /// The end of a session that accepts streams.
 ///
-/// `accept` is called again and again until it gives `None`: for some multiplexers it is the call
-/// that moves the session.
+/// `accept` is called repeatedly until it returns `None`: for some multiplexers this call drives
+/// the session.
 pub(crate) trait Acceptor: Send + 'static {
     /// What it accepts.
     type Stream: Stream;
@@ -301,7 +301,7 @@ pub(crate) trait Mux<R: Runtime, Io>: Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Self::Acceptor>> + Send;
 }
 
-/// A contestant over TCP: many streams between two ends, however they are made.
+/// A contestant over TCP: many streams between two ends, multiplexed or not.
 pub(crate) trait OverTcp<R: Runtime>: Send + Sync + 'static {
     /// The client's end.
     type Opener: Opener;

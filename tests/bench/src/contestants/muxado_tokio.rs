@@ -30,7 +30,7 @@ pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
             Config::builder().max_inbound_streams(streams).max_outbound_streams(streams);
         let window = tuning.window.unwrap_or(default.receive_window());
         builder = builder.receive_window(window).send_window(window);
-        // All of them may be full at once, both ways, and the heartbeats.
+        // All of them, and the heartbeats, may be full at once, both ways.
         let windows = u64::from(window) * (2 * u64::from(streams) + 5);
         let buffer = windows + u64::from(default.window_budget());
         builder = builder.session_receive_buffer(buffer.max(default.session_receive_buffer()));

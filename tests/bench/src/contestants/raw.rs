@@ -79,7 +79,7 @@ impl<R: Socket> OverTcp<R> for Raw {
     }
 }
 
-/// A session that is one stream: the transport itself. The measure for idle sessions.
+/// A session that is one stream: the transport itself. The reference for idle sessions.
 pub(crate) struct Only<S>(Arc<Mutex<Option<S>>>);
 
 impl<S> Only<S> {

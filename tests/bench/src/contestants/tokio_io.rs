@@ -10,7 +10,7 @@ use super::{Chunk, RecvHalf, SendHalf, Stream};
 #[derive(Debug)]
 pub(crate) struct Io<S>(pub(crate) S);
 
-/// How a stream parts into halves: the way it offers itself, or Tokio's.
+/// How a stream is split into halves: its own method, or Tokio's.
 pub(crate) trait Halves: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     /// The reading half.
     type Read: AsyncRead + Unpin + Send + 'static;
@@ -21,7 +21,7 @@ pub(crate) trait Halves: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static
     fn halves(self) -> (Self::Read, Self::Write);
 }
 
-/// Halves as `tokio::io::split` makes them.
+/// Halves from `tokio::io::split`.
 pub(crate) type Generic<S> = (ReadHalf<S>, WriteHalf<S>);
 
 impl Halves for tokio::net::TcpStream {

@@ -57,8 +57,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Acceptor for Session<T>
     }
 }
 
-/// A stream. A writer that waits for its window is woken only while somebody reads, or looks for
-/// something to read, so writing does that here.
+/// A stream. A writer that waits for its window is woken only while the stream is polled for
+/// reading, so writing also polls for reading here.
 pub(crate) struct Handle(Io<StreamHandle>);
 
 impl Handle {

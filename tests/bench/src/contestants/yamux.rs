@@ -27,7 +27,7 @@ const STREAMS: usize = 512;
 fn config(tuning: Tuning) -> Config {
     let mut config = Config::default();
     if tuning.streams > STREAMS {
-        // The limit of the whole connection must allow each stream the least window there is.
+        // The limit of the connection must allow each stream the minimum window.
         config.set_max_connection_receive_window(None).set_max_num_streams(tuning.streams);
     }
     config
@@ -80,7 +80,7 @@ fn server<T: AsyncRead + AsyncWrite + Unpin>(io: T, tuning: Tuning) -> Accepts<T
 
 type Opened = oneshot::Sender<io::Result<YamuxStream>>;
 
-/// What owns the connection of the client: it opens streams for those who ask, and moves frames.
+/// The owner of the client's connection: it opens streams on request, and moves frames.
 struct Client<T> {
     connection: Connection<T>,
     requests: mpsc::Receiver<Opened>,

@@ -84,10 +84,10 @@ pub(crate) async fn phase<R: Runtime, O: Opener>(
     Ok(sent)
 }
 
-/// Bytes between two looks at the clock, so that small writes are not slowed by it.
+/// Bytes between two reads of the clock, so that they do not slow down small writes.
 const BETWEEN_LOOKS: u64 = 64 * 1024;
 
-/// Sends the pattern until the budget is spent, and says how many bytes that were.
+/// Sends the pattern until the budget is spent, and returns the number of bytes.
 pub(crate) async fn pour<S: SendHalf>(
     stream: &mut S,
     write: u32,

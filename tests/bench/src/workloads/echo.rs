@@ -1,4 +1,4 @@
-//! The grid of the Go reference's own benchmark: streams that echo a payload.
+//! The grid of the Go reference's benchmark: streams that echo a payload.
 
 use std::io;
 
@@ -41,7 +41,7 @@ pub(crate) async fn client<R: Runtime, O: Opener>(
     payload: u64,
     plan: Plan,
 ) -> io::Result<Outcome> {
-    // One round of a huge cell is as long as many of a small one: it is its own warm-up.
+    // One round of a huge cell is as long as many rounds of a small one, so it needs no warm-up.
     if payload * u64::from(streams) < 512 * 1024 * 1024 {
         rounds(rt, &opener, streams, payload, plan.budget.warm_up(), plan.thoroughness).await?;
     }

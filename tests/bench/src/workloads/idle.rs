@@ -1,4 +1,4 @@
-//! Streams, and sessions, that were used once and are kept open: what they cost in memory.
+//! The memory of streams and sessions that were used once and are kept open.
 
 use std::{
     future, io,

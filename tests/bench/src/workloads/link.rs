@@ -16,7 +16,7 @@ use crate::{
 
 /// Bytes of a write.
 const WRITE: u32 = 64 * 1024;
-/// What a budget of time is multiplied with: a second is ten round trips.
+/// The factor for a budget of time, because a second is only ten round trips.
 const STRETCH: u32 = 4;
 
 /// What has arrived. Both ends are in this process, so the client can look at it.
@@ -39,8 +39,8 @@ pub(crate) async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A, plan: Pl
     .await;
 }
 
-/// Sends without end; what arrives in the second half of the time is the result, the first half
-/// is there for windows to grow.
+/// Sends endlessly. The result is what arrives in the second half of the time; in the first half
+/// windows grow.
 pub(crate) async fn client<R: Runtime, O: Opener>(
     rt: R,
     mut opener: O,

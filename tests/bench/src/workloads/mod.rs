@@ -167,7 +167,7 @@ impl Workload {
         all
     }
 
-    /// Whether a bigger window can matter here: whether more than a window is under way.
+    /// Whether a larger window can matter: whether more than a window is in flight.
     pub(crate) fn fills_windows(self) -> bool {
         match self {
             Self::Echo { payload, .. } => payload >= MIB,
@@ -181,7 +181,7 @@ impl Workload {
         matches!(self, Self::IdleStreams | Self::IdleSessions { .. })
     }
 
-    /// Whether a sample takes some times as long as it is asked to.
+    /// Whether a sample takes several times its requested duration.
     pub(crate) fn is_slow(self) -> bool {
         match self {
             Self::Echo { payload, .. } => payload > MIB,
@@ -232,7 +232,7 @@ where
     }
 }
 
-/// An error of contents that arrived wrong.
+/// An error for wrong contents.
 pub(crate) fn wrong(what: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }

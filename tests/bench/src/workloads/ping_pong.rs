@@ -26,7 +26,7 @@ pub(crate) async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A) {
     .await;
 }
 
-/// Sends a message and waits for it to come back, again and again.
+/// Repeatedly sends a message and waits for it to come back.
 pub(crate) async fn client<O: Opener>(mut opener: O, plan: Plan) -> io::Result<Outcome> {
     let mut stream = opener.open().await?;
     rally(&mut stream, plan.budget.warm_up()).await?;

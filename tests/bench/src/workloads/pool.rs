@@ -1,7 +1,7 @@
-//! Request and response over a pool of open TCP connections: what one has without a multiplexer.
+//! Request and response over a pool of open TCP connections: the alternative without a multiplexer.
 //!
-//! A connection of the pool has no half-close to mark the end of a message, so messages here are
-//! of a fixed size, which spares it the work of finding the end.
+//! A connection of the pool has no half-close to mark the end of a message, so messages here have a
+//! fixed size, and finding the end costs nothing.
 
 use std::{
     io,

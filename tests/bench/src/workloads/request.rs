@@ -1,4 +1,4 @@
-//! Request and response: a stream for each.
+//! Request and response, one stream per request.
 
 use std::{io, sync::Arc};
 
@@ -82,7 +82,7 @@ pub(crate) fn message(number: u64) -> &'static [u8] {
     pattern(number.wrapping_mul(SIZE as u64), SIZE)
 }
 
-/// Reads a message and the end of the stream behind it.
+/// Reads a message and the end of the stream after it.
 async fn read_message<S: Stream>(stream: &mut S) -> io::Result<Chunk> {
     let mut message = Chunk::new(SIZE);
     let mut more = Chunk::new(SIZE);

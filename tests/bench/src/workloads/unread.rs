@@ -18,10 +18,10 @@ use crate::{
 const STREAMS: u32 = 8;
 /// Bytes of a write.
 const WRITE: u32 = 64 * 1024;
-/// Time over the budget after which the streams that are read count as blocked.
+/// Time beyond the budget after which the read streams count as blocked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Receives, but for a stream that asks to be held.
+/// Receives, except on a stream that asks to be held.
 pub(crate) async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A, plan: Plan) {
     serve(rt, acceptor, move |mut stream| async move {
         let mut check = Check::new(plan.thoroughness);
@@ -37,7 +37,7 @@ pub(crate) async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A, plan: Pl
     .await;
 }
 
-/// Fills the stream that is not read for the time of warming up, then measures the others.
+/// During the warm-up it fills the unread stream, then it measures the others.
 pub(crate) async fn client<R: Runtime, O: Opener>(
     rt: R,
     opener: O,

@@ -14,12 +14,10 @@ use tokio::net::TcpListener;
 
 /// Check a muxado endpoint against the protocol, case by case, over TCP.
 ///
-/// The endpoint has to run an echo application: accept streams, send every
-/// byte back, half-close after the peer's half-close. Every case has a
-/// connection of its own.
+/// The endpoint has to run an echo application: accept streams, send every byte back, half-close
+/// after the peer's half-close. Every case has its own connection.
 ///
-/// The exit code is 0 when no MUST failed, 1 when one did, and 2 when the run
-/// could not be made.
+/// The exit code is 0 when no MUST failed, 1 when one did, and 2 when the suite could not run.
 #[derive(Debug, Parser)]
 #[command(name = "muxado-conformance", version)]
 struct RunArgs {
@@ -34,7 +32,7 @@ struct RunArgs {
     /// The receive window the endpoint is configured with, in bytes.
     #[arg(long, default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1_024..=0x7fff_ffff))]
     window: u32,
-    /// Seconds to wait for a frame that is due.
+    /// Seconds to wait for an expected frame.
     #[arg(long, default_value_t = 5.0)]
     timeout: f64,
     /// Cases that run at a time.
@@ -99,7 +97,7 @@ impl RunArgs {
             .collect()
     }
 
-    /// The standard output belongs to a report that was asked for there.
+    /// Whether standard output is free, and not used for a report.
     fn prints(&self) -> bool {
         ![&self.json, &self.junit].into_iter().flatten().any(|file| file == Path::new("-"))
     }

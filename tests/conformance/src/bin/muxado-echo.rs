@@ -1,5 +1,4 @@
-//! An echo endpoint on ours, for the conformance suite and for trying out a
-//! peer.
+//! An echo endpoint on our implementation, for the conformance suite and for trying out a peer.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;

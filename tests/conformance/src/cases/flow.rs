@@ -136,8 +136,8 @@ async fn window_full(mut p: Probe) -> Verdict {
 /// Sends `extra` bytes beyond the credit of a stream and expects RST(3).
 async fn overrun(p: &mut Probe, in_syn: usize, extra: usize) -> Result<u32, Stop> {
     let (id, _) = exhausted_window(p, in_syn).await?;
-    // Credit can be under way while the bytes are. Then they were no violation,
-    // and the next ones are.
+    // Credit can be in flight at the same time as the bytes. Then they were no violation, and the
+    // next ones are.
     for _ in 0..64 {
         if !p.is_overdrawn(id) {
             let credit = usize::try_from(p.credit(id)).unwrap_or(usize::MAX);

@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Opens a stream, sends `farewell`, and sees the stream through.
+/// Opens a stream, sends `farewell`, and checks that the stream completes.
 async fn run_on(mut p: Probe, farewell: Vec<u8>) -> Verdict {
     let id = p.open(b"before").await?;
     p.echo(id, b"before").await?;
@@ -160,7 +160,7 @@ async fn stream_id(p: Probe) -> Verdict {
 async fn then_nonsense(mut p: Probe) -> Verdict {
     let id = p.open(b"x").await?;
     p.echo(id, b"x").await?;
-    // Read as a header these say: WNDINC on stream 0x74686973, 9 bytes long.
+    // Read as a header these are: WNDINC on stream 0x74686973, 9 bytes long.
     let nonsense = b"\x00\x00\x09\x20this";
     p.send([&wire::goaway(0, 0, &[])[..], nonsense].concat()).await?;
     p.shut_down().await;

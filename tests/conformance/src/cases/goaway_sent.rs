@@ -1,5 +1,5 @@
-//! Section 7.1: GOAWAY as the endpoint sends it. It is provoked by frames that
-//! no implementation known takes in full.
+//! Section 7.1: GOAWAY as the endpoint sends it. It is provoked by frames that every known
+//! implementation rejects.
 
 use super::super::case::{Case, Stop, Verdict, run};
 use super::super::probe::{Probe, pattern};
@@ -45,8 +45,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Does what is a session error to one implementation or the other, without
-/// naming an id of the suite's, and returns the GOAWAY.
+/// Causes a session error in some known implementation at each step, without an id of the suite,
+/// and returns the GOAWAY.
 async fn provoke(p: &mut Probe) -> Result<GoAway, Stop> {
     let theirs = p.their_id();
     let unknown_type = wire::frame(0xe, 0, 0, &[]);

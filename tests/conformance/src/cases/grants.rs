@@ -155,7 +155,7 @@ async fn window_used(mut p: Probe) -> Verdict {
     Ok(format!("{} bytes of credit", p.record.stream(id).granted()))
 }
 
-/// Sends as a peer that was configured with a window of its own.
+/// Sends like a peer that was configured with a different window.
 async fn send_believing(p: &mut Probe, window: u32, total: usize) -> Verdict {
     let id = p.open(&[]).await?;
     let payload = pattern(id, total);

@@ -1,4 +1,4 @@
-//! Section 2: lengths that cannot be, and things that are not muxado.
+//! Section 2: impossible lengths, and input that is not muxado.
 
 use super::super::case::{Case, Verdict, run};
 use super::super::probe::{Probe, pattern};

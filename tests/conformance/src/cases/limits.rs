@@ -1,5 +1,5 @@
-//! Section 11: many streams, many frames. Honest traffic passes, and what is
-//! refused is refused stream by stream.
+//! Section 11: many streams, many frames. Honest traffic passes, and excess is refused stream by
+//! stream.
 
 use super::super::case::{Case, Stop, Verdict, run};
 use super::super::probe::{HEARTBEAT, Probe, pattern};
@@ -89,7 +89,7 @@ async fn streams_60(mut p: Probe) -> Verdict {
     Ok("60 streams echoed".into())
 }
 
-/// What became of streams that were opened together.
+/// The results of streams that were opened together.
 #[derive(Default)]
 struct Opened {
     accepted: Vec<u32>,
@@ -126,7 +126,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Finishes the accepted streams and proves that the session lives.
+    /// Finishes the accepted streams and proves that the session is alive.
     async fn finish(self, p: &mut Probe) -> Verdict {
         for &id in &self.accepted {
             p.send(wire::data(FIN, id, &[])).await?;

@@ -1,4 +1,4 @@
-//! All cases, by section, and what several sections do alike.
+//! All cases, by section, and their common functions.
 
 mod end;
 mod flow;
@@ -48,9 +48,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     SECTIONS.iter().copied().flatten()
 }
 
-/// Brings the endpoint's writer to a halt: more is sent for echo than the
-/// suite's window lets back, and no credit is given. Returns the stream and
-/// everything that was sent on it.
+/// Blocks the endpoint's writer: sends more than the suite's window lets back as an echo, and
+/// grants no credit. Returns the stream and everything that was sent on it.
 async fn blocked_writer(probe: &mut Probe) -> Result<(u32, Vec<u8>), Stop> {
     probe.granting = false;
     let id = probe.open(&[]).await?;
@@ -62,7 +61,7 @@ async fn blocked_writer(probe: &mut Probe) -> Result<(u32, Vec<u8>), Stop> {
     Ok((id, payload))
 }
 
-/// Fails unless exactly `expected` bytes came on a stream.
+/// Fails unless exactly `expected` bytes arrived on a stream.
 fn check_length(probe: &Probe, id: u32, expected: usize) -> Result<(), Stop> {
     let stream = probe.record.stream(id);
     if stream.data.len() == expected && stream.resets.is_empty() {
@@ -75,25 +74,24 @@ fn check_length(probe: &Probe, id: u32, expected: usize) -> Result<(), Stop> {
     }
 }
 
-/// Gives `increment` bytes of credit on a stream whose writer is blocked, and
-/// checks that exactly so many bytes come.
+/// Grants `increment` bytes of credit on a stream whose writer is blocked, and checks that exactly
+/// that many bytes arrive.
 async fn step(probe: &mut Probe, id: u32, payload: &[u8], increment: u32) -> Result<(), Stop> {
     let before = probe.record.stream(id).data.len();
     probe.send(wire::wndinc(id, increment)).await?;
     comes_to(probe, id, payload, before + increment as usize).await
 }
 
-/// Waits until `total` bytes of a stream's echo are there, and checks that no
-/// more follow.
+/// Waits until `total` bytes of a stream's echo have arrived, and checks that no more follow.
 async fn comes_to(probe: &mut Probe, id: u32, payload: &[u8], total: usize) -> Result<(), Stop> {
     probe.echo(id, &payload[..total]).await?;
     probe.alive().await?;
     check_length(probe, id, total)
 }
 
-/// Sends on a stream until its credit is used up and the endpoint gives no
-/// more, because its application is stuck behind a blocked writer. The SYN
-/// frame carries the first `in_syn` bytes. Returns the stream and what was sent.
+/// Sends on a stream until its credit is used up and the endpoint grants no more, because its
+/// application is blocked in a write. The SYN frame carries the first `in_syn` bytes. Returns the
+/// stream and what was sent.
 async fn exhausted_window(probe: &mut Probe, in_syn: usize) -> Result<(u32, Vec<u8>), Stop> {
     /// An endpoint that takes more has no bound at all.
     const ENOUGH: usize = 8 << 20;
@@ -117,8 +115,8 @@ async fn exhausted_window(probe: &mut Probe, in_syn: usize) -> Result<(u32, Vec<
     Ok((id, payload))
 }
 
-/// Traffic of every kind, to look at what the endpoint sends: small and large
-/// streams, half-closed and reset.
+/// Traffic of every kind, to check the endpoint's output: small and large streams, half-closed and
+/// reset.
 async fn traffic(probe: &mut Probe) -> Result<(), Stop> {
     let mut streams = Vec::new();
     for len in [1, 100, 20_000, 100_000, 200_000] {

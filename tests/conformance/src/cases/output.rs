@@ -1,4 +1,4 @@
-//! What the endpoint's own frames look like, after traffic of every kind.
+//! Checks of the endpoint's own frames, after traffic of every kind.
 
 use super::super::case::{Case, Stop, Verdict, run};
 use super::super::probe::Probe;
@@ -153,7 +153,7 @@ async fn flags(p: Probe) -> Verdict {
 
 async fn one_fin(mut p: Probe) -> Verdict {
     traffic(&mut p).await?;
-    // A second FIN may come some time after the first.
+    // A second FIN may arrive some time after the first.
     for _ in 0..3 {
         p.alive().await?;
     }

@@ -85,8 +85,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Checks that the endpoint has not sent RST on a stream, and that the session
-/// lives.
+/// Checks that the endpoint has not sent RST on a stream, and that the session is alive.
 async fn unanswered(mut p: Probe, id: u32) -> Verdict {
     p.alive().await?;
     let stream = p.record.stream(id);

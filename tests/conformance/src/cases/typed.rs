@@ -192,7 +192,7 @@ async fn late_type(mut p: Probe) -> Verdict {
     works(p, wire::data(0, id, &[&TYPE[1..], b"data"].concat()), id, b"data").await
 }
 
-/// Sends a stream that never gets its type and expects nobody else to suffer.
+/// Sends a stream that never gets its type, and expects no effect on other streams.
 async fn survives(mut p: Probe, id: u32, frames: Vec<u8>) -> Verdict {
     p.send(frames).await?;
     p.alive().await?;

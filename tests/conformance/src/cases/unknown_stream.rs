@@ -1,4 +1,4 @@
-//! Section 4.7: frames for streams that are not there.
+//! Section 4.7: frames for streams that do not exist.
 
 use super::super::case::{Case, Stop, Verdict, run};
 use super::super::probe::{Probe, pattern};

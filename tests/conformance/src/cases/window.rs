@@ -170,8 +170,8 @@ async fn half_closed(mut p: Probe) -> Verdict {
     Ok(format!("{} bytes, FIN", payload.len()))
 }
 
-/// Sends WNDINC and checks that it is not answered. Some peers send a FIN of
-/// their own accord meanwhile.
+/// Sends WNDINC and checks that it is not answered. Some peers send an unrelated FIN in the
+/// meantime.
 async fn ignored(mut p: Probe, id: u32) -> Verdict {
     p.send(wire::wndinc(id, 1_000)).await?;
     p.alive().await?;

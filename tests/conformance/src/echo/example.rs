@@ -1,4 +1,4 @@
-//! The event loop example of `muxado-proto`, echoing in a process of its own.
+//! The event loop example of `muxado-proto`, as an echo endpoint in its own process.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// When it cannot be started, or does not tell where it listens.
+    /// If it cannot be started, or does not print its address.
     pub fn start(program: &Path, role: Role, typed: bool) -> io::Result<Self> {
         let role = match role {
             Role::Client => "client",
@@ -50,7 +50,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // Fails only where the process has ended, which is just as well.
+        // Fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

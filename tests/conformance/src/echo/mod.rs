@@ -1,5 +1,5 @@
-//! An echo application on every way to run ours: what the conformance suite,
-//! and anybody who wants to try a peer, needs at the other end.
+//! An echo application on every variant of our implementation: the other end for the conformance
+//! suite, and for anybody who wants to try a peer.
 //!
 //! It accepts streams, sends every byte back, and half-closes after the peer's
 //! half-close. `muxado-echo` is the program for both adapters; the bare core
@@ -37,8 +37,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint with default settings, which sends heartbeats where streams
-    /// have types.
+    /// An endpoint with default settings, which sends heartbeats if streams have types.
     pub fn new(runtime: Runtime, role: Role, typed: bool) -> Self {
         let heartbeat = typed.then(Heartbeat::default);
         let config = Config::builder().typed(typed).heartbeat(heartbeat).build();
@@ -58,12 +57,11 @@ impl Endpoint {
         }
     }
 
-    /// Keeps `sessions` sessions up by dialling again whenever one has ended,
-    /// until nobody listens any more.
+    /// Keeps `sessions` sessions up: dials again whenever one has ended, until nobody listens.
     ///
     /// # Errors
     ///
-    /// When dialling fails for another reason than that nobody listens.
+    /// If dialling fails for another reason than that nobody listens.
     pub fn dial(&self, addr: SocketAddr, sessions: usize) -> io::Result<()> {
         match self.runtime {
             Runtime::Tokio => tokio::dial(self, addr, sessions),

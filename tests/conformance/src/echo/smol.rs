@@ -51,8 +51,7 @@ async fn run(endpoint: Endpoint, transport: TcpStream) {
     session.closed().await;
 }
 
-/// Fails when the stream is reset or its session ends, which is the end of the
-/// echo and nothing else.
+/// Fails when the stream is reset or its session ends, which only ends this echo.
 async fn echo(stream: Stream) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     smol::io::copy(&mut reader, &mut writer).await?;

@@ -7,8 +7,8 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::super::case::Class;
 use super::super::runner::{Outcome, Status};
 
-/// The report as JUnit XML, one suite a section. A failed SHOULD is reported
-/// as skipped, with what was seen: it does not make the run a failure.
+/// The report as JUnit XML, one suite per section. A failed SHOULD is reported as skipped, with
+/// what was observed: it does not make the run a failure.
 pub fn junit(outcomes: &[Outcome]) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("muxado-conformance");
     for section in outcomes.chunk_by(|a, b| section(a) == section(b)) {

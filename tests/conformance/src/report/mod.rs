@@ -12,12 +12,12 @@ use super::settings::Settings;
 
 pub use junit::junit;
 
-/// How many cases of one class ended how.
+/// The results of the cases of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Cases that passed.
     pub passed: usize,
-    /// Cases that failed, those without a connection included.
+    /// Cases that failed, including those without a connection.
     pub failed: usize,
     /// Cases that do not apply to the endpoint.
     pub skipped: usize,

@@ -39,7 +39,7 @@ pub struct Node {
     shut: bool,
     /// Steps since the last audit.
     unaudited: u32,
-    /// A digest of all that the session has said.
+    /// A digest of all output of the session.
     said: u64,
     /// It has dropped the transport.
     pub done: bool,
@@ -86,7 +86,7 @@ impl Node {
         self.audit()
     }
 
-    /// A digest of all that the session has said.
+    /// A digest of all output of the session.
     pub const fn said(&self) -> u64 {
         self.said
     }
