@@ -1,4 +1,4 @@
-//! Any bytes in any pieces: the decoder makes the same of them.
+//! Any bytes in any pieces: the decoder returns the same items.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

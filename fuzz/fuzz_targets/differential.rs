@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// What the core should make of a frame, in its own words.
+/// The expected item of the core for a frame.
 fn expected(frame: &Frame) -> String {
     use muxado_proto::decode::Item;
     let id = StreamId::new(frame.id);

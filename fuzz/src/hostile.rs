@@ -1,4 +1,4 @@
-//! One session, a peer that sends anything at all, and an application that does anything at all.
+//! One session, a peer that sends arbitrary bytes, and an application that makes arbitrary calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use muxado_proto::{
 
 use crate::sim::Source;
 
-/// Calls of a poll that must come to an end; none gives more than a few events per byte of input.
+/// Maximum number of polls: there are at most a few events per byte of input.
 const PATIENCE: usize = 1 << 20;
 
 /// The session under attack.
@@ -26,8 +26,8 @@ struct Lab {
     closed: bool,
 }
 
-/// Runs an input: three bytes of what the session and the application are like, then what the
-/// peer sends.
+/// Runs an input: three bytes configure the session and the application, the rest is sent by the
+/// peer.
 ///
 /// # Panics
 ///
@@ -158,7 +158,7 @@ impl Lab {
         }
     }
 
-    /// Takes output, and looks whether it is what a session may send.
+    /// Takes output, and checks that a session may send it.
     fn transmit(&mut self, max: usize) {
         let mut out = Transmit::new();
         for _ in 0..PATIENCE {
@@ -204,10 +204,10 @@ impl Lab {
     fn check(&self) {
         let (stats, config) = (self.session.stats(), self.session.config());
         assert!(stats.receive_buffered <= config.session_receive_buffer());
-        // Types and heartbeats are written by the session itself.
+        // The session itself writes types and heartbeats.
         let own = 64 * u64::from(stats.open_streams + config.max_heartbeat_responders() + 2);
         assert!(stats.send_buffered <= u64::from(config.session_send_buffer()) + own);
-        // The streams of one input are judged together, so the backlog itself may be exceeded.
+        // The streams of one input are checked together, so the backlog may be exceeded.
         assert!(stats.backlog <= config.max_inbound_streams());
         assert!(stats.open_streams <= config.max_inbound_streams() + config.max_outbound_streams());
         if let Some(at) = self.session.poll_timeout() {
@@ -215,7 +215,7 @@ impl Lab {
         }
     }
 
-    /// The peer ends the transport; then everything must come to an end, and nothing be left.
+    /// The peer ends the transport; then everything must end, and nothing may be left.
     fn finish(&mut self) {
         self.session.handle_eof(self.now);
         for _ in 0..PATIENCE {
@@ -227,7 +227,7 @@ impl Lab {
             self.now = self.session.poll_timeout().expect("something to wait for").max(self.now);
             self.session.handle_timeout(self.now);
         }
-        // The last output may have decided the reason.
+        // The last output may have set the reason.
         self.listen();
         assert!(self.session.is_finished() && self.closed);
         while let Some(id) = self.session.accept() {

@@ -1,12 +1,11 @@
-//! What the core's decoder makes of some bytes, in a form that does not depend on how they were
-//! cut.
+//! The items of the core's decoder, in a form that does not depend on how the bytes were split.
 
 use muxado_proto::decode::{Decoder, Item};
 
-/// A decoded frame and the payload that was passed through or skipped behind it.
+/// A decoded frame and its payload, passed through or skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whole {
-    /// The item, in words: all its fields are in them.
+    /// The item as text, with all its fields.
     pub item: String,
     /// The bytes of DATA.
     pub payload: Vec<u8>,
@@ -14,7 +13,7 @@ pub struct Whole {
     pub skipped: usize,
 }
 
-/// Decodes bytes that come in pieces of the sizes in `cuts`, over and over; with no cuts, at once.
+/// Decodes bytes in pieces of the sizes in `cuts`, cyclically; without cuts, at once.
 pub fn decode(bytes: &[u8], cuts: &[u8]) -> (Vec<Whole>, bool) {
     let mut decoder = Decoder::new(64);
     let mut frames: Vec<Whole> = Vec::new();

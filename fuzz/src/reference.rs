@@ -1,5 +1,5 @@
-//! A second codec, written from PROTOCOL.md §2 and nothing else, to compare the core's with. The
-//! one of ngrok's crate cannot be reached from outside that crate.
+//! A second codec, written only from PROTOCOL.md §2, to compare with the core's codec. The codec of
+//! ngrok's crate is private.
 
 /// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

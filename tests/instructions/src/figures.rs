@@ -1,9 +1,9 @@
-//! The figures, in the file and side by side.
+//! The figures, in the file and in comparison.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What an operation costs, both ends together.
+/// The cost of an operation, both ends together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
     pub instructions: f64,
@@ -15,7 +15,7 @@ pub struct Figures {
 /// What is recorded.
 #[derive(Debug)]
 pub struct Recorded {
-    /// What the compiler says of itself, and the target.
+    /// The version of the compiler, and the target.
     pub compiler: String,
     figures: BTreeMap<String, Figures>,
 }
@@ -117,8 +117,8 @@ impl Change {
     }
 }
 
-/// Prints how the figures of one operation have changed; `false` if one is above what is recorded.
-/// Instructions are judged if the compiler is the one of the record.
+/// Prints how the figures of one operation have changed; `false` if one is above the recorded
+/// value. Instructions are compared only if the compiler is that of the record.
 pub fn judge(name: &str, before: &Figures, now: &Figures, same_compiler: bool) -> bool {
     let rows = [
         ("instructions", before.instructions, now.instructions, 0.1, same_compiler),

@@ -1,6 +1,6 @@
-//! Counts what the core and the task layer cost, and holds it against the figures recorded in
-//! `tests/instructions/recorded.txt`. `.ci/instructions` builds and calls it; that file says what
-//! the figures are.
+//! Counts the costs of the core and the task layer, and compares them with the figures recorded in
+//! `tests/instructions/recorded.txt`. `.ci/instructions` builds and calls it; that file explains
+//! the figures.
 
 mod figures;
 mod valgrind;
@@ -39,13 +39,13 @@ const fn scenario(name: &'static str, operations: u64, operation: &'static str) 
     Scenario { name, operations, operation }
 }
 
-/// Rounds after which nothing is new any more: buffers have their sizes, and all ids that a session
-/// remembers are those of finished streams.
+/// Rounds until a steady state: buffers have their final sizes, and all tombstones are those of
+/// finished streams.
 const FEW: u64 = 100;
 /// Rounds of the second run.
 const MORE: u64 = 300;
 
-/// What an operation costs: the difference of two runs, which have the same beginning.
+/// The cost of an operation: the difference of two runs with the same beginning.
 fn count(scenario: &Scenario) -> Result<Figures, String> {
     let few = valgrind::count(scenario.name, FEW)?;
     let more = valgrind::count(scenario.name, MORE)?;

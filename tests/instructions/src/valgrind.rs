@@ -1,4 +1,4 @@
-//! Runs a scenario under valgrind and reads what it has counted.
+//! Runs a scenario under valgrind and reads the counts.
 
 use std::collections::HashMap;
 use std::env;
@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 /// What one run has cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
-    /// Of the program itself, not of the C library: what a copy or an allocation costs there
-    /// differs from machine to machine.
+    /// Of the program itself, without the C library, because the cost of a copy or an allocation
+    /// there depends on the machine.
     pub instructions: u64,
     /// Blocks of memory.
     pub allocations: u64,
-    /// Bytes copied by `memcpy` and `memmove`, those of the transport in memory not counted.
+    /// Bytes copied by `memcpy` and `memmove`, without those of the transport in memory.
     pub copied: u64,
-    /// Times the lock of the task layer was taken, or that of a transport's waker.
+    /// How often the lock of the task layer, or that of a transport's waker, was taken.
     pub locks: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct Counts {
 pub fn count(scenario: &str, rounds: u64) -> Result<Counts, String> {
     let own = env::current_exe().map_err(|error| error.to_string())?;
     let program = own.with_file_name("counted");
-    // Of this process: several may run at once.
+    // The name contains the process id, because several may run at once.
     let profile = own.with_file_name(format!("profile-{}", std::process::id()));
     let out = format!("--callgrind-out-file={}", profile.display());
     run(&["--tool=callgrind", &out], &program, scenario, rounds)?;
@@ -83,7 +83,7 @@ fn total(report: &str) -> Result<(u64, u64), String> {
     }
 }
 
-/// What is of interest in a profile of callgrind.
+/// The relevant counts of a callgrind profile.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Profile {
     instructions: u64,
@@ -91,8 +91,8 @@ struct Profile {
 }
 
 impl Profile {
-    /// Sums up the costs of `program` and the calls of its lock. Names stand in a profile once,
-    /// behind a number that stands for them from there on.
+    /// Sums up the costs of `program` and the calls of its lock. A name appears once in a profile,
+    /// after a number that replaces it from there on.
     fn parse(text: &str, program: &Path) -> Self {
         let mut profile = Self::default();
         let (mut objects, mut functions) = (HashMap::new(), HashMap::new());
@@ -109,7 +109,7 @@ impl Profile {
             } else if let Some(calls) = line.strip_prefix("calls=") {
                 let calls = calls.split(' ').next().and_then(|calls| calls.parse().ok());
                 profile.locks += calls.filter(|_| lock).unwrap_or(0);
-                // The next line is what the call has cost, with all that it has called.
+                // The next line is the inclusive cost of the call.
                 inclusive = true;
             } else if line
                 .starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
@@ -126,8 +126,7 @@ impl Profile {
     }
 }
 
-/// Whether what `(number) name` or `(number)` stands for is of a kind, which is found out when the
-/// name is seen.
+/// Whether `(number) name` or `(number)` is of a kind, which is determined when the name appears.
 fn name(known: &mut HashMap<String, bool>, text: &str, of_the_kind: impl Fn(&str) -> bool) -> bool {
     let (number, name) = text.split_once(' ').unwrap_or((text, ""));
     if !name.is_empty() {
@@ -136,7 +135,7 @@ fn name(known: &mut HashMap<String, bool>, text: &str, of_the_kind: impl Fn(&str
     known.get(number).copied().unwrap_or(false)
 }
 
-/// Whether a function is the lock of the task layer, however its name is mangled.
+/// Whether a function is the lock of the task layer, for any name mangling.
 fn is_lock(function: &str) -> bool {
     ["muxado_proto", "task", "sync", "Mutex", "lock"].iter().all(|part| function.contains(part))
 }

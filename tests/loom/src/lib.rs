@@ -20,7 +20,7 @@ use muxado_proto::{CloseReason, Config, Role, Timestamp};
 /// What the driver of a model is.
 pub type ModelDriver = Driver<Wire, Still>;
 
-/// The test's end of a transport: it says what the peer says, and hears all that is written.
+/// The test's end of a transport: it sends the peer's bytes, and receives everything written.
 #[derive(Debug, Default)]
 pub struct Peer {
     flow: Mutex<Flow>,
@@ -36,7 +36,7 @@ struct Flow {
     writer: Option<Waker>,
 }
 
-/// What becomes of what is written.
+/// What happens to written bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Taking {
     /// It is heard.
@@ -67,7 +67,7 @@ impl Peer {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// Says what becomes of what is written from now on.
+    /// Sets what happens to bytes written from now on.
     pub fn take(&self, taking: Taking) {
         let mut flow = self.flow.lock().unwrap();
         flow.taking = taking;
@@ -76,7 +76,7 @@ impl Peer {
         writer.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether it has heard these bytes, one after the other.
+    /// Whether it has received these bytes, contiguously.
     pub fn has_heard(&self, bytes: &[u8]) -> bool {
         self.flow.lock().unwrap().output.windows(bytes.len()).any(|window| window == bytes)
     }
@@ -145,7 +145,7 @@ impl Transport for Wire {
     }
 }
 
-/// A clock that stands still: nothing in a model may depend on time.
+/// A clock that stands still, because nothing in a model may depend on time.
 #[derive(Debug)]
 pub struct Still;
 
@@ -208,8 +208,8 @@ pub fn once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Tries every interleaving with at most two preemptions: more find nothing that two do not, in
-/// the experience of the checker's authors, and take hours.
+/// Tries every interleaving with at most two preemptions. In the experience of the checker's
+/// authors more find nothing new, and they take hours.
 pub fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(2);

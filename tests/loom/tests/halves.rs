@@ -1,5 +1,5 @@
-//! A read that wakes many tasks wakes them in two halves (in a model, two are many): whatever
-//! happens between, the second half is woken.
+//! A read that wakes many tasks wakes them in two halves (in a model, two are many). The second
+//! half is woken in every case.
 #![cfg(loom)]
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ fn both_halves_are_woken_when_the_driver_is_dropped() {
         let first = read(first);
         peer.say(MORE);
         let dropper = thread::spawn(move || {
-            // It may step back from the readers, and is dropped before it comes again.
+            // It may yield to the readers, and is dropped before it runs again.
             assert!(once(&mut driver).is_pending());
             drop(driver);
         });

@@ -1,5 +1,5 @@
-//! Lost wake-ups, and races of drops, closes, halves and turns. A wake-up that gets lost leaves all
-//! threads waiting, which the checker reports as a deadlock.
+//! Lost wake-ups, and races of drops, closes, halves and turns. After a lost wake-up all threads
+//! wait, which the checker reports as a deadlock.
 #![cfg(loom)]
 
 use loom::thread;
@@ -166,7 +166,7 @@ fn one_that_gives_up_accepting_passes_its_turn_on() {
         let fickle = thread::spawn(move || drop(once(fickle.accept())));
         peer.say(SYN_3);
         peer.say(SYN_5);
-        // One of the two may have been accepted, and dropped, by the fickle one.
+        // The task that gives up may have accepted and dropped one of the two.
         let id = wait(session.accept()).unwrap().id().get();
         assert!(id == 3 || id == 5);
         fickle.join().unwrap();

@@ -9,8 +9,8 @@ pub const REQUESTS: StreamType = StreamType(1);
 /// The type of the stream on which an end sends its [`Report`](crate::Report).
 pub const REPORTS: StreamType = StreamType(2);
 
-/// The longest message anyone has to take, in bytes. Whoever reads up to the end of a stream needs
-/// such a limit: the windows bound what waits unread, not what a reader piles up.
+/// The maximum length of a message, in bytes. A reader that reads up to the end of a stream needs
+/// such a limit: windows bound unread bytes, not the bytes that a reader collects.
 pub const MAX_MESSAGE: usize = 2 << 20;
 
 /// A question: what is `a` times `b`?
@@ -38,8 +38,8 @@ pub struct Response {
 }
 
 impl Request {
-    /// The request with this id, and so many bytes of payload. Every id gives another payload, so
-    /// that answers which come on the wrong stream are found out.
+    /// The request with this id, and this many bytes of payload. Every id has a different payload,
+    /// so that an answer on the wrong stream is detected.
     pub(crate) fn new(id: u64, payload: usize) -> Self {
         let [_, _, _, _, a, b, c, d] = id.to_be_bytes();
         let start = usize::from(a ^ b ^ c ^ d);

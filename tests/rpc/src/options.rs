@@ -55,11 +55,11 @@ pub struct Load {
     /// Requests each end asks
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub requests: u64,
-    /// Ask for so many seconds instead of so many requests
+    /// Send requests for this many seconds, instead of a number of requests
     #[arg(long, value_name = "S", conflicts_with = "requests", value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// Requests each end has under way at once; above the 1024 streams a session opens, the rest
-    /// wait for their turn
+    /// Requests that each end has in flight at once; beyond the 1024 streams that a session opens,
+    /// the rest wait
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub concurrency: u32,
     /// Bytes of payload in each request and each response
@@ -75,7 +75,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// What is printed.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Output {
-    /// Print no progress and no summary; the exit code tells
+    /// Print no progress and no summary; the exit code shows the result
     #[arg(long)]
     pub quiet: bool,
     /// Print the summary as one line of JSON

@@ -15,7 +15,7 @@ use crate::report::{End, Quantiles, Report, Summary};
 const NAME: usize = 24;
 
 impl Output {
-    /// A bar for the answers of `ends` ends; hidden unless there is a terminal to show it on.
+    /// A bar for the answers of `ends` ends; hidden without a terminal.
     #[must_use]
     pub fn progress(&self, load: &Load, ends: u64) -> ProgressBar {
         if self.quiet || !io::stderr().is_terminal() {
@@ -29,7 +29,7 @@ impl Output {
         };
         let style = ProgressStyle::with_template(template).expect("the template is well-formed");
         bar.with_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // Nobody is to be told if there is no room for it.
+            // An error does not matter here.
             let _ = write!(out, "{}/s", whole(state.per_sec()));
         }))
     }
@@ -41,7 +41,7 @@ fn whole(rate: f64) -> HumanCount {
     HumanCount(rate.round() as u64)
 }
 
-/// Tells whoever started this process, and may have asked for any free port, where it listens.
+/// Prints the address on which this process listens, because the port may have been chosen freely.
 ///
 /// # Errors
 ///
@@ -56,8 +56,8 @@ pub fn listening(output: Output, address: SocketAddr) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints how the session went whose server listened at `address`, and tells whether it went well:
-/// as the exit code of the process has to.
+/// Prints the summary of the session whose server listened at `address`; returns whether it
+/// succeeded, for the exit code.
 ///
 /// # Errors
 ///
@@ -146,7 +146,7 @@ fn human(nanos: u64) -> String {
     let time = Duration::from_nanos(nanos);
     let digits = match nanos.checked_ilog10() {
         None | Some(..3) => 0,
-        // One digit before the point leaves two behind it, and so on.
+        // Three digits in all: with one digit before the decimal point, two after it, and so on.
         Some(exponent) => 2 - (exponent % 3) as usize,
     };
     let text = format!("{time:.digits$?}");

@@ -36,7 +36,7 @@ impl Quantiles {
     }
 }
 
-/// How it went for one end; also what it sends to the other when it has all its answers.
+/// The results of one end; it also sends them to the other end when it has all its answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// `client` or `server`.
@@ -53,15 +53,15 @@ pub struct Report {
     pub seconds: f64,
     /// Streams of this end that were open at once.
     pub most_in_flight: u32,
-    /// From an open stream to the whole answer.
+    /// Time from the open stream to the complete answer.
     pub latency_ns: Quantiles,
-    /// How long requests waited for their stream to be opened.
+    /// How long requests waited until their stream was opened.
     pub wait_ns: Quantiles,
     /// Heartbeats this end has sent.
     pub rtt_ns: Quantiles,
 }
 
-/// What has crossed the transport, frame headers included.
+/// The bytes of the transport, including frame headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Traffic {
     /// Bytes from client to server.
@@ -89,7 +89,7 @@ impl Traffic {
     }
 }
 
-/// How a session went, as one of its ends knows it.
+/// The results of a session, as one of its ends knows them.
 #[derive(Debug, Clone)]
 pub struct End {
     reports: [Report; 2],
@@ -132,7 +132,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Puts the figures of both ends together.
+    /// Combines the figures of both ends.
     pub(crate) fn new(address: SocketAddr, end: End) -> Self {
         let End { reports: [one, two], traffic, closed } = end;
         let (client, server) = if one.role == "client" { (one, two) } else { (two, one) };

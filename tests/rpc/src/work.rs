@@ -1,4 +1,4 @@
-//! What one end has to ask, and how it went.
+//! The requests of one end, and their results.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::options::Load;
 use crate::report::{Quantiles, Report};
 
 /// The requests of one end: hands them out, checks the answers, keeps the figures. Clones are
-/// handles on the same work.
+/// handles to the same work.
 #[derive(Debug, Clone)]
 pub struct Work {
     load: Load,
@@ -90,7 +90,7 @@ impl Work {
         self.load.concurrency
     }
 
-    /// The next request to ask, `None` when all have been handed out.
+    /// The next request, `None` when all have been handed out.
     pub fn next(&self) -> Option<Question> {
         let mut ledger = self.ledger();
         let now = Instant::now();
@@ -121,7 +121,7 @@ impl Work {
         self.ledger().outstanding == 0
     }
 
-    /// The question has its stream; gives what to write there.
+    /// The request has its stream; returns the bytes to write there.
     #[must_use]
     pub fn open(&self, question: &mut Question) -> Vec<u8> {
         let now = Instant::now();
@@ -134,7 +134,7 @@ impl Work {
         serde_json::to_vec(&question.request).expect("a request is plain data")
     }
 
-    /// The answer has come, or something has gone wrong.
+    /// The answer has arrived, or the request has failed.
     pub fn settle<E: fmt::Display>(&self, question: Question, answer: Result<&[u8], E>) {
         let now = Instant::now();
         let result = match answer {
@@ -162,7 +162,7 @@ impl Work {
         self.ledger().beats.saturating_record(nanos(rtt));
     }
 
-    /// Something has gone wrong that is no answer to a question.
+    /// Records an error that belongs to no request.
     pub fn fail(&self, error: impl fmt::Display) {
         self.ledger().fail(error.to_string());
     }

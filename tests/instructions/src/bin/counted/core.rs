@@ -1,4 +1,4 @@
-//! The core alone: two sessions back to back, or one that is handed frames.
+//! The core alone: two directly connected sessions, or one that gets frames.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ const BULK: usize = 64 << 10;
 /// Time that passes in a round, so that timers take part.
 const ROUND: Duration = Duration::from_micros(100);
 
-/// Runs a scenario of the core; `None` if it has none of this name. The bytes carried are copied by
-/// the sessions and by nobody else.
+/// Runs a scenario of the core; `None` if there is none with this name. Only the sessions copy the
+/// carried bytes.
 pub fn run(scenario: &str, rounds: u64) -> Option<u64> {
     let (mut pair, round): (Pair, fn(&mut Pair)) = match scenario {
         "core-small-frames" => (Pair::with_streams(STREAMS), Pair::small_frames),
@@ -39,7 +39,7 @@ pub fn run(scenario: &str, rounds: u64) -> Option<u64> {
     Some(0)
 }
 
-/// Two sessions, and what is needed to carry bytes between them.
+/// Two sessions, and the buffers to carry bytes between them.
 struct Pair {
     client: Session,
     server: Session,
@@ -50,13 +50,13 @@ struct Pair {
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     chunk: Bytes,
-    /// The latest id of a stream that never was.
+    /// The latest id of a stream that never existed.
     strange: u32,
 }
 
 impl Pair {
     fn new(typed: bool) -> Self {
-        // What is limited by rate for the sake of peers is done at any rate here.
+        // Rate limits are disabled here.
         let any = RateLimit { burst: 1 << 30, per_second: 1 << 30 };
         let config = Config::builder().typed(typed).reset_limit(any).stray_data_limit(any).build();
         let config = Arc::new(config.expect("the settings are valid"));
@@ -92,7 +92,7 @@ impl Pair {
         pair
     }
 
-    /// Lets some time pass and carries bytes both ways until there is nothing to carry.
+    /// Lets some time pass and carries bytes both ways until there is no more output.
     fn settle(&mut self) {
         self.now = self.now + ROUND;
         for session in [&mut self.client, &mut self.server] {
@@ -215,7 +215,7 @@ impl Pair {
         assert!(matches!(self.client.poll_event(), Some(Event::Pong { .. })));
     }
 
-    /// DATA on streams that never were; the answers are dropped.
+    /// DATA on streams that never existed; the answers are dropped.
     fn strays(&mut self) {
         self.now = self.now + ROUND;
         let mut frame = [0; 8 + MESSAGE];
@@ -252,7 +252,7 @@ fn end(session: &mut Session, id: StreamId) {
     assert_eq!(stream.read(&mut [0]), Ok::<_, ReadError>(0));
 }
 
-/// Carries what one has to send to the other and takes the events, as an event loop does.
+/// Carries output from one to the other and takes the events, as an event loop does.
 fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> bool {
     let carried = carry_only(from, to, wire, now);
     while let Some(event) = to.poll_event() {
@@ -264,7 +264,7 @@ fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timesta
     carried
 }
 
-/// Carries what one has to send to the other.
+/// Carries output from one to the other.
 fn carry_only(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> bool {
     let mut carried = false;
     while from.poll_transmit(now, wire, BULK) > 0 {

@@ -1,5 +1,4 @@
-//! Tasks of one thread, polled in the order in which they are woken: what a runtime does, without
-//! one.
+//! Tasks of one thread, polled in the order in which they are woken: a minimal executor.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -70,7 +69,7 @@ impl Executor {
     }
 }
 
-/// The time, which passes when it is told to.
+/// The time, which passes only when it is advanced.
 #[derive(Clone, Default)]
 pub struct Time(Rc<Cell<Timestamp>>);
 
@@ -87,7 +86,7 @@ pub struct VirtualClock {
     sleeper: Rc<Cell<Option<(Timestamp, Waker)>>>,
 }
 
-/// Wakes a session when its time has come.
+/// Wakes a session at its deadline.
 pub struct Alarm(Rc<Cell<Option<(Timestamp, Waker)>>>);
 
 impl VirtualClock {
@@ -98,7 +97,7 @@ impl VirtualClock {
 }
 
 impl Alarm {
-    /// Wakes the session if its time has come.
+    /// Wakes the session if its deadline has come.
     pub fn check(&self, time: &Time) {
         match self.0.take() {
             Some((deadline, waker)) if deadline <= time.0.get() => waker.wake(),

@@ -1,8 +1,8 @@
-//! What is counted: `counted SCENARIO ROUNDS` runs rounds of one scenario and prints how many bytes
-//! its transport has carried, the only thing it does besides. `muxado-instructions` runs it under
-//! valgrind, few rounds and more; the difference is what a round costs.
+//! The counted program: `counted SCENARIO ROUNDS` runs rounds of one scenario and prints how many
+//! bytes its transport has carried, and does nothing else. `muxado-instructions` runs it under
+//! valgrind, with few rounds and with more; the difference is the cost of a round.
 //!
-//! Everything here gives the same counts whenever it runs: one thread, virtual time, fixed seeds.
+//! Every run gives the same counts: one thread, virtual time, fixed seeds.
 
 mod core;
 mod executor;

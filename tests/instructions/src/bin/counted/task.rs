@@ -1,5 +1,5 @@
-//! The layer the adapters share: two sessions with their drivers and the tasks that use them, over
-//! a transport in memory.
+//! The task layer: two sessions with their drivers and the tasks that use them, over a transport in
+//! memory.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -17,15 +17,15 @@ use crate::executor::{Alarm, Executor, Time, VirtualClock};
 const MESSAGE: usize = 64;
 /// Requests at once.
 const CROWD: u64 = 64;
-/// Rounds one after the other in a round, where a round is short.
+/// Repetitions in one round, if an operation is short.
 const SERIES: u64 = 16;
 /// Bytes of a bulk write.
 const BULK: usize = 1 << 20;
 /// Bytes a transport holds each way.
 const CAPACITY: usize = 256 << 10;
 
-/// Runs a scenario of the task layer; `None` if it has none of this name. Gives the bytes that the
-/// transport has carried, each copied in and out.
+/// Runs a scenario of the task layer; `None` if there is none with this name. Returns the bytes
+/// that the transport has carried, each copied in and out.
 pub fn run(scenario: &str, rounds: u64) -> Option<u64> {
     let mut world = World::new();
     match scenario {
@@ -91,7 +91,7 @@ impl World {
         Self { executor, near, far, pace, carried, done: Rc::default() }
     }
 
-    /// A message there and back on one stream, again and again.
+    /// A message back and forth on one stream, repeatedly.
     fn ping_pong(&mut self, times: u64) {
         let far = self.far.clone();
         self.executor.spawn(async move {
@@ -116,8 +116,8 @@ impl World {
         });
     }
 
-    /// So many clients, each of which makes requests one after the other: opens a stream, says
-    /// something, reads the answer to its end and drops the stream.
+    /// `clients` clients, each of which makes requests one after the other: opens a stream, sends a
+    /// request, reads the answer to its end and drops the stream.
     fn requests(&mut self, clients: u64, times: u64) {
         let left = Rc::new(Cell::new(clients));
         for _ in 0..clients {
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Bulk on one stream, which is answered with one byte.
+    /// Bulk data on one stream, answered with one byte.
     fn bulk(&mut self, times: u64) {
         let far = self.far.clone();
         self.executor.spawn(async move {
@@ -239,7 +239,8 @@ impl Transport for Wire {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut flow = self.outward.borrow_mut();
-        // Room is what is behind the bytes, so that each is moved once in and once out.
+        // Only the space after the bytes counts as room, so that each byte is copied once in and
+        // once out.
         let room = CAPACITY - flow.bytes.len();
         if room == 0 {
             flow.writer = Some(cx.waker().clone());
