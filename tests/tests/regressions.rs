@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Buf;
 use muxado_proto::frame::{Flags, Header};
 use muxado_proto::{
-    Config, DEFAULT_WINDOW, ErrorCode, ReadError, Role, Session, StreamId, Timestamp, Transmit,
-    TransportError,
+    CloseReason, Config, DEFAULT_WINDOW, ErrorCode, ReadError, Role, Session, StreamId, Timestamp,
+    Transmit, TransportError,
 };
 
 const NOW: Timestamp = Timestamp::ZERO;
@@ -148,4 +148,31 @@ fn nothing_is_granted_after_the_end() {
     assert!(!session.wants_transmit());
     assert_eq!(output(&mut session, NOW), b"");
     assert_eq!(session.poll_timeout(), None);
+}
+
+/// Streams that ended while the transport was taking a batch were reported as cut, though nothing of
+/// them was in that batch, or the peer had reset them.
+#[test]
+fn streams_that_need_nothing_of_a_batch_are_not_cut_with_it() {
+    let mut session = client();
+    let [finished, reset, open] = [(); 3].map(|()| session.open().expect("a stream"));
+    for id in [finished, reset, open] {
+        assert_eq!(session.stream(id).expect("held").write(b"x"), Ok(1));
+    }
+    session.stream(finished).expect("held").finish().unwrap();
+    // Asking again says that the transport has taken what came before.
+    output(&mut session, NOW);
+    session.go_away(NOW, ErrorCode::NO_ERROR, "");
+    output(&mut session, NOW);
+    for id in [reset, open] {
+        assert_eq!(session.stream(id).expect("held").write(b"y"), Ok(1));
+    }
+    // The transport takes none of this.
+    let mut out = Transmit::new();
+    assert!(session.poll_transmit(NOW, &mut out, usize::MAX) > 0);
+    feed(&mut session, &Header::data(finished, 0, Flags::FIN).encode());
+    feed(&mut session, &Header::rst(reset, ErrorCode::STREAM_CANCELLED.0));
+    session.handle_transport_error(NOW, TransportError::new(std::fmt::Error));
+    let reason = session.close_reason().expect("it is over");
+    assert!(matches!(reason, CloseReason::Cut { streams: 1, .. }), "{reason:?}");
 }

@@ -144,7 +144,8 @@ impl Session {
     }
 
     /// The transport has failed: nothing more can be sent or received. The error becomes the source
-    /// of the [`CloseReason`].
+    /// of the [`CloseReason`]. If a write failed, first pass in what can still be read: the peer may
+    /// have finished, or have said why it left.
     pub fn handle_transport_error(&mut self, now: Timestamp, error: TransportError) {
         self.advance_clock(now);
         let by = CutBy::TransportError(error.clone());

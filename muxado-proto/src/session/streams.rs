@@ -297,7 +297,14 @@ impl Session {
         }
         let own = self.ids.is_own(stream.id);
         let in_hand = stream.owner == Owner::Application;
-        let confirmed = self.timers.get(Timer::Write).is_none();
+        let is_taken = match stream.send {
+            // The peer needs no more of it.
+            SendState::ResetByPeer(_) => true,
+            // No record says which batch the RST is in.
+            SendState::ResetLocally(_) => false,
+            _ => self.handover.has_taken(stream.batch),
+        };
+        let confirmed = is_taken || self.timers.get(Timer::Write).is_none();
         self.counts.completed(own, in_hand, confirmed);
         self.farewell.moved(self.now);
         let was_reset_here = matches!(stream.send, SendState::ResetLocally(_));

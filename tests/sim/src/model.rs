@@ -141,6 +141,21 @@ impl Model {
         }
     }
 
+    /// How many streams an orderly end may cut at a side though the transport is whole: those that it
+    /// has opened and of which the peer did not hear before it began to end the session, and those
+    /// that it has given up with data unread, as long as the RST that says so has not left.
+    pub fn may_be_cut(&self, side: usize) -> u32 {
+        let cut = self.streams.iter().filter(|(id, stream)| {
+            let (own, peer) = (&stream.halves[side], &stream.halves[1 - side]);
+            // Client is side 0 and opens odd ids.
+            let opener = usize::from(*id % 2 == 0);
+            let unheard = opener == side && !peer.known && !peer.accepted;
+            let untold = own.left && own.read < peer.written && own.rst_sent.is_none();
+            unheard || untold
+        });
+        u32::try_from(cut.count()).unwrap_or(u32::MAX)
+    }
+
     /// The session took `count` bytes of a side's payload.
     pub fn wrote(&mut self, id: u32, side: usize, count: usize) {
         self.half(id, side).written += count as u64;
@@ -316,8 +331,11 @@ impl Model {
             StreamEnd::ResetLocally(code) => {
                 // Data that arrives on a stream that was finished and is not read causes an RST,
                 // which may not have been sent yet.
-                let by_rule = half.finished && half.left && *code == ErrorCode::STREAM_CLOSED;
-                half.reset == Some(*code) || half.rst_sent.is_some() || by_rule
+                let heard = self.streams.get(&id).is_some_and(|it| it.halves[1 - side].written > 0);
+                let by_rule = half.finished && half.left && heard;
+                half.reset == Some(*code)
+                    || half.rst_sent == Some(*code)
+                    || by_rule && *code == ErrorCode::STREAM_CLOSED
             }
             StreamEnd::SessionClosed(reason) => self.sides[side].over.as_ref() == Some(reason),
             _ => false,

@@ -19,6 +19,19 @@ const BATCH: u64 = 64 * 1024;
 /// Up to this many streams, a session is audited after every step.
 const AT_ONCE: u32 = 16;
 
+/// How long a driver that could not write waits for more to read.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// Whether the transport still takes output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Open,
+    /// It does not, and the session learns of it when all that can be read has been, or at this time.
+    Failed(Timestamp),
+    /// The session knows.
+    Told,
+}
+
 /// The error of a simulated transport.
 fn broken() -> TransportError {
     TransportError::new(std::io::Error::other("broken"))
@@ -36,6 +49,9 @@ pub struct Node {
     batch: Transmit,
     /// Output that the transport has not taken yet.
     out: Bytes,
+    output: Output,
+    /// The transport has not taken all output, and takes no more.
+    pub is_cut_short: bool,
     shut: bool,
     /// Steps since the last audit.
     unaudited: u32,
@@ -62,6 +78,8 @@ impl Node {
             tap: Tap::new(side, config),
             batch: Transmit::new(),
             out: Bytes::new(),
+            output: Output::Open,
+            is_cut_short: false,
             shut: false,
             unaudited: 0,
             said: 0xCBF2_9CE4_8422_2325,
@@ -98,8 +116,13 @@ impl Node {
 
     /// The session's next deadline, in the time of the world.
     pub fn next(&self) -> Option<Timestamp> {
-        let at = self.session.poll_timeout().filter(|_| !self.done)?;
-        Some(Timestamp::from_duration(at - Timestamp::from_duration(self.epoch)))
+        let at = self.session.poll_timeout().filter(|_| !self.done);
+        let at = at.map(|at| at - Timestamp::from_duration(self.epoch));
+        let failing = match self.output {
+            Output::Failed(at) if !self.done => Some(at),
+            _ => None,
+        };
+        at.map(Timestamp::from_duration).into_iter().chain(failing).min()
     }
 
     /// Whether output waits for the transport.
@@ -113,8 +136,17 @@ impl Node {
         if due {
             let clock = self.clock(now);
             self.session.handle_timeout(clock);
+            if matches!(self.output, Output::Failed(at) if at <= now) {
+                self.fail(now);
+            }
         }
         due
+    }
+
+    /// The session learns that the transport has failed.
+    fn fail(&mut self, now: Timestamp) {
+        self.output = Output::Told;
+        self.session.handle_transport_error(self.clock(now), broken());
     }
 
     /// Passes received bytes to the session.
@@ -134,6 +166,10 @@ impl Node {
             let Some(arrival) = link.read(now, source) else { break };
             any = true;
             let clock = self.skewed(now, source);
+            let failed = matches!(self.output, Output::Failed(_));
+            if failed {
+                self.output = Output::Failed(now + LAST_WORDS);
+            }
             match arrival {
                 Arrival::Bytes(bytes) => {
                     self.tap.hears(&bytes, model);
@@ -143,8 +179,14 @@ impl Node {
                         self.session.handle_slice(clock, &bytes);
                     }
                 }
-                Arrival::Eof => self.session.handle_eof(clock),
-                Arrival::Error => self.session.handle_transport_error(clock, broken()),
+                Arrival::Eof => {
+                    self.is_cut_short |= !self.out.is_empty();
+                    self.session.handle_eof(clock);
+                    if failed {
+                        self.fail(now);
+                    }
+                }
+                Arrival::Error => self.fail(now),
             }
         }
         any
@@ -169,7 +211,7 @@ impl Node {
         model: &mut Model,
     ) -> Result<bool, String> {
         let mut any = false;
-        while !self.done {
+        while !self.done && !matches!(self.output, Output::Failed(_)) {
             if self.out.is_empty() {
                 let max = source.pick(&[BATCH, 1, 1000]);
                 let clock = self.skewed(now, source);
@@ -192,12 +234,12 @@ impl Node {
                 Ok(bytes) if bytes.is_empty() => break,
                 Ok(_) => any = true,
                 Err(()) if self.session.close_reason().is_some() && self.shut => break,
+                // As a driver does: what the peer said before it went is heard first.
                 Err(()) => {
                     self.out = Bytes::new();
-                    let clock = self.clock(now);
-                    self.session.handle_transport_error(clock, broken());
+                    self.is_cut_short = true;
+                    self.output = Output::Failed(now + LAST_WORDS);
                     any = true;
-                    break;
                 }
             }
         }

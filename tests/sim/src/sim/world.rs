@@ -364,14 +364,15 @@ impl<'a> World<'a> {
                     peer.closing.contains(code) || peer.foreign || peer.over.is_some()
                 }
                 Some(CloseReason::TransportEof) => broken || peer.foreign,
-                // A peer that has closed drops the transport. A write may fail before its last
-                // frames are read.
-                Some(CloseReason::TransportError(_)) => {
-                    broken || peer.foreign || peer.over.is_some()
+                Some(CloseReason::TransportError(_)) => broken || peer.foreign,
+                // While the transport is whole, an end that was announced cuts little. Only if the
+                // peer went without the rest of the output, nobody here can know which streams
+                // needed that.
+                Some(CloseReason::Cut { streams, .. }) => {
+                    let unknown = node.is_cut_short && peer.over.is_some();
+                    let few = *streams <= self.model.may_be_cut(side);
+                    broken || peer.foreign || unknown || few
                 }
-                // While the transport works, an announced end cuts only streams that the other side
-                // does not know: their SYN crossed its last frames.
-                Some(CloseReason::Cut { .. }) => broken || peer.foreign || !peer.closing.is_empty(),
                 Some(CloseReason::FrameStalled | CloseReason::WriteStalled) => {
                     self.plan.work.leap > 0
                 }
