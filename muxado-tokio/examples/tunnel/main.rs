@@ -20,6 +20,7 @@ mod protocol;
 mod server;
 mod tls;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -65,13 +66,12 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_max_level(level)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let done = match options.command {
         Command::Demo(options) => demo::run(options).await,
         Command::Server(options) => serve(options).await,
-        Command::Agent(options) => {
-            agent::run(options, on_interrupt(), watch::Sender::default()).await
-        }
+        Command::Agent(options) => run_agent(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,14 +89,27 @@ async fn serve(options: server::Options) -> Result<()> {
     let server = Server::start(options, identity).await?;
     println!("agents connect to {}", server.agents);
     println!("requests arrive at http://{}", server.http);
+    println!("what happens is shown at http://{}/", server.admin);
     println!("fingerprint {fingerprint}");
     stop.cancelled().await;
-    info!("stopping");
     if server.stop().await {
         Ok(())
     } else {
         Err("connections were cut that had not finished".into())
     }
+}
+
+async fn run_agent(options: agent::Options) -> Result<()> {
+    let status = watch::Sender::new(agent::Status::default());
+    let mut changes = status.subscribe();
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            for service in changes.borrow_and_update().services.iter().flatten() {
+                println!("the server serves {service}");
+            }
+        }
+    });
+    agent::run(options, on_interrupt(), status).await
 }
 
 /// Cancelled by Ctrl-C, and by SIGTERM where there is such a thing.
@@ -115,6 +128,7 @@ fn on_interrupt() -> CancellationToken {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
+        info!("stopping");
         cancel.cancel();
     });
     stop

@@ -92,8 +92,8 @@ pub fn server_config() -> Config {
     one.typed(true).heartbeat(Some(beats())).build().expect("the settings fit")
 }
 
-/// The settings of the agent's end.
-pub fn agent_config() -> Config {
+/// The settings of the agent's end, and of both ends between two servers.
+pub fn trusting_config() -> Config {
     // Behind each stream stands a stranger, whom the server cannot keep from resetting it. That
     // must not look as if the server attacked.
     let strangers = RateLimit { burst: 100_000, per_second: 100_000 };

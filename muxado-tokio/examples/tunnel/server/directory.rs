@@ -5,11 +5,12 @@ use std::net::{IpAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use muxado_tokio::{OpenError, Session, SessionStats, Stream, StreamType};
+use muxado_tokio::{OpenError, Session, Stream, StreamType};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::registry::Offer;
 use crate::protocol::{FIRST_SERVICE, Hello, MAX_SERVICES, Public};
 
 /// How long to wait for an agent all of whose streams are in use.
@@ -21,12 +22,12 @@ pub struct Agent {
     instance: u64,
     pub session: Session,
     pub services: Vec<Public>,
+    pub since: Instant,
+    /// Streams that were opened for connections.
+    streams: AtomicU64,
     /// Connections that failed.
     pub errors: AtomicU64,
 }
-
-/// What a connection outside gets: a stream to an agent that has the service.
-pub type Opened = (Stream, Arc<Agent>);
 
 /// Why a service cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,15 +93,27 @@ pub struct Totals {
     pub beats_missed: u64,
 }
 
+impl Agent {
+    pub fn totals(&self) -> Totals {
+        let stats = self.session.stats();
+        Totals {
+            streams: self.streams.load(Ordering::Relaxed),
+            to_services: stats.payload_sent,
+            from_services: stats.payload_received,
+            errors: self.errors.load(Ordering::Relaxed),
+            beats_missed: stats.beats_missed,
+        }
+    }
+}
+
 impl Totals {
-    pub fn add(&mut self, agent: &Agent) {
-        let stats: SessionStats = agent.session.stats();
-        // The server opens heartbeats as well.
-        self.streams += stats.streams_opened.saturating_sub(stats.beats_sent);
-        self.to_services += stats.payload_sent;
-        self.from_services += stats.payload_received;
-        self.errors += agent.errors.load(Ordering::Relaxed);
-        self.beats_missed += stats.beats_missed;
+    fn add(&mut self, agent: &Agent) {
+        let Self { streams, to_services, from_services, errors, beats_missed } = agent.totals();
+        self.streams += streams;
+        self.to_services += to_services;
+        self.from_services += from_services;
+        self.errors += errors;
+        self.beats_missed += beats_missed;
     }
 }
 
@@ -136,8 +149,16 @@ impl Directory {
         }
 
         let Hello { name, instance, services: wanted, .. } = hello;
-        let errors = AtomicU64::new(0);
-        let agent = Arc::new(Agent { name, instance, session, services: services.clone(), errors });
+        let (since, [streams, errors]) = (Instant::now(), [(); 2].map(|()| AtomicU64::new(0)));
+        let agent = Arc::new(Agent {
+            name,
+            instance,
+            session,
+            services: services.clone(),
+            since,
+            streams,
+            errors,
+        });
         let former = state
             .agents
             .iter()
@@ -195,7 +216,7 @@ impl Directory {
     }
 
     /// A stream to the agent that has the fewest, of those with the service.
-    pub async fn open(&self, public: &Public) -> Result<Opened, Miss> {
+    pub async fn open(&self, public: &Public) -> Result<(Stream, Arc<Agent>), Miss> {
         let mut agents = match self.lock().services.get(public) {
             Some(service) => service.agents.clone(),
             None => return Err(Miss::Unknown),
@@ -208,10 +229,22 @@ impl Directory {
             let opened: Result<Result<Stream, OpenError>, _> =
                 tokio::time::timeout(OPEN_LIMIT, agent.session.open_typed(kind)).await;
             if let Ok(Ok(stream)) = opened {
+                agent.streams.fetch_add(1, Ordering::Relaxed);
                 return Ok((stream, agent));
             }
         }
         Err(Miss::Unavailable)
+    }
+
+    /// What there is here, for other servers.
+    pub fn offers(&self) -> Vec<Offer> {
+        let state = self.lock();
+        let offers = state.services.iter();
+        let offer = |(public, service): (&Public, &Service)| Offer {
+            public: public.clone(),
+            agent: service.owner.clone(),
+        };
+        offers.map(offer).collect()
     }
 
     pub fn agents(&self) -> Vec<Arc<Agent>> {

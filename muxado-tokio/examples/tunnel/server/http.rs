@@ -1,7 +1,9 @@
 //! Requests from outside: to the agent that has the host name, and the answers back.
 //!
 //! Requests are parsed and written anew, so their framing is the server's own: two readers of one
-//! request cannot disagree about where it ends.
+//! request cannot disagree about where it ends. hyper refuses a request with two lengths; of one that
+//! has a length and comes in chunks it drops the length, and takes no further request after it
+//! (RFC 9112 §6.3).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,7 +113,6 @@ async fn handle(
 ) -> Result<Answer, Fault> {
     shared.counters.http_requests.fetch_add(1, Ordering::Relaxed);
     let host = host(&request)?;
-    check_length(request.headers())?;
     let upgrade = wanted_upgrade(request.headers());
     let (client_upgrade, public) = (hyper::upgrade::on(&mut request), Public::Http(name(&host)));
 
@@ -183,15 +184,6 @@ fn name(host: &HeaderValue) -> String {
     let host = host.to_str().unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name.to_ascii_lowercase()
-}
-
-/// A request with two lengths is how one request is hidden in another.
-fn check_length(headers: &HeaderMap) -> Result<(), Fault> {
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    if lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING)) {
-        return Err(bad_request("the request has two lengths"));
-    }
-    Ok(())
 }
 
 /// The protocol to which the client wants to change, a WebSocket for one.

@@ -1,8 +1,11 @@
 //! The server: people connect to it from outside, agents from wherever the services are.
 
+mod admin;
 mod directory;
 mod gate;
 mod http;
+mod peers;
+mod registry;
 mod tcp;
 
 use std::io;
@@ -11,16 +14,17 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use muxado_tokio::{Builder, Config, ErrorCode, Session};
+use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -28,6 +32,8 @@ use tracing::{debug, info, warn};
 use self::directory::{Admission, Directory, Miss, Refusal};
 pub use self::directory::{Agent, Totals};
 use self::gate::Gate;
+use self::peers::Peers;
+use self::registry::{Offer, Registry};
 use crate::Result;
 use crate::protocol::{self, HELLO, HELLO_BYTES, HELLO_LIMIT, Hello, Public, Welcome};
 use crate::tls::{self, Identity};
@@ -58,6 +64,18 @@ pub struct Options {
     /// Its key, PEM.
     #[arg(long, default_value = "tunnel-key.pem", value_name = "FILE")]
     pub key: PathBuf,
+    /// Where what happens is shown, at / for people and at /metrics for Prometheus.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS")]
+    pub admin: SocketAddr,
+    /// Who knows it may look: /?token=TOKEN. Without, only this machine may.
+    #[arg(long, env = "TUNNEL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+    /// Shares agents with other servers: redis://HOST:PORT. They need the same certificate and key.
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
+    /// Where other servers, and agents, reach --listen, if that is not its address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
     /// How many seconds what runs may take to finish when the server stops.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub grace: u64,
@@ -75,6 +93,10 @@ impl Options {
             token,
             certificate,
             key,
+            admin: any,
+            admin_token: None,
+            registry: None,
+            advertise: None,
             grace: 30,
         }
     }
@@ -90,6 +112,7 @@ fn ports(text: &str) -> std::result::Result<RangeInclusive<u16>, String> {
 pub struct Server {
     pub agents: SocketAddr,
     pub http: SocketAddr,
+    pub admin: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -100,7 +123,10 @@ struct Shared {
     /// Its SHA-256: comparing takes the same time whatever the length of what is compared.
     token: [u8; 32],
     directory: Directory,
+    registry: Option<Registry>,
+    peers: Peers,
     counters: Counters,
+    started: Instant,
     strangers: Arc<Semaphore>,
     /// Cancelled when the server stops: nothing new is accepted.
     stop: CancellationToken,
@@ -125,23 +151,52 @@ impl Server {
         if options.token.is_empty() {
             return Err("the token is empty: anybody could be an agent".into());
         }
+        if options.admin_token.is_none() && !options.admin.ip().is_loopback() {
+            return Err(
+                format!("{} is for all to see: it needs --admin-token", options.admin).into()
+            );
+        }
         let agents = bind(options.listen).await?;
         let http = bind(options.http).await?;
+        let admin = bind(options.admin).await?;
+        let registry = match options.registry {
+            Some(url) => {
+                let address = agents.local_addr()?;
+                if options.advertise.is_none() && address.ip().is_unspecified() {
+                    return Err("other servers cannot reach this one: it needs --advertise".into());
+                }
+                let own = options.advertise.unwrap_or_else(|| address.to_string());
+                Some(Registry::connect(&url, own).await?)
+            }
+            None => None,
+        };
         let shared = Arc::new(Shared {
             tls: tls::acceptor(&identity)?,
             config: Arc::new(protocol::server_config()),
             token: Sha256::digest(&options.token).into(),
             directory: Directory::new(options.tcp, options.ports),
+            registry,
+            peers: Peers::new(&identity)?,
             counters: Counters::default(),
+            started: Instant::now(),
             strangers: Arc::new(Semaphore::new(MOST_STRANGERS)),
             stop: CancellationToken::new(),
             connections: TaskTracker::new(),
             grace: Duration::from_secs(options.grace),
         });
-        let addresses = (agents.local_addr()?, http.local_addr()?);
-        tokio::spawn(accept_agents(agents, Arc::clone(&shared)));
-        tokio::spawn(http::serve(http, Arc::clone(&shared)));
-        Ok(Self { agents: addresses.0, http: addresses.1, shared })
+        let [at_agents, at_http, at_admin] =
+            [&agents, &http, &admin].map(|listener| listener.local_addr());
+        let server =
+            Self { agents: at_agents?, http: at_http?, admin: at_admin?, shared: shared.clone() };
+        tokio::spawn(accept_agents(agents, shared.clone()));
+        tokio::spawn(http::serve(http, shared.clone()));
+        tokio::spawn(admin::serve(admin, options.admin_token, shared.clone()));
+        shared.clone().connections.spawn(async move {
+            if let Some(registry) = &shared.registry {
+                registry.run(&shared.directory, &shared.stop).await;
+            }
+        });
+        Ok(server)
     }
 
     pub fn totals(&self) -> Totals {
@@ -155,10 +210,11 @@ impl Server {
     /// Accepts nothing more, finishes what runs, takes leave of the agents. Says whether everything
     /// could be finished.
     pub async fn stop(self) -> bool {
-        let Shared { stop, connections, directory, grace, .. } = &*self.shared;
+        let Shared { stop, connections, directory, peers, grace, .. } = &*self.shared;
         stop.cancel();
         connections.close();
         let finished = timeout(*grace, connections.wait()).await.is_ok();
+        peers.close();
         let agents = directory.agents();
         let ends = agents.iter().map(|agent| {
             let session = agent.session.clone();
@@ -205,7 +261,8 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
                     let met = timeout_at(deadline, meet(tcp, from, &shared)).await;
                     drop(stranger);
                     match met {
-                        Ok(Ok(admission)) => attend(admission, shared).await,
+                        Ok(Ok(Met::Agent(admission))) => attend(admission, shared).await,
+                        Ok(Ok(Met::Server(tls))) => peers::serve(*tls, from, shared).await,
                         Ok(Err(error)) => warn!("{from}: {error}"),
                         Err(_) => warn!("{from}: it did not authenticate in time"),
                     }
@@ -216,10 +273,20 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
+/// Who has connected, and proved it.
+enum Met {
+    Agent(Admission),
+    Server(Box<TlsStream<TcpStream>>),
+}
+
 /// TLS, and the hello of an agent. Dropping this ends the connection.
-async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Shared) -> Result<Admission> {
+async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Shared) -> Result<Met> {
     muxado_tokio::tcp::tune(&tcp)?;
-    let (gate, opener) = Gate::new(shared.tls.accept(tcp).await?, HELLO_BYTES);
+    let tls = shared.tls.accept(tcp).await?;
+    if tls.get_ref().1.peer_certificates().is_some() {
+        return Ok(Met::Server(Box::new(tls))); // it has our certificate, and its key
+    }
+    let (gate, opener) = Gate::new(tls, HELLO_BYTES);
     let builder = Builder::new(gate).config(Arc::clone(&shared.config)).peer_addr(from);
     let session = Stranger(Some(builder.server()));
     let mut stream = session.accept().await?;
@@ -227,13 +294,13 @@ async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Shared) -> Result<Admis
         return Err("it said no hello".into());
     }
     let hello: Hello = protocol::receive(&mut stream).await?;
-    match shared.admit(hello, &session) {
+    match shared.admit(hello, &session).await {
         Ok(admission) => {
             opener.open();
             protocol::send(&mut stream, &Welcome::Welcome(admission.agent.services.clone()))
                 .await?;
             session.known();
-            Ok(admission)
+            Ok(Met::Agent(admission))
         }
         Err(Refusal { text, for_good }) => {
             shared.counters.agents_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -271,24 +338,52 @@ impl Drop for Stranger {
 }
 
 impl Shared {
-    fn admit(&self, hello: Hello, session: &Session) -> std::result::Result<Admission, Refusal> {
+    async fn admit(
+        &self,
+        hello: Hello,
+        session: &Session,
+    ) -> std::result::Result<Admission, Refusal> {
         let token: [u8; 32] = Sha256::digest(&hello.token).into();
         if !bool::from(token.ct_eq(&self.token)) {
             return Err(Refusal::for_good("wrong token"));
         }
+        if let Some(registry) = &self.registry {
+            registry.claim(&hello.services, &hello.name).await?;
+        }
         session.set_peer_name(hello.name.as_str());
-        self.directory.admit(hello, session.clone())
+        let admission = self.directory.admit(hello, session.clone())?;
+        self.tell_others();
+        Ok(admission)
     }
 
-    /// A stream to a service.
-    async fn open(
-        &self,
-        public: &Public,
-    ) -> std::result::Result<(muxado_tokio::Stream, Option<Arc<Agent>>), Miss> {
-        let (stream, agent) = self.directory.open(public).await?;
-        Ok((stream, Some(agent)))
+    /// Has the registry told what has changed here.
+    fn tell_others(&self) {
+        if let Some(registry) = &self.registry {
+            registry.changed.notify_one();
+        }
+    }
+
+    /// A stream to a service: of an agent of this server, or else by way of another server.
+    async fn open(&self, public: &Public) -> std::result::Result<Opened, Miss> {
+        let mut miss = match self.directory.open(public).await {
+            Ok((stream, agent)) => return Ok((stream, Some(agent))),
+            Err(miss) => miss,
+        };
+        let servers = self.registry.as_ref().map(|registry| registry.servers(public));
+        for (address, agent) in servers.into_iter().flatten() {
+            miss = Miss::Unavailable;
+            // Nothing of the connection has been sent to one that fails here.
+            match self.peers.open(&address, &Offer { public: public.clone(), agent }).await {
+                Ok(stream) => return Ok((stream, None)),
+                Err(error) => debug!("{public} at {address}: {error}"),
+            }
+        }
+        Err(miss)
     }
 }
+
+/// A stream to a service, and the agent if it is one of this server's.
+type Opened = (Stream, Option<Arc<Agent>>);
 
 /// Serves an agent's ports, and waits for its end.
 async fn attend(Admission { agent, ports }: Admission, shared: Arc<Shared>) {
@@ -306,6 +401,7 @@ async fn attend(Admission { agent, ports }: Admission, shared: Arc<Shared>) {
         _ = agent.session.closed() => (),
     }
     shared.directory.remove(&agent);
+    shared.tell_others();
     let reason = agent.session.closed().await;
     shared.directory.forget(&agent);
     info!("agent {:?} is gone: {reason}", agent.name);

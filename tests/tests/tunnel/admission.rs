@@ -1,0 +1,139 @@
+//! Who is let in, what those are told who are not, and what happens when one end goes.
+
+use std::io::Read as _;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use crate::process::{Server, TOKEN, directory};
+use crate::web;
+
+/// Runs an agent that is not let in, and checks what it says at its end.
+fn refused(agent: crate::process::Program, why: &str) {
+    let (status, lines) = agent.end();
+    assert!(!status.success(), "{lines}");
+    assert!(lines.contains(why), "no {why:?}: {lines}");
+}
+
+#[test]
+fn an_agent_with_a_wrong_token_is_told_and_ends() {
+    let server = Server::start("token");
+    let service = ["--http", "app.example=127.0.0.1:1"];
+    for token in ["wrong", "a token for the test", "a token for the tests "] {
+        refused(server.agent_with("a", token, &server.fingerprint, &service), "wrong token");
+    }
+}
+
+#[test]
+fn an_agent_that_expects_another_certificate_ends_and_says_which_it_found() {
+    let server = Server::start("certificate");
+    let agent = server.agent_with("a", TOKEN, &"0".repeat(64), &["--http", "a=127.0.0.1:1"]);
+    let why = format!("wrong certificate: its fingerprint is {}", server.fingerprint);
+    refused(agent, &why);
+}
+
+#[test]
+fn a_name_or_a_port_that_another_has_is_refused() {
+    let server = Server::start("taken");
+    let first = ["--http", "app.example=127.0.0.1:1", "--tcp", "0=127.0.0.1:1"];
+    let mut agent = server.agent("first", &first);
+    let port = agent.wait_for("serves tcp port ");
+    let offer = format!("{port}=127.0.0.1:1");
+    refused(server.agent("second", &["--tcp", &offer]), "is taken by the agent \"first\"");
+    let name = ["--http", "APP.example=127.0.0.1:1"];
+    refused(server.agent("second", &name), "http://app.example is taken by the agent \"first\"");
+
+    let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = foreign.local_addr().expect("it listens").port();
+    let offer = format!("{port}=127.0.0.1:1");
+    refused(server.agent("second", &["--tcp", &offer]), &format!("port {port} is taken"));
+    refused(server.agent("second", &["--tcp", "80=127.0.0.1:1"]), "port 80 is not one of those");
+    refused(server.agent("se cond", &["--tcp", "0=127.0.0.1:1"]), "a name has letters");
+}
+
+#[test]
+fn the_certificate_stays_the_same() {
+    let directory = directory("kept");
+    let first = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &[]).fingerprint;
+    let second = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &[]).fingerprint;
+    assert_eq!(first, second);
+}
+
+#[test]
+fn an_agent_returns_when_its_server_does() {
+    let directory = directory("returns");
+    let server = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &[]);
+    let offer = format!("app.example={}", web::says("hello"));
+    let mut agent = server.agent("a", &["--http", &offer]);
+    agent.wait_for("serves http://app.example");
+    let (agents, http) = (server.agents.to_string(), server.http.to_string());
+    drop(server); // killed
+    agent.wait_for("transport");
+
+    let server = Server::with(&directory, &agents, &http, &[]);
+    agent.wait_for("serves http://app.example");
+    let answer = web::get(server.http, "app.example", "/").expect("an answer");
+    assert_eq!(answer, (200, "hello".to_owned()));
+}
+
+/// A service that holds every answer until it is told to go on, and tells when it has a request.
+fn slow() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
+    let (asked, was_asked) = channel();
+    let (go_on, may_go_on) = channel();
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let address = web::service(move |mut request| {
+        let _ = asked.send(());
+        let _ = may_go_on.lock().expect("nothing panics with it").recv();
+        request.answer("late")
+    });
+    (address, was_asked, go_on)
+}
+
+#[test]
+fn a_server_that_is_interrupted_finishes_what_runs() {
+    let mut server = Server::start("interrupted");
+    let (address, was_asked, go_on) = slow();
+    let mut agent = server.agent("a", &["--http", &format!("app.example={address}")]);
+    agent.wait_for("serves http://");
+    let http = server.http;
+    let client = std::thread::spawn(move || web::get(http, "app.example", "/"));
+    was_asked.recv().expect("a request");
+    server.program.signal("INT");
+    server.program.wait_for("stopping");
+    // It accepts nothing more, once it has closed the listener.
+    while let Ok(mut tcp) = web::connect(http) {
+        let _ = tcp.read(&mut [0]);
+    }
+    assert!(server.program.is_running());
+    go_on.send(()).expect("the service waits");
+    assert_eq!(client.join().unwrap().expect("an answer"), (200, "late".to_owned()));
+    let (status, lines) = server.program.end();
+    assert!(status.success(), "{lines}");
+    agent.wait_for("the server stops");
+}
+
+#[test]
+fn an_agent_that_is_interrupted_finishes_what_runs_while_another_takes_over() {
+    let server = Server::start("leaving");
+    let (address, was_asked, go_on) = slow();
+    let mut agent = server.agent("a", &["--http", &format!("app.example={address}")]);
+    agent.wait_for("serves http://");
+    let http = server.http;
+    let client = std::thread::spawn(move || web::get(http, "app.example", "/"));
+    was_asked.recv().expect("a request");
+    let offer = format!("app.example={}", web::says("other"));
+    let mut other = server.agent("a", &["--http", &offer]);
+    other.wait_for("serves http://");
+    agent.signal("TERM");
+    agent.wait_for("stopping");
+    // The agent has told the server, or is about to. Until then both may get a request.
+    for _ in 0..2 {
+        go_on.send(()).expect("the service waits");
+    }
+    assert_eq!(client.join().unwrap().expect("an answer"), (200, "late".to_owned()));
+    let (status, lines) = agent.end();
+    assert!(status.success(), "{lines}");
+    for _ in 0..4 {
+        let answer = web::get(http, "app.example", "/").expect("an answer");
+        assert_eq!(answer, (200, "other".to_owned()));
+    }
+}
