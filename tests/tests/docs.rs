@@ -81,7 +81,8 @@ fn every_example_that_is_named_can_be_run() {
             let file = format!("examples/{example}.rs");
             let renamed = manifest.contains(&format!("path = \"{file}\""));
             let by_file = package.join(&file).exists() && !renamed;
-            assert!(by_name || by_file, "{}: no example {example}", path.display());
+            let in_directory = package.join(format!("examples/{example}/main.rs")).exists();
+            assert!(by_name || by_file || in_directory, "{}: no example {example}", path.display());
             count += 1;
         }
     }
