@@ -149,7 +149,7 @@ impl Lab {
             5 => drop(stream.write_chunk(&mut Bytes::from(vec![2; count]))),
             6 => drop(stream.finish()),
             7 => stream.set_priority(Priority::new(u8::try_from(count % 9).unwrap_or(0))),
-            8 if count % 2 == 0 => stream.stop(),
+            8 if count.is_multiple_of(2) => stream.stop(),
             8 => stream.reset(ErrorCode(u32::try_from(count % 3).unwrap_or(0))),
             _ => {
                 stream.release();
