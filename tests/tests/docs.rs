@@ -1,5 +1,6 @@
 //! Links, examples and formulas in the documentation are valid.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use muxado_proto::Config;
@@ -87,6 +88,39 @@ fn every_example_that_is_named_can_be_run() {
         }
     }
     assert!(count >= 5, "only {count} examples are named");
+}
+
+/// The table of CONTRIBUTING.md that says where to find what: names in backticks are files, and what
+/// is in the file named before them.
+#[test]
+fn what_contributing_says_where_to_find_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let document = include_str!("../../CONTRIBUTING.md");
+    let section = document.split_once("## Where to find what").expect("the section").1;
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    let mut count = 0;
+    for row in rows {
+        let mut files = BTreeSet::new();
+        let mut text = String::new();
+        for name in row.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                files.insert(name);
+                let path = root.join("muxado-proto/src").join(name);
+                text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{name}: {e}"));
+                continue;
+            }
+            let name = name.rsplit("::").next().unwrap_or(name);
+            let kinds = ["fn", "struct"].map(|kind| format!("{kind} {name}"));
+            assert!(
+                kinds.iter().any(|item| text.contains(item)),
+                "{name} is not where it was: {row}"
+            );
+        }
+        assert!((1..=3).contains(&files.len()), "takes {} files: {row}", files.len());
+        count += 1;
+    }
+    assert_eq!(count, 8);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::frame::StreamId;
 use crate::time::Timestamp;
 use buffer::Buffer;
-use schedule::{Links, Priority, Queue};
+use schedule::{Links, Priority};
 use state::{RecvState, SendState};
 use window::{ReceiveWindow, SendWindow};
 
@@ -184,14 +184,6 @@ impl Stream {
         self.owner == Owner::Released
             && self.send == SendState::Finished
             && self.recv == RecvState::Stopped
-    }
-
-    /// The ready queue this stream belongs in.
-    pub(crate) const fn ready_queue(&self) -> Queue {
-        match self.owner {
-            Owner::Beats | Owner::Echo => Queue::Beat,
-            _ => Queue::Ready(self.priority),
-        }
     }
 
     /// Whether it counts against the limits on streams: heartbeats do not.

@@ -6,6 +6,7 @@
 use core::fmt;
 
 use super::key::Key;
+use super::{Owner, Stream};
 
 /// How urgent a stream's data is. Classes are strict: as long as a stream of a higher class can
 /// send, those below wait; within a class streams take turns, frame by frame.
@@ -182,6 +183,52 @@ impl Queue {
             1..=8 => Some(Self::Ready(Priority(8u32.saturating_sub(urgency) as u8))),
             _ => None,
         }
+    }
+}
+
+impl Stream {
+    /// The ready queue this stream belongs in.
+    pub(crate) const fn ready_queue(&self) -> Queue {
+        match self.owner {
+            Owner::Beats | Owner::Echo => Queue::Beat,
+            _ => Queue::Ready(self.priority),
+        }
+    }
+}
+
+/// Which ready queues are not empty: one bit each, the most urgent lowest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ready(u16);
+
+impl Ready {
+    /// Notes whether a queue is empty, if it is a ready queue.
+    #[inline]
+    pub(super) fn note(&mut self, queue: Queue, empty: bool) {
+        if let Some(urgency) = queue.urgency() {
+            let bit = Self::bit(urgency);
+            if empty {
+                self.0 &= !bit;
+            } else {
+                self.0 |= bit;
+            }
+        }
+    }
+
+    /// The most urgent ready queue that is not empty.
+    #[inline]
+    pub(super) const fn most_urgent(self) -> Option<Queue> {
+        Queue::ready_at(self.0.trailing_zeros())
+    }
+
+    /// Whether the queue of that urgency is not empty.
+    #[cfg(feature = "audit")]
+    pub(super) fn has(self, urgency: u32) -> bool {
+        self.0 & Self::bit(urgency) != 0
+    }
+
+    #[inline]
+    fn bit(urgency: u32) -> u16 {
+        1u16.checked_shl(urgency).unwrap_or_default()
     }
 }
 

@@ -10,7 +10,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use super::Stream;
 use super::ids::IdMap;
 use super::key::Key;
-use super::schedule::{Link, List, Queue};
+use super::schedule::{Link, List, Queue, Ready};
 use super::slab::Slab;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
@@ -55,8 +55,7 @@ pub(crate) struct Store {
     stalled: BTreeSet<(Timestamp, u32)>,
     /// How many streams are in each queue whose length is limited.
     lens: [u32; 3],
-    /// Which ready queues are not empty, one bit each, the most urgent lowest.
-    ready: u16,
+    ready: Ready,
 }
 
 impl Store {
@@ -70,7 +69,7 @@ impl Store {
             lists: [List::EMPTY; Queue::COUNT],
             stalled: BTreeSet::new(),
             lens: [0; 3],
-            ready: 0,
+            ready: Ready::default(),
         }
     }
 
@@ -317,18 +316,12 @@ impl Store {
     /// The most urgent ready queue that is not empty.
     #[inline]
     pub(crate) fn most_urgent(&self) -> Option<Queue> {
-        Queue::ready_at(self.ready.trailing_zeros())
+        self.ready.most_urgent()
     }
 
     /// Notes whether a queue is empty.
     fn mark_ready(&mut self, queue: Queue) {
-        if let Some(urgency) = queue.urgency() {
-            let bit = 1u16.checked_shl(urgency).unwrap_or_default();
-            if self.list(queue).is_empty() {
-                self.ready &= !bit;
-            } else {
-                self.ready |= bit;
-            }
-        }
+        let empty = self.list(queue).is_empty();
+        self.ready.note(queue, empty);
     }
 }

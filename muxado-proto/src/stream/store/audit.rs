@@ -91,7 +91,7 @@ impl Store {
             check(len == count, || format!("{queue:?} counts {len}, it has {count}"))?;
         }
         if let Some(urgency) = queue.urgency() {
-            let ready = self.ready & 1u16.checked_shl(urgency).unwrap_or_default() != 0;
+            let ready = self.ready.has(urgency);
             check(ready == (count > 0), || format!("the ready bit of {queue:?} is {ready}"))?;
         }
         Ok(())
