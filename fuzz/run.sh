@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds all targets and runs each for so many seconds (30 unless told otherwise):
+# Builds all targets and runs each for a number of seconds (default 30):
 #
 #     fuzz/run.sh [seconds] [target ...]
 set -eu

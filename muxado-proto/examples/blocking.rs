@@ -36,7 +36,7 @@ impl Connection {
         Timestamp::from_duration(self.3.elapsed())
     }
 
-    /// Waits until `attempt` gives something. That may be what others wait for.
+    /// Waits until `attempt` returns a value. That may also wake others.
     fn wait<T>(&self, mut attempt: impl FnMut(&mut Session) -> Option<T>) -> T {
         let mut session = self.0.lock().expect("nobody has panicked");
         loop {

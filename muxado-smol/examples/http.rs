@@ -31,7 +31,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let session = Session::client(tcp, Config::default());
     for name in ["Ada", "Grace"] {
-        // Each request has a stream of its own, which ends with it.
+        // Each request has its own stream, which ends with the request.
         let stream = FuturesIo::new(session.open().await?);
         let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
         let connection = smol::spawn(connection);

@@ -4,9 +4,9 @@
 //! cargo run -p muxado-smol --example tls-smol
 //! ```
 //!
-//! muxado neither encrypts nor authenticates, so between machines it belongs into TLS. Any TLS stream of
-//! futures-io is a transport. The session cannot look through it for the TCP connection, so
-//! `tcp::tune` sets the options before the handshake.
+//! muxado neither encrypts nor authenticates, so use TLS between machines. Any TLS stream of
+//! futures-io is a transport. The session cannot find the TCP connection below it, so `tcp::tune`
+//! sets the options before the handshake.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
-    // Real ones come from files, and the name is that of the host.
+    // In real use they come from files, and the name is that of the host.
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
     let listener = TcpListener::bind("127.0.0.1:0").await?;

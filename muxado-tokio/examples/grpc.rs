@@ -4,8 +4,8 @@
 //! cargo run -p muxado-tokio --all-features --example grpc
 //! ```
 //!
-//! What `tonic-build` would make of a .proto file is written out here, in `Shout` and `call`, so that the
-//! example needs no compiler of such files. A generated service and client are used the same way:
+//! `Shout` and `call` replace the code that `tonic-build` generates from a .proto file, so that the
+//! example needs no compiler of such files. Use a generated service and client in the same way:
 //! `Server::builder().add_service(..).serve_with_incoming(..)` and `GreeterClient::new(channel)`.
 
 use std::convert::Infallible;
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends messages to a method, and joins those of the answer by commas.
+/// Sends messages to a method, and joins the messages of the answer with commas.
 async fn call<const N: usize>(
     channel: Channel,
     method: &'static str,
@@ -90,7 +90,7 @@ impl Service<http::Request<Body>> for Shout {
     }
 }
 
-/// One message to one, with the stream that carried it.
+/// A unary call; returns the message, and the stream that carried it.
 async fn unary(request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
     let addr = request.extensions().get::<StreamAddr>().and_then(StreamAddr::stream);
     let stream = addr.ok_or_else(|| Status::internal("on no stream"))?;
@@ -122,7 +122,7 @@ fn shout(text: &[u8]) -> Bytes {
     text.to_ascii_uppercase().into()
 }
 
-/// Messages of plain bytes, where a generated service has those of Protocol Buffers.
+/// A codec for plain bytes. A generated service has one for Protocol Buffers.
 #[derive(Clone, Copy)]
 struct Plain;
 

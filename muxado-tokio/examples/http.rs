@@ -4,7 +4,7 @@
 //! cargo run -p muxado-tokio --all-features --example http
 //! ```
 //!
-//! It is the side that accepted the TCP connection that asks, as the server of a tunnel does.
+//! The side that accepted the TCP connection sends the requests, as the server of a tunnel does.
 
 use std::error::Error;
 
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::builder(TokioExecutor::new())
         .build::<_, Empty<bytes::Bytes>>(Connector::new(session.clone()));
     for name in ["Ada", "Grace"] {
-        // The session leads to the peer, whatever the name in the address.
+        // The session leads to the peer, for any name in the address.
         let answer = client.get(format!("http://agent/hello/{name}").parse()?).await?;
         let body = answer.into_body().collect().await?.to_bytes();
         println!("{}", String::from_utf8_lossy(&body));

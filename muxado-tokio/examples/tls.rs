@@ -4,9 +4,9 @@
 //! cargo run -p muxado-tokio --all-features --example tls
 //! ```
 //!
-//! muxado neither encrypts nor authenticates, so between machines it belongs into TLS. Any TLS stream of
-//! Tokio is a transport. With the feature `rustls` a session finds the TCP connection below, sets its
-//! options and knows its addresses; without it, call `tcp::tune` before the handshake.
+//! muxado neither encrypts nor authenticates, so use TLS between machines. Any TLS stream of Tokio
+//! is a transport. With the feature `rustls` a session finds the TCP connection below it, sets its
+//! options and takes its addresses; without it, call `tcp::tune` before the handshake.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         println!("Asks a server for a word in capitals, over a session in TLS.");
         return Ok(());
     }
-    // Real ones come from files, and the name is that of the host.
+    // In real use they come from files, and the name is that of the host.
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
     let listener = TcpListener::bind("127.0.0.1:0").await?;

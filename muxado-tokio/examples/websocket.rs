@@ -4,8 +4,8 @@
 //! cargo run -p muxado-tokio --example websocket
 //! ```
 //!
-//! The bytes of the session travel in binary messages. Where one message ends and the next begins
-//! means nothing. For `wss` make the connection with TLS first, as the example `tls` does.
+//! Binary messages carry the bytes of the session. Message boundaries have no meaning. For `wss`
+//! make the connection with TLS first, as in the example `tls`.
 
 use std::error::Error;
 use std::io;
@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 /// A WebSocket as a byte stream.
 struct Bytestream<S> {
     socket: WebSocketStream<S>,
-    /// What is left of the message that came last.
+    /// The rest of the latest message.
     message: Bytes,
 }
 
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bytestream<S> {
         Pin::new(&mut self.socket).poll_flush(cx).map_err(failed)
     }
 
-    /// Ends both directions: a WebSocket has no half-close. The session asks for it last.
+    /// Ends both directions, because a WebSocket has no half-close. The session calls this last.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match ready!(Pin::new(&mut self.socket).poll_close(cx)) {
             // The peer may have closed it before.

@@ -7,12 +7,17 @@ use muxado_proto::Config;
 
 /// The Markdown files of the repository.
 fn documents(dir: &Path, found: &mut Vec<PathBuf>) {
+    files(dir, &[".md"], found);
+}
+
+/// The files of the repository with one of these endings.
+fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).expect("a readable directory") {
         let path = entry.expect("a readable entry").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
-            documents(&path, found);
-        } else if name.ends_with(".md") {
+            files(&path, endings, found);
+        } else if endings.iter().any(|ending| name.ends_with(ending)) {
             found.push(path);
         }
     }
@@ -202,4 +207,41 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
         name => panic!("SECURITY.md counts `{name}`"),
     };
     assert_eq!(evaluate(&formula, &value), config.max_memory());
+}
+
+/// The text of a file in one line, without the marks of comments.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn prose_is_plain_english() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut paths = Vec::new();
+    files(root, &[".rs", ".md"], &mut paths);
+    // Records of decisions are not edited.
+    let decisions = root.join("muxado-proto/docs/adr");
+    paths.retain(|path| !path.starts_with(&decisions));
+    assert!(paths.len() > 100, "only {} files", paths.len());
+    let mut found = Vec::new();
+    for path in paths {
+        let text = one_line(&std::fs::read_to_string(&path).expect("readable text"));
+        // In two pieces, so that this file does not contain them.
+        for (bad, good) in [
+            (concat!("can", " not"), "cannot"),
+            (concat!("for", " ever"), "forever"),
+            (concat!("of those", " that"), "name the things"),
+        ] {
+            let mut words = text.match_indices(bad);
+            let ends = |at: usize| {
+                !text[at + bad.len()..].starts_with(|c: char| c.is_alphanumeric())
+                    && !text[..at].ends_with(|c: char| c.is_alphanumeric())
+            };
+            if words.any(|(at, _)| ends(at)) {
+                found.push(format!("{}: `{bad}`: {good}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "not plain English:\n{}", found.join("\n"));
 }

@@ -26,13 +26,13 @@ pub struct Options {
     /// HOST:PORT of the server. If there are several, they are tried in turn.
     #[arg(long, required = true, value_name = "HOST:PORT")]
     pub server: Vec<String>,
-    /// SHA-256 of the server's certificate, as the server shows it when it starts.
+    /// SHA-256 of the server's certificate; the server prints it when it starts.
     #[arg(long, value_name = "HEX")]
     pub fingerprint: Fingerprint,
     /// The server's token.
     #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true)]
     pub token: String,
-    /// Agents of one name have the same services and share the load.
+    /// Agents with the same name have the same services and share the load.
     #[arg(long)]
     pub name: String,
     /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
@@ -47,7 +47,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Service {
     pub public: Public,
-    /// HOST:PORT, where the agent reaches it.
+    /// HOST:PORT of the service, for the agent.
     pub local: String,
 }
 
@@ -67,14 +67,14 @@ fn tcp_service(text: &str) -> std::result::Result<Service, String> {
 pub struct Status {
     /// How many sessions there have been.
     pub sessions: u64,
-    /// What people reach through the one there is now.
+    /// The services that the current session offers.
     pub services: Option<Vec<Public>>,
 }
 
-/// Runs until `stop`, then finishes what runs.
+/// Runs until `stop`, then finishes open connections.
 ///
-/// Once a server has taken it the agent stays, whatever happens; before that, an error that another
-/// attempt would not mend ends it.
+/// After a server has accepted it, the agent reconnects after every error. Before that, a permanent
+/// error ends it.
 pub async fn run(
     options: Options,
     stop: CancellationToken,
@@ -119,8 +119,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Waits that double from 100 ms to 10 s, each with up to 100 percent on top at random, so that the
-/// agents of a server that was lost do not return all at once.
+/// Waits that double from 100 ms to 10 s, each with a random part of up to 100 percent added, so
+/// that the agents of a lost server do not all return at once.
 fn backoff() -> impl Iterator<Item = Duration> {
     let builder = ExponentialBuilder::default().with_jitter().without_max_times();
     builder
@@ -147,7 +147,7 @@ struct Agent {
     tls: TlsConnector,
     config: Arc<Config>,
     hello: Hello,
-    /// Where each service is, in the order of the hello.
+    /// The address of each service, in the order of the hello.
     locals: Arc<[String]>,
     running: TaskTracker,
 }
@@ -204,12 +204,12 @@ impl Agent {
     }
 }
 
-/// Waits until the session ends, or the server wants no more of it; closes it on `stop`.
+/// Waits until the session ends, or the server goes away; closes it on `stop`.
 async fn until_over(session: &Session, stop: &CancellationToken) -> String {
     tokio::select! {
         reason = session.closed() => reason.to_string(),
         Ok(bye) = session.going_away() => {
-            // What runs goes on, beside the next session.
+            // Open connections continue, in parallel with the next session.
             format!("the server leaves: {}", String::from_utf8_lossy(&bye.text))
         }
         () = stop.cancelled() => session.close_with(ErrorCode::NO_ERROR, "the agent leaves").await.to_string(),
@@ -236,7 +236,7 @@ async fn carry(stream: Stream, local: String) {
     let connected = timeout(CONNECT_LIMIT, TcpStream::connect(&local)).await;
     match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
         Ok(tcp) => {
-            // Without it a small message would wait for the acknowledgement of the one before.
+            // Without it a small message would wait for the acknowledgement of the previous one.
             let _ = tcp.set_nodelay(true);
             if let Err(error) = relay(stream, tcp).await {
                 tracing::debug!("{local}: {error}");

@@ -12,7 +12,7 @@
 //!     --http app.example=127.0.0.1:3000 --tcp 2222=127.0.0.1:22
 //! ```
 //!
-//! The server shows the fingerprint of its certificate when it starts.
+//! The server prints the fingerprint of its certificate when it starts.
 
 mod agent;
 mod demo;
@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, Error>;
 struct Options {
     #[command(subcommand)]
     command: Command,
-    /// Tell more of what happens.
+    /// Print more log messages.
     #[arg(long, global = true)]
     verbose: bool,
 }
@@ -112,7 +112,7 @@ async fn run_agent(options: agent::Options) -> Result<()> {
     agent::run(options, on_interrupt(), status).await
 }
 
-/// Cancelled by Ctrl-C, and by SIGTERM where there is such a thing.
+/// Cancelled by Ctrl-C, and by SIGTERM if the system has it.
 fn on_interrupt() -> CancellationToken {
     let stop = CancellationToken::new();
     let cancel = stop.clone();

@@ -1,8 +1,9 @@
-//! What agent and server say to one another.
+//! The protocol between agent and server.
 //!
-//! An agent dials, and opens one stream of the type [`HELLO`]: it says who it is, the server answers.
-//! From then on the server opens streams, one for each connection to a service; the type of a stream
-//! says to which. What follows the type is the connection's bytes, so a service may speak first.
+//! An agent dials, and opens one stream of the type [`HELLO`]: it introduces itself, and the server
+//! answers. From then on the server opens streams, one for each connection to a service; the type
+//! of a stream names the service. The bytes of the connection follow the type, so a service may
+//! send first.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,11 +40,11 @@ pub struct Hello {
     /// Chosen at random by each agent. One that returns takes the place of its former connection,
     /// which the server may believe alive.
     pub instance: u64,
-    /// What it offers, in the order by which streams refer to it.
+    /// Its services, in the order that the stream types refer to.
     pub services: Vec<Public>,
 }
 
-/// What people outside reach a service by.
+/// The public name of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Public {
@@ -66,9 +67,9 @@ impl fmt::Display for Public {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Welcome {
-    /// The services as people reach them: with the ports that were chosen.
+    /// The services with their public names, including the chosen ports.
     Welcome(Vec<Public>),
-    /// Why not, for people; and whether it is worth another try.
+    /// The reason as text, and whether it is permanent.
     Refused { text: String, for_good: bool },
 }
 
@@ -94,18 +95,18 @@ pub fn server_config() -> Config {
 
 /// The settings of the agent's end, and of both ends between two servers.
 pub fn trusting_config() -> Config {
-    // Behind each stream stands a stranger, whom the server cannot keep from resetting it. That
-    // must not look as if the server attacked.
+    // Each stream belongs to an unknown client, and the server cannot prevent that it resets the
+    // stream. That must not look like an attack of the server.
     let strangers = RateLimit { burst: 100_000, per_second: 100_000 };
     let builder = Config::builder().typed(true).heartbeat(Some(beats()));
     builder.reset_limit(strangers).build().expect("the settings fit")
 }
 
-/// Both ends beat, so each notices within 15 s that the other has vanished.
+/// Both ends send heartbeats, so each notices soon that the other has vanished.
 fn beats() -> Heartbeat {
     let (interval, tolerance) = (Duration::from_secs(5), Duration::from_secs(10));
     Heartbeat { interval, tolerance, ..Heartbeat::default() }
 }
 
-/// Resets a connection that leads nowhere: the service cannot be reached.
+/// The code of the reset if the service cannot be reached.
 pub const UNREACHABLE: ErrorCode = ErrorCode::STREAM_REFUSED;

@@ -1,5 +1,5 @@
-//! TLS without an authority: who has the key of a certificate with the expected fingerprint is the
-//! expected peer, whatever the certificate says.
+//! TLS without an authority: a peer that has the key of a certificate with the expected fingerprint
+//! is the expected peer; the contents of the certificate do not matter.
 
 use std::fmt;
 use std::io::Write as _;
@@ -71,7 +71,7 @@ impl Identity {
         Self::parse(certificate.as_bytes(), key.as_bytes())
     }
 
-    /// The one in two PEM files, which are made if neither is there.
+    /// The identity in two PEM files, which are created if neither exists.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self> {
         if !certificate.exists() && !key.exists() {
             let made = make()?;
@@ -108,7 +108,7 @@ fn make() -> Result<(String, String)> {
     Ok((made.cert.pem(), made.signing_key.serialize_pem()))
 }
 
-/// The server's end. Agents have no certificate; another server has the same one as this.
+/// The server's end. Agents have no certificate; other servers have the same one as this server.
 pub fn acceptor(identity: &Identity) -> Result<TlsAcceptor> {
     let verifier = Arc::new(Pinned::new(identity.fingerprint()));
     let config = ServerConfig::builder_with_provider(Arc::clone(&verifier.provider))
@@ -118,7 +118,7 @@ pub fn acceptor(identity: &Identity) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The other end: an agent's, or with an identity that of another server.
+/// The other end: an agent, or with an identity another server.
 pub fn connector(pin: Fingerprint, identity: Option<&Identity>) -> Result<TlsConnector> {
     let verifier = Arc::new(Pinned::new(pin));
     let config = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
@@ -132,12 +132,12 @@ pub fn connector(pin: Fingerprint, identity: Option<&Identity>) -> Result<TlsCon
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The name in the handshake. Nobody looks at it.
+/// The name in the handshake. It is not checked.
 pub fn server_name() -> ServerName<'static> {
     ServerName::try_from("tunnel").expect("a valid name")
 }
 
-/// Accepts one certificate, and only from who has its key.
+/// Accepts one certificate, and only from a peer that has its key.
 #[derive(Debug)]
 struct Pinned {
     pin: Fingerprint,
@@ -173,7 +173,7 @@ impl Pinned {
     }
 }
 
-/// What both ends of TLS ask of who checks the other's certificate.
+/// The methods of a certificate verifier that both ends need.
 macro_rules! signatures {
     () => {
         fn verify_tls12_signature(

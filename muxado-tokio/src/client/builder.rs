@@ -20,7 +20,7 @@ use crate::session::Session;
 type Greeting =
     dyn Fn(Session) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send + Sync;
 
-/// A client about to start: see [`Client::builder`].
+/// A client that has not started yet: see [`Client::builder`].
 #[must_use = "a client starts with `start`"]
 #[derive(Debug)]
 pub struct ClientBuilder<C> {
@@ -61,8 +61,8 @@ impl fmt::Debug for Settings {
 }
 
 impl Client {
-    /// A client that gets its transports from `connect`, which is called again for each session. The
-    /// client's end of each session is here.
+    /// A client that gets its transports from `connect`, which is called for each session. This
+    /// side is the client of each session.
     pub fn builder<C, F, T>(connect: C) -> ClientBuilder<C>
     where
         C: Fn() -> F + Send + Sync + 'static,
@@ -83,7 +83,7 @@ impl Client {
 impl<C> ClientBuilder<C> {
     /// The settings of each session. Default those of [`Config::default`]. With
     /// [`heartbeat`](crate::ConfigBuilder::heartbeat) in typed sessions, or
-    /// [`idle_timeout`](crate::ConfigBuilder::idle_timeout), a server that vanishes is noticed.
+    /// [`idle_timeout`](crate::ConfigBuilder::idle_timeout), the client notices a vanished server.
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.settings.config = config.into();
         self
@@ -95,12 +95,12 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// How a new session is checked before it counts: it fails if the future does. In typed sessions
-    /// this comes after the ping; untyped ones have no other check, so they need it. It is the place to
-    /// authenticate, too.
+    /// Checks a new session before it is used: the session is dropped if the future fails. In typed
+    /// sessions this runs after the ping; untyped sessions have no other check, so they need it. It
+    /// can also authenticate.
     ///
-    /// A handle that the greeting keeps, for instance in a task that accepts the server's streams,
-    /// keeps its session open until the server closes it or [`Client::shutdown`] does.
+    /// If the greeting keeps a handle, for instance in a task that accepts the server's streams,
+    /// the session stays open until the server or [`Client::shutdown`] closes it.
     pub fn greeting<G, F>(mut self, greeting: G) -> Self
     where
         G: Fn(Session) -> F + Send + Sync + 'static,
@@ -116,16 +116,16 @@ impl<C> ClientBuilder<C> {
         self
     }
 
-    /// How long to wait before the first attempt after a failure, and how long at most. In between the
-    /// time doubles with each failure, and up to as much again is added at random. A session that has
-    /// lasted for `longest` starts anew with `shortest`. Default 100 ms and 30 s.
+    /// The shortest and the longest wait before an attempt after a failure. The wait doubles with
+    /// each failure, and a random time of up to the same length is added. After a session that has
+    /// lasted for `longest`, waits start again with `shortest`. Default 100 ms and 30 s.
     pub const fn delays(mut self, shortest: Duration, longest: Duration) -> Self {
         self.settings.shortest = shortest;
         self.settings.longest = longest;
         self
     }
 
-    /// Starts to connect, in tasks of its own, and returns at once.
+    /// Starts to connect in its own tasks, and returns at once.
     ///
     /// # Errors
     ///

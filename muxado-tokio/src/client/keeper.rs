@@ -14,10 +14,10 @@ use super::pool::Pool;
 use crate::ErrorCode;
 use crate::session::Session;
 
-/// What is said of an attempt that reached its time limit.
+/// The error of an attempt that reached its time limit.
 const SLOW: &str = "the server has not answered within the time limit of an attempt";
 
-/// Connects, again and again, until it is aborted.
+/// Connects repeatedly until it is aborted.
 pub(super) async fn keep<C, F, T>(pool: Arc<Pool>, connect: Arc<C>, settings: Arc<Settings>)
 where
     C: Fn() -> F,
@@ -36,7 +36,7 @@ where
                     pool.failed(error);
                 }
                 pool.retire(&session);
-                // One that ends at once must not be followed by the next at once.
+                // After a session that ends at once, the next attempt must wait.
                 if since.elapsed() >= settings.longest {
                     delays = settings.delays();
                 }

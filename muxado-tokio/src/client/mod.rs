@@ -18,21 +18,21 @@ use crate::session::Session;
 use crate::stream::Stream;
 use crate::{CloseReason, OpenError, StreamType};
 
-/// A client that stays connected: it keeps one or several sessions with a server, connects again when
-/// one is lost or goes away, and opens streams on the session that has the fewest.
+/// A client that stays connected: it keeps one or several sessions with a server, connects again
+/// when a session is lost or goes away, and opens streams on the session that has the fewest.
 ///
-/// * A session counts once the server has answered: a ping in a typed session, a greeting that you
-///   supply in an untyped one. A connection that merely stands does not.
-/// * It waits between attempts, longer each time, and a random part longer, so that the clients of a
-///   server that comes back do not all come at once.
-/// * [`open`](Self::open) waits while there is no session, as long as you let it. It sends nothing:
-///   a request that was on its way when its session broke fails, and the client never sends it again.
-///   Whether that is safe only you can know.
-/// * A session that goes away gets no more streams. Those that it has run on, and another session takes
-///   its place.
+/// * A session is used when the server has answered: a ping in a typed session, a greeting that you
+///   supply in an untyped one. An open connection alone is not enough.
+/// * It waits between attempts, longer each time and with a random part, so that the clients of a
+///   restarted server do not all connect at once.
+/// * [`open`](Self::open) waits while there is no session, without a limit. It sends nothing. A
+///   request that was in flight when its session broke fails, and the client never repeats it: only
+///   you can know whether that is safe.
+/// * A session that goes away gets no more streams. Its open streams continue, and another session
+///   replaces it.
 ///
-/// Clones are handles on the same client. When the last is gone it stops connecting, and each session
-/// closes gracefully after its last stream.
+/// Clones are handles to the same client. When the last one is dropped, it stops connecting, and
+/// each session closes gracefully after its last stream.
 ///
 /// ```
 /// use muxado_tokio::{Client, Config, Session};
@@ -91,8 +91,8 @@ struct Inner {
 pub enum ClientError {
     /// Its sessions would be untyped, so they have no ping, and there is no greeting either.
     NoGreeting,
-    /// A typed stream was asked of untyped sessions, or the reverse, or the type is reserved for
-    /// heartbeats.
+    /// A typed stream was requested from untyped sessions, or the reverse, or the type is reserved
+    /// for heartbeats.
     WrongType,
     /// It has been shut down.
     ShutDown,
@@ -121,13 +121,13 @@ impl From<ClientError> for io::Error {
 }
 
 impl Client {
-    /// Opens a stream on the session that has the fewest; waits while there is none, and while all
-    /// have as many as they may.
+    /// Opens a stream on the session that has the fewest; waits while there is no session, and
+    /// while all sessions have as many as they may.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: the client has been shut down, or its sessions are typed. That no server can be
-    /// reached is not an error, as it may change: put a time limit around the call, and see
+    /// [`ClientError`]: the client has been shut down, or its sessions are typed. It is no error if
+    /// no server can be reached, because that may change: put a time limit around the call, and see
     /// [`last_error`](Self::last_error).
     ///
     /// # Cancel safety
@@ -141,8 +141,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: the client has been shut down, or its sessions are not typed, or the type is
-    /// the one of heartbeats.
+    /// [`ClientError`]: the client has been shut down, or its sessions are not typed, or the type
+    /// is that of heartbeats.
     ///
     /// # Cancel safety
     ///
@@ -203,7 +203,7 @@ impl Client {
         Ok(())
     }
 
-    /// The sessions that take streams now, that with the fewest first.
+    /// The sessions that take streams now, the one with the fewest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.0.pool.watch().borrow().by_load().unwrap_or_default()
@@ -217,12 +217,12 @@ impl Client {
     }
 
     /// Shuts down: connects no more, opens no more streams, and closes every session as
-    /// [`Session::close`] does, which waits for the streams that are open. Gives the causes of their
-    /// ends; those of sessions that were gone before are not among them.
+    /// [`Session::close`] does, which waits for the streams that are open. Returns the causes of
+    /// their ends, without those of sessions that had ended before.
     ///
     /// # Cancel safety
     ///
-    /// The sessions close even if the future is dropped, once it has been polled. A second call waits
+    /// The sessions close even if the future is dropped after its first poll. A second call waits
     /// for no session.
     pub async fn shutdown(&self) -> Vec<CloseReason> {
         let (ready, leaving) = self.0.pool.shut_down();

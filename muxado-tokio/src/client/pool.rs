@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::ClientError;
 use crate::session::{Session, WeakSession};
 
-/// The sessions of a client. Everybody who waits for a change watches it.
+/// The sessions of a client. Waiters watch it for changes.
 #[derive(Debug)]
 pub(super) struct Pool(watch::Sender<State>);
 
@@ -16,14 +16,14 @@ pub(super) struct Pool(watch::Sender<State>);
 pub(super) struct State {
     /// Those that take streams.
     ready: Vec<Session>,
-    /// Those that take none, and may have some that run on.
+    /// Sessions that take no streams, and may still have open ones.
     leaving: Vec<WeakSession>,
     last_error: Option<Arc<io::Error>>,
     is_shut_down: bool,
 }
 
 impl State {
-    /// The sessions that take streams, that with the fewest open first.
+    /// The sessions that take streams, the one with the fewest open first.
     pub(super) fn by_load(&self) -> Result<Vec<Session>, ClientError> {
         if self.is_shut_down {
             return Err(ClientError::ShutDown);
@@ -80,7 +80,7 @@ impl Pool {
     /// An attempt has failed, or a session has ended.
     pub(super) fn failed(&self, error: io::Error) {
         let error = Arc::new(error);
-        // Those who wait for a session have not got one.
+        // This does not wake those that wait for a session.
         self.0.send_if_modified(|state| {
             state.last_error = Some(error);
             false
@@ -91,7 +91,8 @@ impl Pool {
         self.0.borrow().last_error.clone()
     }
 
-    /// From now on there are none: gives those that took streams, and those that took no more.
+    /// From now on there are none: returns the sessions that took streams, and those that took no
+    /// more.
     pub(super) fn shut_down(&self) -> (Vec<Session>, Vec<WeakSession>) {
         let mut sessions = Default::default();
         self.0.send_modify(|state| {

@@ -1,4 +1,4 @@
-//! Where a stream comes from, for servers that tell a handler the address of its client.
+//! The origin of a stream, for servers that give a handler the address of its client.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use crate::session::Session;
 use crate::stream::Stream;
 use crate::{StreamId, StreamType};
 
-/// Where a stream comes from: its session, its number there, and the peer. A listener's own address is
-/// one as well: the session and this end, without a stream.
+/// The origin of a stream: its session, its id there, and the peer. A listener's own address also
+/// has this type: the session and this end, without a stream.
 ///
 /// A handler of axum takes it as `ConnectInfo<StreamAddr>`; one of tonic finds it in the extensions
 /// of the request.
@@ -80,7 +80,7 @@ impl StreamAddr {
         self.stream.and_then(|(_, stream_type)| stream_type)
     }
 
-    /// The address of the peer's end of the transport, or, of a listener, of this end; `None` where
+    /// The address of the peer's end of the transport, or, for a listener, of this end; `None` if
     /// the session does not know it.
     #[must_use]
     pub const fn socket(&self) -> Option<SocketAddr> {

@@ -1,4 +1,4 @@
-//! Streams under hyper, and a connector that opens them.
+//! Streams for hyper, and a connector that opens them.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -59,15 +59,15 @@ impl Connection for Stream {
     }
 }
 
-/// Opens a stream for each connection that an HTTP client asks for, whatever the address: a
-/// `tower::Service<Uri>` for the clients of hyper-util, and for `Endpoint::connect_with_connector` of
-/// tonic.
+/// Opens a stream for each connection that an HTTP client requests, for any address: a
+/// `tower::Service<Uri>` for the clients of hyper-util, and for `Endpoint::connect_with_connector`
+/// of tonic.
 ///
 /// A client keeps connections for later requests, and each one is an open stream. A stream costs no
-/// handshake, so a client that makes many requests at a time may as well keep none:
+/// handshake, so a client that makes many requests at a time need not keep any:
 /// `pool_max_idle_per_host(0)`.
 ///
-/// It counts as a handle on the session: a client that has it keeps the session open.
+/// It counts as a handle to the session: a client that has it keeps the session open.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -90,7 +90,8 @@ impl Connection for Stream {
 /// # }
 /// ```
 ///
-/// With the feature `client` it is made of a [`Client`](crate::Client), too; then it outlives the session.
+/// With the feature `client` it can also be made from a [`Client`](crate::Client); then it outlives
+/// the session.
 #[derive(Debug, Clone)]
 pub struct Connector(Source);
 

@@ -6,11 +6,11 @@ use super::addr::StreamAddr;
 use crate::session::Session;
 use crate::stream::Stream;
 
-/// `axum::serve` serves the streams that the peer opens; `ConnectInfo<StreamAddr>` tells a handler
-/// where its request comes from.
+/// `axum::serve` serves the streams that the peer opens; `ConnectInfo<StreamAddr>` gives a handler
+/// the origin of its request.
 ///
-/// When the session is over, a listener of axum cannot say so, and it waits. Let the end of the
-/// session end the server; it then waits for the requests that are being served:
+/// A listener of axum cannot report the end of the session, so it waits forever. Shut down the
+/// server when the session ends; the server then waits for the running requests:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -55,7 +55,7 @@ impl axum::serve::Listener for Session {
                 let addr = StreamAddr::of(&stream);
                 (stream, addr)
             }
-            // The trait has no word for the end of a listener.
+            // The trait cannot express the end of a listener.
             Err(_) => std::future::pending().await,
         }
     }

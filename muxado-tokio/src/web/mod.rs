@@ -1,4 +1,5 @@
-//! Traits of axum, hyper, tonic and tokio-util, which a user of this crate cannot write for its types.
+//! Implementations of traits of axum, hyper, tonic and tokio-util, which users cannot write for the
+//! types of this crate.
 
 #[cfg(any(feature = "axum", feature = "tokio-util", feature = "tonic"))]
 mod addr;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const REQUEST: StreamType = StreamType(7);
 
-/// A server that can be taken down, and the way to it.
+/// A server that can be taken down, and the connection to it.
 #[derive(Clone, Default)]
 struct Network(Arc<State>);
 
@@ -109,7 +109,7 @@ async fn a_client_whose_server_was_gone_is_back_soon_after_it() {
     let gone = Duration::from_secs(600);
     timeout(gone, client.open_typed(REQUEST)).await.unwrap_err();
     assert_eq!(client.last_error().unwrap().kind(), io::ErrorKind::ConnectionRefused);
-    // At most every 30 s once it has backed off, at least every 60 s.
+    // After the back-off at most every 30 s, at least every 60 s.
     let attempts = network.attempts() - 1;
     assert!((10..=29).contains(&attempts), "{attempts} attempts in ten minutes");
 
@@ -186,7 +186,7 @@ async fn streams_go_to_the_session_that_has_the_fewest() {
         streams.push(client.open_typed(REQUEST).await.unwrap());
     }
     assert_eq!(load(), [4, 4, 4]);
-    // One of them is empty again, and gets the next four.
+    // One session has no streams again, and gets the next four.
     let first = streams[0].session().number();
     streams.retain(|stream| stream.session().number() != first);
     while load() != [0, 4, 4] {
@@ -200,7 +200,7 @@ async fn streams_go_to_the_session_that_has_the_fewest() {
     assert_eq!(load(), [4, 4, 4]);
 }
 
-/// One that is waiting for a stream takes the first that any session can give.
+/// A waiting `open` takes the first stream of any session.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_no_session_can_open_now_is_opened_by_the_first_that_can() {
     let network = Network::default();
@@ -235,7 +235,7 @@ async fn a_session_that_goes_away_is_replaced_and_its_streams_run_on() {
     assert_ne!(new.session().number(), number);
     assert_eq!(ask(old).await.unwrap(), "HELLO");
     assert_eq!(ask(new).await.unwrap(), "HELLO");
-    // With its last stream the old session has closed, on its own.
+    // The old session has closed by itself after its last stream.
     let old = network.0.sessions.lock().unwrap().remove(0);
     assert!(old.closed().await.is_clean());
 }
@@ -287,7 +287,7 @@ async fn a_connection_whose_end_does_not_answer_the_ping_does_not_count() {
         counted.fetch_add(1, SeqCst);
         let (near, mut far) = tokio::io::duplex(4096);
         async move {
-            // It takes what comes and says nothing.
+            // It reads everything and sends nothing.
             tokio::spawn(async move { tokio::io::copy(&mut far, &mut tokio::io::sink()).await });
             Ok(near)
         }
@@ -309,7 +309,7 @@ async fn a_server_that_ends_every_session_at_once_is_not_asked_all_the_time() {
     let client = Client::builder(connect)
         .config(typed())
         .greeting(|session| async move {
-            // It passes its check, and then it goes away.
+            // It passes its check, and then it ends.
             tokio::spawn(async move { session.abort(ErrorCode::INTERNAL, "lost") });
             Ok(())
         })
@@ -358,7 +358,7 @@ async fn untyped_sessions_count_when_their_greeting_succeeds() {
     assert_eq!(client.open_typed(REQUEST).await.unwrap_err(), ClientError::WrongType);
 }
 
-/// hyper over the client: what is asked after the loss finds the next session.
+/// hyper over the client: a request after the loss uses the next session.
 #[tokio::test(start_paused = true)]
 async fn a_connector_of_a_client_outlives_a_session() {
     let sessions = Arc::new(Mutex::new(Vec::new()));

@@ -82,7 +82,7 @@ async fn a_handler_learns_where_its_request_comes_from() {
     server.await.unwrap().unwrap();
 }
 
-/// What one end sends comes back while it still sends, over HTTP/1 and HTTP/2, many windows of it.
+/// An echo of many windows while the request is still being sent, over HTTP/1 and HTTP/2.
 #[tokio::test]
 async fn a_body_flows_both_ways_at_once() {
     const PIECES: usize = 400;
@@ -137,7 +137,7 @@ async fn a_request_fails_and_the_server_ends_when_the_session_does() {
     assert!(error.is_connect(), "{error:?}");
 }
 
-/// Asked over TCP, where the session knows the addresses.
+/// Over TCP, where the session knows the addresses.
 #[tokio::test]
 async fn a_listener_and_its_streams_tell_the_addresses_of_tcp() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! The optional features of `muxado-tokio`, with what they are for.
+//! The optional features of `muxado-tokio`, with the libraries that they support.
 
 mod client;
 mod http;

@@ -13,17 +13,17 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 use muxado_proto::Transmit;
 
-/// Pieces of memory for one write, at most.
+/// Maximum number of pieces of memory for one write.
 const PIECES: usize = 64;
 
 /// Reads and writes of any number of sockets.
 pub struct Ring {
     ring: IoUring,
-    /// What the kernel works on, by the number that it gives back.
+    /// The operations of the kernel, by the number that it returns.
     flights: Vec<Option<Flight>>,
 }
 
-/// What must stay where it is until the kernel has finished.
+/// Memory that must not move or be freed until the kernel has finished.
 struct Flight {
     /// Whose it is.
     token: usize,
@@ -38,10 +38,10 @@ enum Memory {
     Write(Transmit, Box<[libc::iovec]>),
 }
 
-/// What the kernel has finished, with the number that the caller gave it.
+/// A finished operation, with the number that the caller gave it.
 #[derive(Debug)]
 pub enum Done {
-    /// A read: what came, empty at the end of the peer's side.
+    /// A read: the bytes, empty at the end of the peer's side.
     Read(usize, io::Result<BytesMut>),
     /// A write: the batch, not advanced yet, and how much of it was taken.
     Written(usize, Transmit, io::Result<usize>),
@@ -52,7 +52,8 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// The kernel's. Where it has no io_uring or forbids it: `Unsupported` or `PermissionDenied`.
+    /// Errors of the kernel. If it has no io_uring or forbids it: `Unsupported` or
+    /// `PermissionDenied`.
     pub fn new(entries: u32) -> io::Result<Self> {
         Ok(Self { ring: IoUring::new(entries)?, flights: Vec::new() })
     }
@@ -74,7 +75,7 @@ impl Ring {
         self.start(token, socket, call.build(), Memory::Read(buffer))
     }
 
-    /// Writes the beginning of a batch, as it lies in memory.
+    /// Writes the beginning of a batch directly from its memory.
     ///
     /// # Errors
     ///
@@ -109,8 +110,9 @@ impl Ring {
         }
         self.flights[number] = Some(Flight { token, _socket: socket.clone(), memory });
         let call = call.user_data(number as u64);
-        // SAFETY: what the call points to is on the heap, and owned by the flight until the kernel
-        // has given the call back. Moving the flight does not move it. `Drop` never frees it before.
+        // SAFETY: the memory that the call points to is on the heap, and owned by the flight until
+        // the kernel has returned the call. Moving the flight does not move it. `Drop` never frees
+        // it before.
         let pushed = unsafe { self.ring.submission().push(&call) };
         pushed.map_err(|_| {
             self.flights[number] = None;
@@ -118,7 +120,8 @@ impl Ring {
         })
     }
 
-    /// Hands what was started to the kernel and waits until something is finished, `limit` at most.
+    /// Submits started operations to the kernel and waits until one is finished, at most for
+    /// `limit`.
     ///
     /// # Errors
     ///
@@ -145,7 +148,8 @@ impl Ring {
                 Memory::Read(mut buffer) => Done::Read(
                     flight.token,
                     result.map(|count| {
-                        // SAFETY: the buffer was empty, and the kernel has written so much to it.
+                        // SAFETY: the buffer was empty, and the kernel has written `count` bytes to
+                        // it.
                         unsafe { buffer.set_len(count) };
                         buffer
                     }),
@@ -158,7 +162,7 @@ impl Ring {
 }
 
 impl Drop for Ring {
-    /// What the kernel still works on is never freed.
+    /// Memory of unfinished operations is never freed.
     fn drop(&mut self) {
         for flight in self.flights.drain(..).flatten() {
             std::mem::forget(flight);

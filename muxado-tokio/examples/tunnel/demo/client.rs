@@ -1,4 +1,4 @@
-//! Those who use the services from outside. They check every byte, and try again what failed.
+//! Outside clients of the services. They check every byte, and repeat failed requests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,9 +25,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attempt has not succeeded.
 enum Fault {
-    /// It failed, which the client knows: it may try again.
+    /// It failed visibly: the client may try again.
     Failed,
-    /// The answer looked whole, and was wrong. This must never be.
+    /// The answer looked complete, but was wrong. This must never happen.
     Wrong(String),
 }
 
@@ -37,7 +37,7 @@ impl<E: std::error::Error> From<E> for Fault {
     }
 }
 
-/// Makes requests until there are no more; gives how long each took.
+/// Makes requests until there are no more; returns the duration of each.
 pub async fn run(work: Arc<Work>, targets: Targets) -> Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     let mut connection = None;
@@ -67,7 +67,7 @@ pub async fn run(work: Arc<Work>, targets: Targets) -> Result<Vec<Duration>> {
     Ok(latencies)
 }
 
-/// Waits for all clients; gives how long the requests took, in order of size.
+/// Waits for all clients; returns the sorted durations of the requests.
 pub async fn all(clients: &mut JoinSet<Result<Vec<Duration>>>) -> Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     while let Some(client) = clients.join_next().await {
@@ -85,7 +85,7 @@ async fn http(
     targets: Targets,
     number: u64,
 ) -> std::result::Result<(), Fault> {
-    // It is put back only if it can be used again.
+    // It is stored again only if it can be reused.
     let mut sender = match connection.take().filter(|sender| !sender.is_closed()) {
         Some(sender) => sender,
         None => {

@@ -1,5 +1,5 @@
 //! The services behind the tunnel: HTTP that answers with a text of any length, and TCP that greets
-//! and sends back what it is sent.
+//! and then echoes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use crate::Result;
 /// What the TCP service says first.
 pub const GREETING: &[u8] = b"220 ready\r\n";
 
-/// What request `number` is about: a text that no other request has, of up to 16 KiB.
+/// The text of request `number`: unique, up to 16 KiB.
 pub fn text(number: u64) -> Vec<u8> {
     let length = usize::try_from(number * 7919 % 16_384).expect("it is small");
     format!("{number:08} ").bytes().cycle().take(length.max(9)).collect()
 }
 
-/// Starts the HTTP service: `GET /number` gives the text of that number.
+/// Starts the HTTP service: `GET /number` returns the text of that number.
 pub async fn http() -> Result<SocketAddr> {
     let (listener, address) = super::listen().await?;
     tokio::spawn(async move {

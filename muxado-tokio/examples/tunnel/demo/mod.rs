@@ -1,4 +1,4 @@
-//! All of it in one process: a server, an agent, two services, and requests through the tunnel,
+//! The demo in one process: a server, an agent, two services, and requests through the tunnel,
 //! while the agent loses its connection and returns.
 
 mod client;
@@ -46,7 +46,7 @@ struct Work {
     requests: u64,
     next: AtomicU64,
     done: AtomicU64,
-    /// Attempts that failed while the agent was gone. The clients made them again.
+    /// Failed attempts while the agent was gone. The clients repeated them.
     repeated: AtomicU64,
     /// Half of the requests are done.
     half: Notify,
@@ -67,7 +67,7 @@ pub async fn run(options: Options) -> Result<()> {
     let fingerprint = identity.fingerprint();
     let server = Server::start(server::Options::local(any, token.clone()), identity).await?;
 
-    // The agent's connection leads over something that can be cut.
+    // The agent connects through a wire that can be cut.
     let wire = Wire::start(server.agents).await?;
     let (status, mut connected) = watch::channel(agent::Status::default());
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! A connection that can be cut, as by a router that dies.
+//! A connection that can be cut, as by a failing router.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Wire {
                 connections.lock().expect("nothing panics with it").spawn(async move {
                     if let Ok(mut far) = TcpStream::connect(target).await {
                         let _ = (near.set_nodelay(true), far.set_nodelay(true));
-                        // Cut, both ends see a reset, with whatever is under way lost.
+                        // After a cut both ends see a reset, and bytes in flight are lost.
                         let _ = (near.set_zero_linger(), far.set_zero_linger());
                         let _ = copy_bidirectional(&mut near, &mut far).await;
                     }

@@ -1,4 +1,4 @@
-//! Which agents there are, and which service is whose.
+//! The connected agents and their services.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpListener};
@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::registry::Offer;
 use crate::protocol::{FIRST_SERVICE, Hello, MAX_SERVICES, Public};
 
-/// How long to wait for an agent all of whose streams are in use.
+/// How long to wait for an agent if all of its streams are in use.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// An agent that is connected.
@@ -38,7 +38,7 @@ pub enum Miss {
     Unavailable,
 }
 
-/// Why an agent is not let in, for its user.
+/// Why an agent is refused, for its user.
 pub struct Refusal {
     pub text: String,
     /// Whether another attempt would be refused as well.
@@ -54,7 +54,7 @@ impl Refusal {
 /// An agent that was let in.
 pub struct Admission {
     pub agent: Arc<Agent>,
-    /// New ports, to be served until the token is cancelled.
+    /// New ports, which are served until the token is cancelled.
     pub ports: Vec<(u16, TcpListener, CancellationToken)>,
 }
 
@@ -77,7 +77,7 @@ struct State {
 struct Service {
     owner: String,
     agents: Vec<(Arc<Agent>, StreamType)>,
-    /// Whether its port was left to the server.
+    /// Whether the server chose its port.
     any_port: bool,
     /// Ends the listener.
     _listener: Option<DropGuard>,
@@ -122,7 +122,7 @@ impl Directory {
         Self { bind, allowed, state: Mutex::default(), turn: AtomicUsize::new(0) }
     }
 
-    /// Lets an agent in with all its services, or not at all.
+    /// Admits an agent with all its services, or refuses it.
     pub fn admit(&self, hello: Hello, session: Session) -> Result<Admission, Refusal> {
         check(&hello)?;
         let mut state = self.lock();
@@ -185,7 +185,7 @@ impl Directory {
 
     fn bind(&self, port: u16) -> Result<(u16, TcpListener), Refusal> {
         if port != 0 && !self.allowed.contains(&port) {
-            let text = format!("port {port} is not one of those that agents may have");
+            let text = format!("port {port} is not allowed for agents");
             return Err(Refusal::for_good(text));
         }
         let bound = TcpListener::bind((self.bind, port)).and_then(|listener| {
@@ -199,7 +199,7 @@ impl Directory {
         })
     }
 
-    /// An agent gets no more connections; what it alone has is gone.
+    /// An agent gets no more connections. Services that only it has are removed.
     pub fn remove(&self, agent: &Arc<Agent>) {
         let mut state = self.lock();
         for service in state.services.values_mut() {
@@ -208,14 +208,14 @@ impl Directory {
         state.services.retain(|_, service| !service.agents.is_empty());
     }
 
-    /// Forgets an agent whose session is over, but not what it has done.
+    /// Removes an agent whose session is over, but keeps its counters.
     pub fn forget(&self, agent: &Arc<Agent>) {
         let mut state = self.lock();
         state.agents.retain(|other| !Arc::ptr_eq(other, agent));
         state.past.add(agent);
     }
 
-    /// A stream to the agent that has the fewest, of those with the service.
+    /// A stream to an agent with the service: the agent that has the fewest streams.
     pub async fn open(&self, public: &Public) -> Result<(Stream, Arc<Agent>), Miss> {
         let mut agents = match self.lock().services.get(public) {
             Some(service) => service.agents.clone(),
@@ -225,7 +225,7 @@ impl Directory {
         agents.rotate_left(turn);
         agents.sort_by_key(|(agent, _)| agent.session.stats().open_streams);
         for (agent, kind) in agents {
-            // Nothing has been sent to one that is leaving, so the next may be tried.
+            // Nothing was sent to an agent that is leaving, so the next one can be tried.
             let opened: Result<Result<Stream, OpenError>, _> =
                 tokio::time::timeout(OPEN_LIMIT, agent.session.open_typed(kind)).await;
             if let Ok(Ok(stream)) = opened {
@@ -251,7 +251,7 @@ impl Directory {
         self.lock().agents.clone()
     }
 
-    /// What all agents have done, those that are gone included.
+    /// The counters of all agents, including removed ones.
     pub fn totals(&self) -> Totals {
         let state = self.lock();
         let mut totals = state.past;
@@ -264,7 +264,7 @@ impl Directory {
     }
 }
 
-/// What an agent says of itself has to make sense.
+/// Checks an agent's hello.
 fn check(hello: &Hello) -> Result<(), Refusal> {
     let valid = |text: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

@@ -1,4 +1,4 @@
-//! A transport that delivers no more than so many bytes until it is opened.
+//! A transport that delivers at most a given number of bytes until it is opened.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,9 +1,9 @@
-//! Requests from outside: to the agent that has the host name, and the answers back.
+//! Forwards outside requests to the agent that has the host name, and the answers back.
 //!
-//! Requests are parsed and written anew, so their framing is the server's own: two readers of one
-//! request cannot disagree about where it ends. hyper refuses a request with two lengths; of one that
-//! has a length and comes in chunks it drops the length, and takes no further request after it
-//! (RFC 9112 §6.3).
+//! Requests are parsed and written again with the server's own framing, so two readers of one
+//! request cannot disagree about its end. hyper refuses a request with two lengths; of one that has
+//! a length and comes in chunks it drops the length, and takes no further request after it (RFC
+//! 9112 §6.3).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::protocol::Public;
 type Body = BoxBody<Bytes, hyper::Error>;
 type Answer = Response<Body>;
 
-/// How long a client may take over the head of a request.
+/// How long a client may take to send the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// Headers that concern one connection and not the request (RFC 9110 §7.6.1).
@@ -126,7 +126,7 @@ async fn handle(
         }
         Fault(StatusCode::BAD_GATEWAY, format!("the service cannot be reached: {}", cause(&error)))
     };
-    // A request that is cut short must not look complete to the service.
+    // A truncated request must not look complete to the service.
     stream.set_reset_on_drop(true);
     let (mut sender, service): (hyper::client::conn::http1::SendRequest<Incoming>, _) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
@@ -164,7 +164,7 @@ fn bad_gateway(text: &str) -> Fault {
     Fault(StatusCode::BAD_GATEWAY, format!("the service's answer is wrong: {text}"))
 }
 
-/// The host that is asked for, as the client writes it.
+/// The requested host, as the client writes it.
 fn host(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let first = hosts.next().ok_or_else(|| bad_request("there is no Host header"))?;
@@ -172,7 +172,7 @@ fn host(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
         return Err(bad_request("there are two Host headers"));
     }
     match request.uri().authority() {
-        // The target in absolute form counts (RFC 9112 §3.2.2).
+        // A target in absolute form takes precedence (RFC 9112 §3.2.2).
         Some(authority) => HeaderValue::from_str(authority.as_str())
             .map_err(|_| bad_request("the target is not valid")),
         None => Ok(first.clone()),
@@ -186,7 +186,7 @@ fn name(host: &HeaderValue) -> String {
     name.to_ascii_lowercase()
 }
 
-/// The protocol to which the client wants to change, a WebSocket for one.
+/// The protocol to which the client wants to change, for example WebSocket.
 fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     named_in_connection(headers)
         .any(|name| name == "upgrade")
@@ -200,7 +200,7 @@ fn named_in_connection(headers: &HeaderMap) -> impl Iterator<Item = String> {
     names.map(|name| name.trim().to_ascii_lowercase())
 }
 
-/// Removes what concerns only the connection on which it came.
+/// Removes headers that concern only the connection.
 fn clean(headers: &mut HeaderMap) {
     let named: Vec<_> = named_in_connection(headers).collect();
     for name in named.iter().map(String::as_str).chain(HOP_BY_HOP) {
@@ -213,7 +213,7 @@ fn set_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(header::UPGRADE, protocol.clone());
 }
 
-/// The request as the service gets it. What tells who asks is the server's word alone.
+/// The request for the service. Headers that identify the client are set only by the server.
 fn rewrite(
     request: &mut Request<Incoming>,
     host: &HeaderValue,
@@ -246,7 +246,7 @@ fn rewrite(
     Ok(())
 }
 
-/// The innermost cause, which says the most.
+/// The innermost cause, which is the most specific.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

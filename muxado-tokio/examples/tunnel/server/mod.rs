@@ -1,4 +1,4 @@
-//! The server: people connect to it from outside, agents from wherever the services are.
+//! The server: clients connect to it from outside, agents from the networks of the services.
 
 mod admin;
 mod directory;
@@ -38,7 +38,7 @@ use crate::Result;
 use crate::protocol::{self, HELLO, HELLO_BYTES, HELLO_LIMIT, Hello, Public, Welcome};
 use crate::tls::{self, Identity};
 
-/// Connections that may be about to authenticate at once.
+/// Maximum number of connections that authenticate at once.
 const MOST_STRANGERS: usize = 256;
 
 #[derive(Debug, Clone, Args)]
@@ -58,7 +58,7 @@ pub struct Options {
     /// What an agent has to know.
     #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true)]
     pub token: String,
-    /// The certificate, PEM. If neither it nor the key is there, both are made.
+    /// The certificate, PEM. If neither it nor the key exists, both are created.
     #[arg(long, default_value = "tunnel-cert.pem", value_name = "FILE")]
     pub certificate: PathBuf,
     /// Its key, PEM.
@@ -76,13 +76,13 @@ pub struct Options {
     /// Where other servers, and agents, reach --listen, if that is not its address.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
-    /// How many seconds what runs may take to finish when the server stops.
+    /// How many seconds open connections may take to finish when the server stops.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub grace: u64,
 }
 
 impl Options {
-    /// A server for this machine alone, at any free ports.
+    /// A server only for this machine, on free ports.
     pub fn local(any: SocketAddr, token: String) -> Self {
         let (certificate, key) = (PathBuf::new(), PathBuf::new());
         Self {
@@ -120,7 +120,7 @@ pub struct Server {
 struct Shared {
     tls: TlsAcceptor,
     config: Arc<Config>,
-    /// Its SHA-256: comparing takes the same time whatever the length of what is compared.
+    /// Its SHA-256: the time of a comparison does not depend on the length of the token.
     token: [u8; 32],
     directory: Directory,
     registry: Option<Registry>,
@@ -130,12 +130,12 @@ struct Shared {
     strangers: Arc<Semaphore>,
     /// Cancelled when the server stops: nothing new is accepted.
     stop: CancellationToken,
-    /// What has to finish before the server may end.
+    /// The connections that have to finish before the server may end.
     connections: TaskTracker,
     grace: Duration,
 }
 
-/// What happened outside, since the start.
+/// Counters of outside connections since the start.
 #[derive(Debug, Default)]
 struct Counters {
     http_requests: AtomicU64,
@@ -207,8 +207,8 @@ impl Server {
         self.shared.directory.agents()
     }
 
-    /// Accepts nothing more, finishes what runs, takes leave of the agents. Says whether everything
-    /// could be finished.
+    /// Accepts nothing more, finishes open connections, closes the sessions of agents. Returns
+    /// whether everything was finished.
     pub async fn stop(self) -> bool {
         let Shared { stop, connections, directory, peers, grace, .. } = &*self.shared;
         stop.cancel();
@@ -237,7 +237,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     Ok(bound.map_err(|error| format!("cannot listen at {address}: {error}"))?)
 }
 
-/// After an error of accepting, which would be back at once when there are no descriptors left.
+/// Waits after an error of `accept`, which would repeat at once if there are no descriptors left.
 async fn pause(error: io::Error) {
     warn!("cannot accept a connection: {error}");
     tokio::time::sleep(Duration::from_millis(100)).await;

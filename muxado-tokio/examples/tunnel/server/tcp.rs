@@ -32,11 +32,11 @@ pub async fn serve(listener: TcpListener, port: u16, gone: CancellationToken, sh
 
 async fn connection(tcp: TcpStream, from: SocketAddr, port: u16, shared: Arc<Shared>) {
     shared.counters.tcp_connections.fetch_add(1, Ordering::Relaxed);
-    // A small message must not wait for the acknowledgement of the one before.
+    // A small message must not wait for the acknowledgement of the previous one.
     let _ = tcp.set_nodelay(true);
     match shared.open(&Public::Tcp(port)).await {
         Ok((stream, agent)) => {
-            // Whatever goes wrong on one side resets the other.
+            // An error on one side resets the other.
             if let Err(error) = relay(stream, tcp).await {
                 debug!("port {port}, {from}: {error}");
                 if let Some(agent) = agent {
@@ -47,7 +47,7 @@ async fn connection(tcp: TcpStream, from: SocketAddr, port: u16, shared: Arc<Sha
         Err(miss) => {
             debug!("port {port}, {from}: {miss:?}");
             shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
-            // A reset, where an end would look like a service that has nothing to say.
+            // A reset, because an end would look like a service that sends nothing.
             let _ = tcp.set_zero_linger();
         }
     }

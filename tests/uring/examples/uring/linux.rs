@@ -16,7 +16,7 @@ use muxado_uring::{Done, Ring};
 
 /// What goes through the echo.
 const TOTAL: usize = 64 << 20;
-/// What the client sends, again and again.
+/// The size of the pattern that the client sends repeatedly.
 const PATTERN: usize = 1 << 20;
 const READ: usize = 256 << 10;
 
@@ -72,18 +72,18 @@ struct End {
     session: Session,
     socket: Rc<TcpStream>,
     application: Application,
-    /// The batch that is written next, unless the kernel has it.
+    /// The next batch to write, unless the kernel has it.
     batch: Option<Transmit>,
     is_reading: bool,
     is_shut: bool,
-    /// Where the latest buffers lie in memory, to tell what was copied.
+    /// The memory ranges of the latest buffers, to detect copies.
     buffers: Vec<Range<*const u8>>,
     copied: usize,
 }
 
 enum Application {
     Client(Client),
-    /// What was read and not written yet, by stream.
+    /// Bytes that were read and not written yet, for each stream.
     Echo(HashMap<StreamId, Bytes>),
 }
 
@@ -128,7 +128,7 @@ impl End {
         Ok(())
     }
 
-    /// Does what can be done, and starts what the kernel is to do.
+    /// Does all possible work, and starts operations of the kernel.
     fn step(&mut self, ring: &mut Ring, token: usize, now: Timestamp) -> io::Result<()> {
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -150,7 +150,7 @@ impl End {
             }
         }
         if self.session.wants_shutdown() && self.batch.is_some() && !self.is_shut {
-            // The peer may have closed the socket already.
+            // The peer may already have closed the socket.
             let _closed_by_peer = self.socket.shutdown(Shutdown::Write);
             self.is_shut = true;
         }
@@ -167,7 +167,7 @@ impl End {
         match result {
             Ok(data) if data.is_empty() => self.session.handle_eof(now),
             Ok(data) => {
-                // Buffers that are free again may be among the newer ones.
+                // Freed buffers may be among the newer ones.
                 let keep = self.buffers.len().saturating_sub(256);
                 self.buffers.drain(..keep);
                 self.buffers.push(data.as_ptr_range());
@@ -189,7 +189,7 @@ impl End {
         }
     }
 
-    /// The application does what can be done on a stream.
+    /// The application does everything that is possible on a stream.
     fn go_on(&mut self, id: StreamId, now: Timestamp) {
         let Some(mut stream) = self.session.stream(id) else { return };
         let lies_in_a_buffer =
@@ -220,7 +220,7 @@ impl End {
                     let Ok(taken) = stream.write_chunk(&mut chunk) else { break };
                     client.sent += taken;
                     if client.sent == TOTAL {
-                        // Fails only if the stream was reset, which reading tells.
+                        // Fails only if the stream was reset, which reading reports.
                         let _reset = stream.finish();
                     }
                 }

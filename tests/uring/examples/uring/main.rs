@@ -1,13 +1,14 @@
 //! Two sessions in one event loop on io_uring, and a stream whose payload is never copied in user
-//! space: the kernel reads into a buffer, the session and the application hand on slices of it, and
-//! the kernel writes those.
+//! space: the kernel reads into a buffer, the session and the application pass on slices of it, and
+//! the kernel writes the slices.
 //!
 //! ```sh
 //! cargo run --release -p muxado-uring --example uring
 //! ```
 //!
-//! It sends 64 MiB through an echo, checks them, and counts the bytes that did not lie in a buffer of
-//! the ring when the application had them. Where the kernel refuses an io_uring it says so and ends.
+//! It sends 64 MiB through an echo, checks them, and counts the bytes that were not in a buffer of
+//! the ring when the application had them. If the kernel refuses an io_uring, it prints that and
+//! ends.
 
 #[cfg(target_os = "linux")]
 mod linux;
