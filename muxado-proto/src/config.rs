@@ -17,8 +17,8 @@ pub const DEFAULT_WINDOW: u32 = 262_144;
 /// keeps the whole block alive.
 pub(crate) const BLOCK: usize = 64 << 10;
 
-/// The default for the largest payload of a DATA frame: four such frames with their headers are 65
-/// 472 bytes, which fit into one segment of loopback (65 483) and into one read.
+/// The default for the largest payload of a DATA frame: four such frames with their headers are
+/// 65 472 bytes, which fit into one segment of loopback (65 483) and into one read.
 pub(crate) const DEFAULT_FRAME: u32 = 16_360;
 
 /// The longest [`Config::update_delay`].
@@ -41,9 +41,9 @@ pub struct RateLimit {
 pub struct Heartbeat {
     /// Time from one beat to the next. Default 10 s.
     pub interval: Duration,
-    /// How long the peer may give no sign of life after the transport has taken a beat. Default 15
-    /// s. Input is a sign of life, and so is output that had to wait until the transport took it.
-    /// If earlier output may still be in transit before the beat, the time for it at the lowest
+    /// How long the peer may give no sign of life after the transport has taken a beat. Default
+    /// 15 s. Input is a sign of life, and so is output that had to wait until the transport took
+    /// it. If earlier output may still be in transit before the beat, the time for it at the lowest
     /// rate seen is added, but at most four tolerances. A beat that has not come back after five
     /// tolerances is missed, even if the peer gives signs of life.
     pub tolerance: Duration,
