@@ -26,7 +26,7 @@ struct Beat {
     written: Timestamp,
     /// How much payload was cut before it, once it has been cut.
     place: Option<u64>,
-    /// When the transport had taken it.
+    /// When the transport took it.
     taken: Option<Timestamp>,
 }
 
@@ -62,11 +62,11 @@ pub(crate) struct Signs {
 /// The verdict on a beat that has not come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing, before this time.
+    /// Wait until this time.
     Wait(Timestamp),
     /// The peer lives, and will not answer.
     Late,
-    /// Nothing shows that the peer lives.
+    /// Nothing shows that the peer is alive.
     Silent,
 }
 

@@ -33,7 +33,7 @@
 //! let mut client = Session::new(Role::Client, config.clone(), now, client_key);
 //! let mut server = Session::new(Role::Server, config, now, server_key);
 //!
-//! // Whatever one has to send is the input of the other.
+//! // The output of one is the input of the other.
 //! fn carry(from: &mut Session, to: &mut Session, now: Timestamp) {
 //!     let mut out = Transmit::new();
 //!     while from.poll_transmit(now, &mut out, 64 * 1024) > 0 {

@@ -32,7 +32,7 @@ stats! {
     {
         /// Frames cut for the transport.
         frames_sent;
-        /// Frames received, wrong ones included.
+        /// Frames received, including invalid ones.
         frames_received;
         /// Bytes cut for the transport, headers included.
         bytes_sent;
@@ -44,7 +44,7 @@ stats! {
         payload_received;
         /// Streams this side has opened.
         streams_opened;
-        /// Streams of the peer that were let in.
+        /// Streams of the peer that were admitted.
         streams_accepted;
         /// Streams of the peer that were refused: backlog, limit, reuse or going away.
         streams_refused;
@@ -67,7 +67,7 @@ stats! {
         beats_sent;
         /// Heartbeats that came back.
         beats_returned;
-        /// Heartbeats that did not.
+        /// Heartbeats that were missed.
         beats_missed;
         /// Heartbeats of the peer that were answered.
         beats_answered;

@@ -1,4 +1,4 @@
-//! Output on its way to the transport.
+//! Output for the transport.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -10,9 +10,9 @@ use core::fmt;
 /// One entry of a vectored write costs about as much as copying this many bytes.
 pub(crate) const JOIN_LIMIT: usize = 1024;
 
-/// A payload of its own.
+/// A separate payload.
 struct Chained {
-    /// How much of `joined` goes before it.
+    /// How much of `joined` precedes it.
     at: usize,
     chunk: Bytes,
 }

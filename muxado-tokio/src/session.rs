@@ -54,7 +54,7 @@ use crate::tcp;
 /// assert_eq!(client.number(), answer.session().number());
 /// drop((question, answer));
 ///
-/// // One end says that it is going away, the other hears of it and closes.
+/// // One end goes away, the other end learns of it and closes.
 /// server.go_away(ErrorCode::NO_ERROR, "maintenance");
 /// assert_eq!(client.going_away().await?.text, "maintenance");
 /// assert!(client.open().await.is_err());

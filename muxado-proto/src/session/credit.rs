@@ -72,7 +72,7 @@ impl Credit {
         self.held > promises.saturating_add(BLOCK as u64)
     }
 
-    /// Which record is looked at next.
+    /// The record to examine next.
     pub(super) const fn hand(&self) -> u32 {
         self.hand
     }

@@ -17,7 +17,7 @@ const MAX_GO_AWAYS: u8 = 16;
 /// peer reads nothing after a GOAWAY, not even credit, so running transfers come first.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How far the session has come.
+/// The phase of the session.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 enum Phase {
@@ -46,7 +46,7 @@ struct Drain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 enum Side {
-    /// This side: it may hurry the streams.
+    /// This side: it may cut the streams.
     Own,
     /// The peer: it knows how long it is willing to wait, and then ends the transport.
     Peer,
@@ -85,7 +85,7 @@ pub(super) enum DrainStep {
     Announce,
     /// The peer has gone away, nothing is open, and the peer does not end the transport.
     Finish,
-    /// What is open is cut.
+    /// Open streams are cut.
     Cut,
 }
 
@@ -96,7 +96,7 @@ type GoAway = (ErrorCode, Bytes);
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 struct Texts {
-    /// To be sent: announces an orderly end.
+    /// To be sent: announces a graceful end.
     orderly: Option<GoAway>,
     /// To be sent after that one: reports an end that is not graceful.
     last: Option<GoAway>,
@@ -115,7 +115,7 @@ struct Texts {
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Farewell {
     phase: Phase,
-    /// Without memory until there is a text.
+    /// Allocated when there is a text.
     texts: Option<Box<Texts>>,
     /// A GOAWAY was sent, or waits to be.
     announced: bool,

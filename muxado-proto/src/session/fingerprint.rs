@@ -1,4 +1,4 @@
-//! What a session is, in one number.
+//! The state of a session as one number.
 
 use super::Session;
 use crate::digest::Digest;

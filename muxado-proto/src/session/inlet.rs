@@ -80,11 +80,11 @@ enum Suspect {
 /// What to do with the time limit on the current frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameLimit {
-    /// No frame is under way.
+    /// There is no current frame.
     Off,
-    /// It starts anew.
+    /// It restarts.
     Restart,
-    /// It runs on.
+    /// It continues.
     Keep,
 }
 

@@ -222,7 +222,7 @@ impl Session {
         self.store.len(Queue::Accept).saturating_add(self.store.len(Queue::Untyped))
     }
 
-    /// Why a new stream cannot be let in.
+    /// Why a new stream cannot be admitted.
     fn why_refused(&mut self, length: u32) -> Option<ErrorCode> {
         let full = self.counts.is_inbound_full(&self.config)
             || !self.credit.fits(self.counts.open(), &self.config);
@@ -256,7 +256,7 @@ impl Session {
             RecvState::Finished | RecvState::Ignored => {
                 return self.reset_for_violation(key, ErrorCode::STREAM_CLOSED);
             }
-            // On its way when the RST was.
+            // It was in flight when the RST was sent.
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
             RecvState::Open | RecvState::Stopped => {}
         }

@@ -20,7 +20,7 @@ const SLOWEST: u64 = 4 << 10;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Outlet {
-    /// So many have been cut into frames.
+    /// Bytes that were cut into frames.
     cut: u64,
     /// The transport has taken so many.
     taken: u64,

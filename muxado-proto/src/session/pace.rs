@@ -15,7 +15,7 @@ const CEILING: u32 = 4 * FRAME;
 /// The minimum cut at once: below it, the overhead of headers is too large.
 const FLOOR: u32 = 512;
 
-/// What a batch is to take.
+/// The target duration of a batch.
 const AIM: Duration = Duration::from_millis(10);
 
 /// A batch that was taken sooner did not wait: it went into a queue, or the transport is fast.

@@ -8,10 +8,10 @@ use crate::stream::buffer::Size;
 /// Written bytes that each stream may hold even if all streams together have used up the limit.
 const RESERVED_ROOM: usize = 4096;
 
-/// How much a stream takes now.
+/// How much a stream accepts now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Bytes(usize),
     /// None: the stream has used up its own limit.
     StreamFull,
@@ -19,7 +19,7 @@ pub(super) enum Room {
     SessionFull,
 }
 
-/// What all streams hold for the peer.
+/// Outgoing bytes of all streams.
 ///
 /// Invariant: it is the sum of the sizes of the streams' outgoing buffers.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct SendBudget {
     unsent: u64,
     /// The memory that they keep alive: the last byte of a block counts as the whole block.
     held: u64,
-    /// What may be written and not sent.
+    /// The limit on bytes written and not sent.
     most: u32,
 }
 
@@ -47,7 +47,7 @@ impl SendBudget {
         Self { unsent: 0, held: 0, most }
     }
 
-    /// What may be written and not sent.
+    /// The limit on bytes written and not sent.
     pub(super) fn most(&self) -> u64 {
         self.most.into()
     }
@@ -92,7 +92,7 @@ impl SendBudget {
         most.saturating_sub(self.unsent).min(memory(most).saturating_sub(self.held))
     }
 
-    /// How much a stream takes now.
+    /// How much a stream accepts now.
     pub(super) fn room(&self, stream: &Stream, config: &Config) -> Room {
         let shared = usize::try_from(self.left()).unwrap_or(usize::MAX);
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);

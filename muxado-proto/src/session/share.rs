@@ -30,7 +30,7 @@ pub(super) struct Share {
     /// Records of streams of the peer, and of this side.
     inbound: u32,
     outbound: u32,
-    /// By how much windows have grown.
+    /// The growth of all windows.
     growth: u64,
     /// The application has read something since the last check.
     reads: bool,
@@ -39,7 +39,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Reserves the minimum, if it is there.
+    /// Reserves the minimum, if it fits.
     pub(super) fn new(config: &Config) -> Option<Box<Self>> {
         let seat = Seat::take(config.memory_budget()?, config.min_memory())?;
         Some(Box::new(Self {
@@ -165,14 +165,14 @@ impl Session {
         }
     }
 
-    /// Room for written bytes goes back.
+    /// Space for written bytes is given back.
     pub(super) fn defund(&mut self) {
         if let Some(share) = &mut self.share {
             share.defund(&mut self.budget, &self.config);
         }
     }
 
-    /// Looks after unread bytes in a while.
+    /// Checks for unread bytes later.
     pub(super) fn arm_share(&mut self) {
         if self.share.is_some() && self.timers.get(Timer::Share).is_none() {
             self.timers.set(Timer::Share, Some(self.now + LOOK));

@@ -23,7 +23,7 @@ pub(super) const fn take_off(figure: &mut u64, bytes: u64) {
     *figure = figure.saturating_sub(bytes);
 }
 
-/// One part of a sum has changed.
+/// Changes one part of a sum.
 pub(super) const fn change(figure: &mut u64, before: u64, after: u64) {
     add(figure, after);
     take_off(figure, before);

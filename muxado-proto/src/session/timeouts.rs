@@ -1,4 +1,4 @@
-//! What happens when time passes.
+//! Reactions to the passage of time.
 
 use bytes::Bytes;
 

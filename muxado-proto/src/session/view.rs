@@ -314,7 +314,7 @@ impl<'a> StreamMut<'a> {
         Ok(count)
     }
 
-    /// Puts something into the send buffer.
+    /// Appends to the send buffer.
     fn put(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool)) {
         let session = &mut *self.session;
         let Some(stream) = session.store.get_mut(self.key) else { return };

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
 
-/// What is known of an id of the peer's.
+/// What is known of an id of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// Not used before.
@@ -287,7 +287,7 @@ mod tests {
                 let (mean, most) = probes(secret, &ids);
                 assert!(mean <= 6 && most <= 400, "{mean}, {most}: {secret:#x}, from {first}");
             }
-            // What a peer would choose.
+            // The ids that a peer would choose.
             for stride in (1..22).map(|bits| 1 << bits).chain([6, 10, 1022, 1026, 65_534, 131_074])
             {
                 let ids: Vec<u32> = (0..COUNT).map(|n| (3 + stride * n) & MAX_U31).collect();

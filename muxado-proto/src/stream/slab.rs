@@ -9,7 +9,7 @@ const PAGE: usize = 32;
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 struct Page<T> {
-    /// As many as were needed at once.
+    /// As many as were ever needed at once.
     places: Vec<Option<T>>,
     /// One bit for each place.
     taken: u32,

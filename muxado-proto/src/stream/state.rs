@@ -163,7 +163,7 @@ impl SendState {
         matches!(self, Self::Resetting(_))
     }
 
-    /// The peer is to hear of the stream.
+    /// The stream has to be announced.
     pub(crate) const fn announce(self) -> Self {
         self.on(SendEvent::Announce)
     }
@@ -234,7 +234,7 @@ pub(crate) enum RecvState {
     Open,
     /// FIN was received; the buffer may hold unread data.
     Finished,
-    /// Nobody will read what still arrives.
+    /// The reader has stopped: arriving data is discarded.
     Stopped,
     /// Stopped, and the peer's end has arrived.
     Ignored,

@@ -44,7 +44,7 @@ pub(crate) enum Wait {
     None,
     /// It had used up all its credit, and our reader was not late.
     Brief,
-    /// For as long as grants travel.
+    /// For about the time a grant is in flight.
     Long,
 }
 
@@ -240,7 +240,7 @@ impl ReceiveWindow {
         digest.value(&[size, credit, owed]);
         digest.flag(abandoned);
         if digest.config.auto_tune {
-            // Nothing else looks at these.
+            // Nothing else reads these.
             digest.value(&[missing, before_update, waited as u32]);
             digest.flag(stopped != Timestamp::NEVER);
             digest.since(stopped);

@@ -63,7 +63,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     ///
-    /// What `file` returns.
+    /// Errors of `file`.
     pub fn new(file: W, now: Duration) -> io::Result<Self> {
         let ours = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 1), 40_000);
         let theirs = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 40_001);
@@ -74,7 +74,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     ///
-    /// What `file` returns.
+    /// Errors of `file`.
     pub fn between(
         file: W,
         now: Duration,
@@ -111,7 +111,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     ///
-    /// What the file returns.
+    /// Errors of the file.
     pub fn end(&mut self, now: Duration, way: Direction) -> io::Result<()> {
         self.packet(now, way, FIN | ACK, &[])?;
         self.file.flush()

@@ -52,7 +52,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Reads that fill at least this much of the buffer are passed on without a copy, as slices of it.
 const SHARE_MIN: usize = BUFFER / 2;
 
-/// How far the output has come.
+/// The progress of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
     /// Everything has been written and flushed.
@@ -116,7 +116,7 @@ impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
     }
 }
 
-/// What a turn has come to.
+/// The result of a turn.
 enum Turn {
     /// Waits for the transport, the time or a handle.
     Sleep,
@@ -199,7 +199,7 @@ impl<T, C> Driver<T, C> {
         }
     }
 
-    /// Wakes those who were held back.
+    /// Wakes the tasks that were held back.
     fn release(&mut self) {
         wake_all(core::mem::take(&mut self.withheld));
     }
@@ -425,7 +425,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
     }
 
-    /// Everything is written: passes it on.
+    /// Everything was written: flushes it.
     fn flush(&mut self) -> io::Result<()> {
         if self.output == Output::Unflushed {
             let mut cx = Context::from_waker(&self.transport_waker);

@@ -1,4 +1,4 @@
-//! What a session is made of.
+//! The parts of a session.
 
 use alloc::sync::Arc;
 use core::fmt;

@@ -86,7 +86,7 @@ pub enum Error {
     Read(ReadError),
     /// Nothing could be written to a stream.
     Write(WriteError),
-    /// A heartbeat gave no round-trip time.
+    /// A heartbeat returned no round-trip time.
     Ping(PingError),
     /// The session is over.
     Closed(CloseReason),

@@ -48,12 +48,12 @@ fn address(shared: &Shared) -> Option<DisplayValue<core::net::SocketAddr>> {
     shared.peer_addr.map(display)
 }
 
-/// What has been said about one session.
+/// What was logged about one session.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// Streams whose refusal was reported.
     refused: u64,
-    /// When the next refusals may be.
+    /// When the next refusals may be reported.
     quiet_until: Timestamp,
     going_away: bool,
     frames: Option<Box<Frames>>,

@@ -99,7 +99,7 @@ pub trait Transport {
     /// Any error of the transport. It ends the session.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ends the writing side.
+    /// Ends the write side.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ pub trait Transport {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Time, as the driver uses it.
+/// The clock of the driver.
 pub trait Clock {
     /// The current time, from an origin that the clock chooses. The clock is monotonic; if it still
     /// goes back, time stands still for the session until the clock has caught up.

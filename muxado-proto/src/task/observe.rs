@@ -98,7 +98,7 @@ impl WeakSession {
     }
 }
 
-/// What has become of one heartbeat.
+/// The result of one heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Beat {

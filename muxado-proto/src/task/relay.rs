@@ -27,7 +27,7 @@ const SHARE_MIN: usize = BUFFER / 2;
 /// Calls of one poll before it yields.
 const TURN: usize = 64;
 
-/// What a relay has moved.
+/// The bytes that a relay has moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Relayed {
@@ -57,7 +57,7 @@ pub struct RelayError {
 }
 
 impl RelayError {
-    /// What had been moved until then.
+    /// The bytes that were moved until then.
     #[must_use]
     pub const fn relayed(&self) -> Relayed {
         self.relayed

@@ -45,13 +45,13 @@ impl Scratch {
         self.read.get_or_insert_with(Loan::new).bytes_mut()
     }
 
-    /// What has been read, to be copied.
+    /// The bytes read, to be copied.
     pub(super) fn filled(&self, count: usize) -> &[u8] {
         let bytes = self.read.as_ref().map_or(&[][..], Loan::bytes);
         bytes.get(..count).unwrap_or(bytes)
     }
 
-    /// What has been read, to be kept.
+    /// The bytes read, to be kept.
     pub(super) fn lend(&mut self, count: usize) -> Bytes {
         self.read.take().map_or_else(Bytes::new, |loan| loan.share(count))
     }

@@ -42,7 +42,7 @@ struct Tickets {
     accepting: Ticket,
     closing: Ticket,
     leaving: Ticket,
-    /// `poll_close` has asked for the end.
+    /// `poll_close` has begun to close.
     close_asked: bool,
 }
 
@@ -86,7 +86,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// One more handle on a session.
+    /// A new handle to a session.
     pub(super) fn attach(shared: &Arc<Shared>) -> Self {
         let mut state = shared.state.lock();
         state.session_handles = state.session_handles.saturating_add(1);
@@ -375,7 +375,7 @@ fn poll_open(
 ) -> Poll<Result<Stream, OpenError>> {
     let mut stale = None;
     let result = shared.command(|state, wakes| {
-        // Those who wait already go first.
+        // Earlier waiters go first.
         let waits = ticket.is_new() && !state.opening.is_empty();
         let opened = if waits { Poll::Pending } else { OpenError::poll(open(&mut state.session)) };
         let Poll::Ready(opened) = opened else {

@@ -60,11 +60,11 @@ pub(super) struct State {
     pub(super) opening: Waiters,
     pub(super) accepting: Waiters,
     pub(super) closing: Waiters,
-    /// Who waits for the peer to go away.
+    /// Tasks that wait for the peer to go away.
     pub(super) leaving: Waiters,
     /// The latest announcement of the peer that it goes away.
     pub(super) going_away: Option<Box<GoAway>>,
-    /// What the application calls the peer.
+    /// The name that the application has given the peer.
     pub(super) peer_name: Option<Arc<str>>,
     pub(super) endings: Endings,
     /// Allocated when a task asks for a heartbeat.
@@ -77,15 +77,15 @@ pub(super) struct State {
     /// The driver has ended, or will never run again.
     pub(super) driver_gone: bool,
     pub(super) session_handles: usize,
-    /// What the transport failed with.
+    /// The error of the transport.
     pub(super) transport_error: Option<Arc<io::Error>>,
-    /// What looks wrong, the latest.
+    /// The latest warning.
     pub(super) warning: Option<Warning>,
 }
 
 /// One session with its handles and its driver.
 pub(super) struct Shared {
-    /// Which session of the process this is.
+    /// The number of this session in the process.
     pub(super) number: u64,
     pub(super) local_addr: Option<SocketAddr>,
     pub(super) peer_addr: Option<SocketAddr>,
@@ -165,7 +165,7 @@ impl State {
         if work { self.driver.take() } else { None }
     }
 
-    /// Asks the driver for something.
+    /// Requests something from the driver.
     pub(super) fn request(&mut self, request: Request) {
         if !self.driver_gone {
             self.requests.push(request);

@@ -293,7 +293,7 @@ macro_rules! sending {
         ///
         /// # Errors
         ///
-        /// Those of [`finish`](Self::finish).
+        /// As [`finish`](Self::finish).
         pub fn announce(&mut self) -> Result<(), WriteError> {
             self.target.advance(|stream| stream.announce())
         }

@@ -228,7 +228,7 @@ impl Target {
     ) -> Result<(), WriteError> {
         match self.with(|stream| WriteError::poll(step(stream))) {
             Some(Poll::Ready(result)) => result,
-            // Neither waits for anything.
+            // Neither of them waits.
             Some(Poll::Pending) => Ok(()),
             None => Err(WriteError::UnknownStream(self.id)),
         }

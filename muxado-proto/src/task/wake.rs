@@ -1,4 +1,4 @@
-//! Waking tasks, with no lock held.
+//! Wakes tasks without holding a lock.
 
 #[cfg(not(loom))]
 use core::panic::AssertUnwindSafe;

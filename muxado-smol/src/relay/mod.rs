@@ -1,4 +1,4 @@
-//! A stream and any other byte stream, joined.
+//! A relay between a stream and any other byte stream.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,26 +13,26 @@ use crate::io::Io;
 use crate::stream::Stream;
 use crate::tcp;
 
-/// Moves bytes between a stream and any other byte stream, both ways at once, until both directions
-/// have ended; says how many.
+/// Copies bytes between a stream and any other byte stream, in both directions at once, until both
+/// directions have ended; returns the byte counts.
 ///
 /// * The end of one side becomes the half-close of the other.
-/// * What goes wrong on one side becomes a reset of the other: of the stream with the code that
-///   describes it (`STREAM_RESET` if none does); of a TCP connection that [`Session`](crate::Session)
+/// * An error on one side becomes a reset of the other side: of the stream with the code of the
+///   error (`STREAM_RESET` if it has none); of a TCP connection that [`Session`](crate::Session)
 ///   would find below `other`, by closing it without lingering; of another [`Stream`] with the same
 ///   code. Any other byte stream is dropped without having been shut down.
-/// * What the stream has received is written as it is, without a copy, as many chunks at once as lie
-///   ready. What the other side sends is read into buffers that are sent as they are.
+/// * Received chunks of the stream are written without a copy, all ready chunks at once. Bytes of
+///   the other side are read into buffers that are sent without a copy.
 /// * It holds at most 64 KiB towards the stream and 128 KiB from it, and nothing while it is idle.
 ///
 /// # Errors
 ///
-/// [`RelayError`]: a side failed or was reset. It says which, and how many bytes had been moved.
+/// [`RelayError`]: a side failed or was reset. It says which side, and how many bytes were moved.
 ///
 /// # Cancel safety
 ///
 /// If the future is dropped before it has ended, both sides are reset, the stream with
-/// `STREAM_CANCELLED`: neither peer takes what it has for all there was.
+/// `STREAM_CANCELLED`, so that neither peer takes partial data for complete data.
 ///
 /// # Examples
 ///
@@ -63,10 +63,10 @@ where
     Relay::new(stream.into(), Io(other), reset)
 }
 
-/// Lets the peer of the other side see a reset.
+/// Makes the peer of the other side see a reset.
 fn reset<T: 'static>(other: &mut Io<T>, code: ErrorCode) {
     if let Some(tcp) = tcp::find(&other.0) {
-        // One that is not connected any more cannot be told, and need not.
+        // It fails if the connection has already ended; then no reset is needed.
         let _gone = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
     } else if let Some(stream) = (&other.0 as &dyn Any).downcast_ref::<Stream>() {
         stream.reset(code);

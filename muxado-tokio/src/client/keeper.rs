@@ -85,7 +85,7 @@ async fn leave(pool: &Pool, session: &Session) -> io::Result<()> {
     let mut state = pool.watch();
     let mut going = pin!(session.going_away());
     loop {
-        // Somebody may have noticed before us.
+        // Another task may have noticed it before.
         if !state.borrow_and_update().has(session.number()) {
             return Ok(());
         }

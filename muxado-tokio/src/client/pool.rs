@@ -14,7 +14,7 @@ pub(super) struct Pool(watch::Sender<State>);
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// Those that take streams.
+    /// The sessions that take streams.
     ready: Vec<Session>,
     /// Sessions that take no streams, and may still have open ones.
     leaving: Vec<WeakSession>,

@@ -40,7 +40,7 @@ pub struct StreamAddr {
 }
 
 impl StreamAddr {
-    /// Where this stream comes from.
+    /// The origin of this stream.
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
         Self {

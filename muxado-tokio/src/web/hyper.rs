@@ -95,7 +95,7 @@ impl Connection for Stream {
 #[derive(Debug, Clone)]
 pub struct Connector(Source);
 
-/// What opens the streams.
+/// The opener of the streams.
 #[derive(Debug, Clone)]
 enum Source {
     Session(Session),

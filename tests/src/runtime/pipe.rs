@@ -24,7 +24,7 @@ pub trait Wire: Send {
     /// If the transport fails, or the peer no longer reads.
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Ends the writing side.
+    /// Ends the write side.
     ///
     /// # Errors
     ///

@@ -110,7 +110,7 @@ impl Chunks {
         self.len = 0;
     }
 
-    /// Gives the memory of the tail back.
+    /// Frees the memory of the tail.
     pub(super) fn drop_tail(&mut self) {
         self.tail = BytesMut::new();
         self.start = 0;

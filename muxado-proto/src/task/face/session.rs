@@ -1,4 +1,4 @@
-//! Sessions, and weak handles on them.
+//! Sessions, and weak handles to them.
 
 /// The methods of a session that wraps a [`Session`](super::Session).
 #[doc(hidden)]
@@ -24,7 +24,7 @@ macro_rules! task_session_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`open`](Self::open).
+        /// As [`open`](Self::open).
         pub fn poll_open(
             &mut self,
             cx: &mut ::core::task::Context<'_>,
@@ -54,7 +54,7 @@ macro_rules! task_session_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`open_typed`](Self::open_typed).
+        /// As [`open_typed`](Self::open_typed).
         pub fn poll_open_typed(
             &mut self,
             cx: &mut ::core::task::Context<'_>,
@@ -83,7 +83,7 @@ macro_rules! task_session_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`accept`](Self::accept).
+        /// As [`accept`](Self::accept).
         pub fn poll_accept(
             &mut self,
             cx: &mut ::core::task::Context<'_>,
@@ -157,7 +157,7 @@ macro_rules! task_session_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`going_away`](Self::going_away).
+        /// As [`going_away`](Self::going_away).
         pub fn poll_going_away(
             &mut self,
             cx: &mut ::core::task::Context<'_>,
@@ -188,7 +188,7 @@ macro_rules! task_session_methods {
         ///
         /// # Cancel safety
         ///
-        /// That of [`close`](Self::close).
+        /// As [`close`](Self::close).
         pub async fn close_with(
             &self,
             code: $crate::ErrorCode,

@@ -111,7 +111,7 @@ macro_rules! task_receiving_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`read_chunk`](Self::read_chunk).
+        /// As [`read_chunk`](Self::read_chunk).
         pub fn poll_read_chunk(
             &mut self,
             cx: &mut ::core::task::Context<'_>,
@@ -193,7 +193,7 @@ macro_rules! task_sending_methods {
         ///
         /// # Errors
         ///
-        /// Those of [`finish`](Self::finish).
+        /// As [`finish`](Self::finish).
         pub fn announce(&mut self) -> Result<(), $crate::task::WriteError> {
             self.0.announce()
         }
