@@ -1,4 +1,4 @@
-//! Tells the linker where the memory of the board is.
+//! Passes the memory layout of the board to the linker.
 
 fn main() {
     let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");

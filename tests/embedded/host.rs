@@ -1,5 +1,5 @@
-//! The host's end of a session with a microcontroller: starts the firmware in QEMU, talks to it over
-//! the serial line, and prints how much memory a session takes there, with which settings.
+//! The host's end of a session with a microcontroller: starts the firmware in QEMU, communicates
+//! over the serial line, and prints the memory of a session for each of several settings.
 //!
 //! ```sh
 //! .ci/embedded    # builds the firmware, and runs this with it
@@ -16,10 +16,10 @@ use tokio::process::Command;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What the host asks of the device, and how many bytes each time.
+/// The number of requests to the device, and the size of each.
 const REQUESTS: (usize, usize) = (32, 2000);
 
-/// What the device and the host agree on.
+/// The settings that the device and the host share.
 #[derive(Clone, Copy)]
 struct Settings {
     /// Of a stream, each way.
@@ -88,10 +88,10 @@ async fn measure(firmware: &str, settings: Settings) -> Result<()> {
     let of_a_stream = (with - before) / (streams as usize - 1);
     drop(open);
 
-    // Both ends ask at once, as often as there are streams for it.
+    // Both ends send requests at once, as many as there are streams.
     let (count, length) = REQUESTS;
     let asked = try_join_all((0..count).map(|number| {
-        // None begins like one of the questions.
+        // No payload begins like one of the commands.
         let letters = ('a'..='z').cycle().skip(number).take(length);
         let text: String = std::iter::once('x').chain(letters).collect();
         let session = session.clone();
@@ -121,7 +121,7 @@ async fn measure(firmware: &str, settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// A stream that the device knows of, and that has carried nothing else.
+/// A stream that the device knows, and that has carried nothing else.
 async fn opened(session: &Session) -> Result<Stream> {
     let mut stream = session.open().await?;
     stream.write_all(b"x").await?;
@@ -141,7 +141,7 @@ async fn ask(session: &Session, text: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// What the device says of its memory: the session at its start, now, at most, and the stack.
+/// The device's report on its memory: the session at its start, now, the maximum, and the stack.
 async fn memory(session: &Session) -> Result<[usize; 4]> {
     let report = ask(session, "m").await?;
     let figures: Vec<usize> =

@@ -1,5 +1,5 @@
-//! What the device does with streams. It holds no payload of its own: it reads no more than it can
-//! write, so the windows hold the host back.
+//! The application of the device. It buffers no payload: it reads only as much as it can write, so
+//! the windows slow down the host.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use crate::memory;
 /// What the device says to the host.
 const WORDS: &[u8] =
     b"a word from a device with sixty-four kilobytes of memory, and then some more";
-/// How often it calls the host when it is told to.
+/// How many requests it sends to the host on command.
 const CALLS: u32 = 100;
 
 pub struct Application {
@@ -24,7 +24,8 @@ pub struct Application {
     streams: u32,
     served: Vec<(StreamId, Does)>,
     calls: Vec<Call>,
-    /// The stream that asked for the calls, how many were begun, and how many answered well.
+    /// The stream that requested the calls, how many were begun, and how many were answered
+    /// correctly.
     caller: Option<(StreamId, u32, u32)>,
 }
 
@@ -48,7 +49,7 @@ impl Application {
         Self { empty, idle, streams, served: Vec::new(), calls: Vec::new(), caller: None }
     }
 
-    /// Does what can be done.
+    /// Does everything that is possible now.
     pub fn go_on(&mut self, session: &mut Session) {
         while let Some(id) = session.accept() {
             self.served.push((id, Does::Nothing));
@@ -59,7 +60,7 @@ impl Application {
         self.call(session);
     }
 
-    /// One stream of the host; tells whether to keep it.
+    /// Serves one stream of the host; returns whether to keep it.
     fn serve(&mut self, session: &mut Session, id: StreamId, does: &mut Does) -> bool {
         let Some(mut stream) = session.stream(id) else { return false };
         let mut piece = [0; 64];
@@ -113,7 +114,7 @@ impl Application {
         }
     }
 
-    /// The calls of the host that are under way.
+    /// Continues the running calls to the host.
     fn call(&mut self, session: &mut Session) {
         let Some((caller, mut begun, mut answered)) = self.caller else { return };
         while begun < CALLS && self.calls.len() < self.streams as usize {
@@ -128,7 +129,7 @@ impl Application {
             {
                 call.sent += count;
                 if call.sent == WORDS.len() {
-                    // Fails only if the host has reset the stream, which reading tells.
+                    // Fails only if the host has reset the stream, which reading reports.
                     let _reset = stream.finish();
                 }
             }

@@ -1,4 +1,4 @@
-//! What the server does, for people and for Prometheus.
+//! The status of the server, for people and for Prometheus.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use super::Shared;
 use super::directory::Agent;
 
-/// The page loads nothing from elsewhere, and nothing of it leaves.
+/// The page loads nothing from other origins, and sends nothing to them.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
-/// Everything that is shown, at one moment.
+/// A snapshot of everything that is shown.
 #[derive(Serialize)]
 pub struct Status {
     uptime_seconds: f64,
@@ -114,7 +114,7 @@ impl Status {
             "Agents connected.",
             vec![(String::new(), self.agents.len() as f64)],
         );
-        // Names have no character that would have to be escaped.
+        // Names contain no character that needs escaping.
         let each = |value: fn(&AgentStatus) -> f64| {
             let label = |agent: &AgentStatus| {
                 format!("{{agent=\"{}\",session=\"{}\"}}", agent.name, agent.session)
@@ -149,7 +149,7 @@ impl AgentStatus {
     }
 }
 
-/// Who may look: whoever knows the token; without one, who is on this machine.
+/// Access: with the token; without a configured token, only from this machine.
 #[derive(Clone)]
 struct Door(Option<[u8; 32]>);
 
@@ -208,8 +208,8 @@ fn given_token(request: &Request) -> Option<&str> {
     bearer.or_else(query)
 }
 
-/// Whether the browser believes to be talking to this machine. A page from elsewhere whose name
-/// leads here, to look over the user's shoulder, has its own name in `Host`.
+/// Whether the browser addresses this machine. In an attack by DNS rebinding, a foreign page whose
+/// name resolves to this machine has its own name in `Host`.
 fn is_local(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.strip_prefix("localhost").map(|port| format!("127.0.0.1{port}"));

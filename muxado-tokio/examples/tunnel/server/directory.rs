@@ -236,7 +236,7 @@ impl Directory {
         Err(Miss::Unavailable)
     }
 
-    /// What there is here, for other servers.
+    /// The services here, for other servers.
     pub fn offers(&self) -> Vec<Offer> {
         let state = self.lock();
         let offers = state.services.iter();

@@ -1,9 +1,9 @@
 //! Forwards outside requests to the agent that has the host name, and the answers back.
 //!
 //! Requests are parsed and written again with the server's own framing, so two readers of one
-//! request cannot disagree about its end. hyper refuses a request with two lengths; of one that has
-//! a length and comes in chunks it drops the length, and takes no further request after it (RFC
-//! 9112 §6.3).
+//! request cannot disagree about its end. hyper refuses a request with two lengths. If a request
+//! has a length and is chunked, hyper ignores the length and accepts no further request after it
+//! (RFC 9112 §6.3).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

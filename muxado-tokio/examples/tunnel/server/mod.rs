@@ -64,10 +64,10 @@ pub struct Options {
     /// Its key, PEM.
     #[arg(long, default_value = "tunnel-key.pem", value_name = "FILE")]
     pub key: PathBuf,
-    /// Where what happens is shown, at / for people and at /metrics for Prometheus.
+    /// Address of the status pages: / for people, /metrics for Prometheus.
     #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS")]
     pub admin: SocketAddr,
-    /// Who knows it may look: /?token=TOKEN. Without, only this machine may.
+    /// Token for the status pages: /?token=TOKEN. Without it, only this machine has access.
     #[arg(long, env = "TUNNEL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<String>,
     /// Shares agents with other servers: redis://HOST:PORT. They need the same certificate and key.
@@ -356,14 +356,14 @@ impl Shared {
         Ok(admission)
     }
 
-    /// Has the registry told what has changed here.
+    /// Triggers an update of the registry.
     fn tell_others(&self) {
         if let Some(registry) = &self.registry {
             registry.changed.notify_one();
         }
     }
 
-    /// A stream to a service: of an agent of this server, or else by way of another server.
+    /// A stream to a service: of an agent of this server, or else through another server.
     async fn open(&self, public: &Public) -> std::result::Result<Opened, Miss> {
         let mut miss = match self.directory.open(public).await {
             Ok((stream, agent)) => return Ok((stream, Some(agent))),
@@ -372,7 +372,7 @@ impl Shared {
         let servers = self.registry.as_ref().map(|registry| registry.servers(public));
         for (address, agent) in servers.into_iter().flatten() {
             miss = Miss::Unavailable;
-            // Nothing of the connection has been sent to one that fails here.
+            // If this fails, nothing of the connection was sent to that server.
             match self.peers.open(&address, &Offer { public: public.clone(), agent }).await {
                 Ok(stream) => return Ok((stream, None)),
                 Err(error) => debug!("{public} at {address}: {error}"),
@@ -382,7 +382,7 @@ impl Shared {
     }
 }
 
-/// A stream to a service, and the agent if it is one of this server's.
+/// A stream to a service, and the agent if it is connected to this server.
 type Opened = (Stream, Option<Arc<Agent>>);
 
 /// Serves an agent's ports, and waits for its end.

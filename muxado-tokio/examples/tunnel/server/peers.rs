@@ -1,8 +1,8 @@
-//! Servers among themselves: a request that reaches a server without the agent goes to one that has
-//! it, on a stream of the session between the two.
+//! Sessions between servers: a request that reaches a server without the agent is forwarded to one
+//! that has it, on a stream of the session between the two.
 //!
-//! All servers have the same certificate, and each shows it to the other: who has its key is one of
-//! them. That is checked in the handshake, before there is a session.
+//! All servers have the same certificate, and each shows it to the other: only a server has its
+//! key. That is checked in the handshake, before there is a session.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,14 +22,14 @@ use crate::Result;
 use crate::protocol::{self, UNREACHABLE};
 use crate::tls::{self, Identity};
 
-/// A stream that leads on to a service of the server that accepts it. It begins with the length of
+/// A stream that is forwarded to a service of the accepting server. It begins with the length of
 /// the [`Offer`] in two bytes, and the offer; the answer is one byte, [`HERE`], or a reset.
 const FORWARD: StreamType = StreamType(2);
 
-/// The service is there, and what follows is the connection.
+/// The service is available; the bytes of the connection follow.
 const HERE: u8 = 1;
 
-/// How long another server may take to connect, and to say whether it has a service.
+/// How long another server may take to connect, and to answer whether it has a service.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The sessions with other servers, by their addresses.
@@ -39,7 +39,7 @@ pub struct Peers {
     sessions: Mutex<HashMap<String, Slot>>,
 }
 
-/// Locked while a session is being made, so that one is enough for all who wait for it.
+/// Locked while a session is being created, so that all waiters share one.
 type Slot = Arc<tokio::sync::Mutex<Option<Session>>>;
 
 impl Peers {
@@ -92,7 +92,7 @@ impl Peers {
     }
 }
 
-/// Serves another server, which has proved that it is one.
+/// Serves another authenticated server.
 pub async fn serve<T>(transport: T, from: SocketAddr, shared: Arc<Shared>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -110,7 +110,7 @@ where
     }
 }
 
-/// Leads a stream of another server on to an agent of this one.
+/// Forwards a stream of another server to an agent of this one.
 async fn forward(mut stream: Stream, shared: &Shared) -> Result<()> {
     if stream.stream_type() != Some(FORWARD) {
         stream.reset(UNREACHABLE);
@@ -122,7 +122,7 @@ async fn forward(mut stream: Stream, shared: &Shared) -> Result<()> {
         Result::<Offer>::Ok(serde_json::from_slice(&message)?)
     });
     let offer = offer.await??;
-    // What counts is what is here, under the same name; the registry may be wrong.
+    // Only a service with the same agent name here is used, because the registry may be wrong.
     let opened = match shared.directory.open(&offer.public).await {
         Ok((to, agent)) if agent.name == offer.agent => Some((to, agent)),
         _ => None,

@@ -1,8 +1,8 @@
-//! Which server has which agent, where several servers share agents: in Redis.
+//! A registry in Redis of which server has which agent, for servers that share agents.
 //!
-//! The registry tells where to ask, and nothing more. A server that is asked has to prove who it is,
-//! and to have the service itself; so whoever can write to the registry can make services
-//! unreachable, and cannot lead a request astray.
+//! The registry only says which server to ask. That server has to authenticate, and to have the
+//! service itself. So an attacker who can write to the registry can make services unreachable, but
+//! cannot misdirect a request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, RwLock};
@@ -19,13 +19,13 @@ use super::directory::{Directory, Refusal};
 use crate::Result;
 use crate::protocol::Public;
 
-/// From one look at the registry to the next.
+/// The interval of queries to the registry.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a server counts as alive after it was heard of.
+/// How long a server counts as alive after its last update.
 const SERVER_LIFE: u64 = 3_000;
 
-/// How long a name stays with its agents when all of them are gone, in milliseconds.
+/// How long a name stays reserved for its agents when all of them are gone, in milliseconds.
 const CLAIM_LIFE: u64 = 10_000;
 
 /// How long the registry may take to answer.
@@ -42,7 +42,7 @@ pub struct Offer {
     pub agent: String,
 }
 
-/// What the other servers have, by service: their addresses and the names of their agents.
+/// The services of the other servers: addresses, and names of agents.
 type View = HashMap<Public, Vec<(String, String)>>;
 
 pub struct Registry {
@@ -71,7 +71,7 @@ impl Registry {
         self.connection.lock().expect("nothing panics with it").clone()
     }
 
-    /// Makes the host names of an agent its own, for all servers. TCP ports are each server's.
+    /// Reserves the host names of an agent on all servers. TCP ports belong to each server.
     pub async fn claim(
         &self,
         services: &[Public],
@@ -79,7 +79,7 @@ impl Registry {
     ) -> std::result::Result<(), Refusal> {
         let hosts = services.iter().filter(|service| matches!(service, Public::Http(_)));
         for host in hosts {
-            // Without an answer two agents could have one name, at two servers.
+            // Without an answer, two agents could have the same name on two servers.
             let owner = self.owner(host, agent).await.map_err(|error| Refusal {
                 text: format!("the registry does not answer: {error}"),
                 for_good: false,
@@ -91,7 +91,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Whose a service is: `agent`'s, if it was nobody's.
+    /// The owner of a service; it becomes `agent` if there was none.
     async fn owner(&self, public: &Public, agent: &str) -> RedisResult<String> {
         let (key, mut connection) = (claim(public), self.connection());
         loop {
@@ -105,12 +105,12 @@ impl Registry {
         }
     }
 
-    /// The servers that say they have a service, and the name of its agents.
+    /// The servers that claim to have a service, and the name of its agents.
     pub fn servers(&self, public: &Public) -> Vec<(String, String)> {
         self.view.read().expect("nothing panics with it").get(public).cloned().unwrap_or_default()
     }
 
-    /// Tells the registry what there is here, and learns what there is elsewhere, until `stop`.
+    /// Publishes the services of this server, and reads those of the others, until `stop`.
     pub async fn run(&self, directory: &Directory, stop: &CancellationToken) {
         let mut works = true;
         loop {
@@ -121,8 +121,8 @@ impl Registry {
                         info!("the registry answers again");
                     }
                 }
-                // What is here goes on, and what was known of the other servers is still asked of
-                // them.
+                // Services here continue, and the last known services of other servers are still
+                // used.
                 Err(error) => {
                     if std::mem::replace(&mut works, false) {
                         warn!("the registry does not answer: {error}");
@@ -174,12 +174,12 @@ impl Registry {
     }
 }
 
-/// Where the registry has the services of a server.
+/// The key of a server's services in the registry.
 fn server(address: &str) -> String {
     format!("tunnel:server:{address}")
 }
 
-/// Where it has the name of the agents to whom a service belongs.
+/// The key of the name of the agents that own a service.
 fn claim(public: &Public) -> String {
     format!("tunnel:claim:{public}")
 }
