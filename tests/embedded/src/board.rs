@@ -23,7 +23,7 @@ pub fn read() -> Option<u8> {
     }
 }
 
-/// Puts a byte on the line, if there is room; tells whether it did.
+/// Puts a byte on the line, if there is room; returns whether it did.
 pub fn write(byte: u8) -> bool {
     // SAFETY: the registers of the first UART, which nobody else uses.
     unsafe {

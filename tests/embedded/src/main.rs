@@ -4,8 +4,9 @@
 //! .ci/embedded    # builds it, runs it in QEMU and talks to it with muxado-tokio
 //! ```
 //!
-//! The device answers every stream in capitals, but `m`: to that it tells how much memory it uses; and
-//! `c`: then it calls the host, on streams that the device opens, and tells how many it answered.
+//! The device echoes every stream in capital letters, except two commands. To `m` it answers how
+//! much memory it uses. On `c` it sends requests to the host, on streams that the device opens, and
+//! answers how many the host answered.
 
 #![no_std]
 #![no_main]
@@ -32,8 +33,8 @@ fn main() -> ! {
     board::start_line();
     board::start_clock(device.SYST);
 
-    // The host says which settings to measure. It sends the key, too; a device has a source of
-    // randomness for it.
+    // The host sends the settings to measure. It also sends the key; a real device has a random
+    // source for it.
     let [window, send_buffer, streams, frame] = [(); 4].map(|()| u32::from_le_bytes(receive()));
     let key = SessionKey::new(receive());
     let empty = memory::used();

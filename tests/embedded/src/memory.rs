@@ -1,4 +1,4 @@
-//! A heap of fixed size that knows how much of it was ever used, and the same for the stack.
+//! A heap of fixed size that records its maximum use, and the same for the stack.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use embedded_alloc::LlffHeap;
 /// Of 64 KiB of RAM. The stack has the rest.
 pub const HEAP: usize = 48 << 10;
 
-/// What lies on the part of the stack that was never used.
+/// The pattern on the part of the stack that was never used.
 const PAINT: u32 = 0xC0DE_F00D;
 
 struct Counted(LlffHeap, AtomicUsize);
@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counted {
     }
 }
 
-/// Gives the heap its memory and paints the stack. To be called once, first of all.
+/// Gives the heap its memory and paints the stack. Must be called once, before anything else.
 pub fn init() {
     static mut MEMORY: [MaybeUninit<u8>; HEAP] = [MaybeUninit::uninit(); HEAP];
     // SAFETY: nobody else knows this memory, and this is called once.
@@ -41,7 +41,7 @@ pub fn init() {
     let mut at = cortex_m_rt::heap_start();
     let end = cortex_m::register::msp::read() as usize - 64;
     while at.addr() < end {
-        // SAFETY: what is between the statics and the stack pointer belongs to nobody.
+        // SAFETY: nothing uses the memory between the statics and the stack pointer.
         unsafe { at.write_volatile(PAINT) };
         // SAFETY: it stays in the RAM.
         at = unsafe { at.add(1) };
@@ -53,7 +53,7 @@ pub fn used() -> usize {
     ALLOCATOR.0.used()
 }
 
-/// The most that was ever in use since the last call of [`forget`].
+/// The maximum in use since the last call of [`forget`].
 pub fn peak() -> usize {
     ALLOCATOR.1.load(Relaxed)
 }
@@ -63,7 +63,7 @@ pub fn forget() {
     ALLOCATOR.1.store(used(), Relaxed);
 }
 
-/// The most that the stack has ever taken.
+/// The maximum size of the stack so far.
 pub fn stack() -> usize {
     unsafe extern "C" {
         static _stack_start: u32;

@@ -1,4 +1,4 @@
-//! Who is let in, what those are told who are not, and what happens when one end goes.
+//! Admission and refusal of agents, and the end of an agent or a server.
 
 use std::io::Read as _;
 use std::sync::mpsc::channel;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::process::{Server, TOKEN, directory};
 use crate::web;
 
-/// Runs an agent that is not let in, and checks what it says at its end.
+/// Runs an agent that is refused, and checks its last output.
 fn refused(agent: crate::process::Program, why: &str) {
     let (status, lines) = agent.end();
     assert!(!status.success(), "{lines}");
@@ -75,7 +75,7 @@ fn an_agent_returns_when_its_server_does() {
     assert_eq!(answer, (200, "hello".to_owned()));
 }
 
-/// A service that holds every answer until it is told to go on, and tells when it has a request.
+/// A service that holds every answer until the test releases it, and signals every request.
 fn slow() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
     let (asked, was_asked) = channel();
     let (go_on, may_go_on) = channel();
@@ -99,7 +99,7 @@ fn a_server_that_is_interrupted_finishes_what_runs() {
     was_asked.recv().expect("a request");
     server.program.signal("INT");
     server.program.wait_for("stopping");
-    // It accepts nothing more, once it has closed the listener.
+    // It accepts nothing more after it has closed the listener.
     while let Ok(mut tcp) = web::connect(http) {
         let _ = tcp.read(&mut [0]);
     }
@@ -125,7 +125,7 @@ fn an_agent_that_is_interrupted_finishes_what_runs_while_another_takes_over() {
     other.wait_for("serves http://");
     agent.signal("TERM");
     agent.wait_for("stopping");
-    // The agent has told the server, or is about to. Until then both may get a request.
+    // The agent announces that it leaves. Until the server knows, both agents may get a request.
     for _ in 0..2 {
         go_on.send(()).expect("the service waits");
     }

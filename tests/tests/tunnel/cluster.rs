@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use crate::process::{Program, Server, TOKEN, directory};
 use crate::web;
 
-/// A Redis of the test's own. Dropping it ends it.
+/// A Redis server for one test. Dropping it ends it.
 struct Redis {
     process: Child,
     address: SocketAddr,
 }
 
 impl Redis {
-    /// `None` where there is none, unless one is required.
+    /// `None` if Redis is not installed, unless it is required.
     fn start() -> Option<Self> {
-        // Whoever takes the port in between makes the test fail, and does not make it wrong.
+        // If another process takes the port in between, the test fails, but never passes wrongly.
         let port =
             TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().unwrap().port();
         let directory = directory(&format!("redis-{port}"));
@@ -50,7 +50,7 @@ impl Redis {
         format!("redis://{}", self.address)
     }
 
-    /// Sends one command; gives the beginning of the answer.
+    /// Sends one command; returns the beginning of the answer.
     fn command(&self, words: &[&str]) -> Option<String> {
         let mut tcp = TcpStream::connect(self.address).ok()?;
         let mut request = format!("*{}\r\n", words.len());
@@ -75,7 +75,7 @@ fn server(redis: &Redis, directory: &std::path::Path) -> Server {
     Server::with(directory, "127.0.0.1:0", "127.0.0.1:0", &["--registry", &redis.url()])
 }
 
-/// Asks until the answer is the one expected; how it goes until then does not matter.
+/// Repeats a request until the answer is the expected one; earlier results do not matter.
 fn ask_until(address: SocketAddr, host: &str, expected: &(u16, String)) {
     let deadline = Instant::now() + crate::process::LIMIT;
     loop {
@@ -155,7 +155,7 @@ fn host(number: usize) -> String {
     format!("agent-{number}.example")
 }
 
-/// An agent that knows all servers, and a service that tells its name.
+/// An agent that knows all servers, and a service that answers with its name.
 fn agent(servers: &[Server], number: usize) -> Program {
     let host = host(number);
     let offer = format!("{host}={}", web::says(host.clone()));
@@ -170,8 +170,8 @@ fn agent(servers: &[Server], number: usize) -> Program {
     Program::run(&arguments)
 }
 
-/// One request, at any server that is not known to be dead, tried again as long as it fails. An
-/// answer that looks whole has to be the right one.
+/// One request, at any server that is not known to be dead, repeated while it fails. An answer that
+/// looks complete has to be correct.
 fn request(
     number: usize,
     host: &str,
@@ -205,7 +205,7 @@ fn a_name_belongs_to_one_agent_at_all_servers() {
     let (status, lines) = two.agent("second", &["--http", &offer]).end();
     assert!(!status.success(), "{lines}");
     assert!(lines.contains("http://app.example is taken by the agent \"first\""), "{lines}");
-    // One of the same name may be at any server.
+    // An agent with the same name may be at any server.
     let mut same = two.agent("first", &["--http", &offer]);
     same.wait_for("serves http://");
 }
@@ -220,7 +220,7 @@ fn what_the_registry_says_leads_no_request_astray() {
     agent.wait_for("serves http://");
     ask_until(one.http, "app.example", &(200, "right".to_owned()));
 
-    // Somebody else pretends to be a server, with a certificate of its own.
+    // An impostor pretends to be a server, with its own certificate.
     let foreign = Server::start("foreign");
     let trap = format!("trap.example={}", web::says("wrong"));
     let mut prisoner = foreign.agent("trap", &["--http", &trap]);
@@ -232,15 +232,17 @@ fn what_the_registry_says_leads_no_request_astray() {
         redis.command(&["SET", &key, &offers]).expect("it answers");
     };
     pretend(&foreign.agents.to_string(), "trap.example", "trap");
-    // A server, under another address, is said to have what it has not, and what another agent has.
+    // The registry claims that a server, under another address, has a service that it does not
+    // have, and one of another agent.
     let alias = format!("localhost:{}", two.agents.port());
     pretend(&alias, "missing.example", "a");
-    // And somebody who never answers is said to have what another has.
+    // It also claims that a process that never answers has a service of another server.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     pretend(&listener.local_addr().expect("it listens").to_string(), "app.example", "a");
     let refused = |host: &str| {
         let deadline = Instant::now() + crate::process::LIMIT;
-        // 404 until the server has heard the lie, then 503: it knows of the host, and nobody has it.
+        // 404 until the server has read the false claim, then 503: it knows the host, but no server
+        // has it.
         loop {
             let (status, body) = web::get(one.http, host, "/").expect("an answer");
             assert_ne!(status, 200, "{body}");
@@ -252,7 +254,7 @@ fn what_the_registry_says_leads_no_request_astray() {
     };
     refused("trap.example");
     refused("missing.example");
-    // One that never answers costs time, and not the answer.
+    // A server that never answers costs time, but the answer still comes.
     ask_until(one.http, "app.example", &(200, "right".to_owned()));
     let statuses: HashMap<u16, ()> = (0..2)
         .map(|_| (web::get(one.http, "app.example", "/").expect("an answer").0, ()))

@@ -73,8 +73,8 @@ fn a_request_with_two_lengths_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
-/// The length does not reach the service, and what could be another request, to a reader who
-/// believes in it, is never one.
+/// The length does not reach the service, and bytes that would be another request if the length
+/// were used are never one.
 #[test]
 fn a_request_in_chunks_with_a_length_hides_no_other() {
     let server = Server::start("hidden");
@@ -87,7 +87,7 @@ fn a_request_in_chunks_with_a_length_hides_no_other() {
             "POST /first HTTP/1.1\r\nHost: app.example\r\n{lengths}\r\n\r\n0\r\n\r\n\
             GET /hidden HTTP/1.1\r\nHost: app.example\r\n\r\n"
         );
-        // Up to the end of the connection, which the server ends.
+        // Reads up to the end of the connection, which the server closes.
         let answer = web::ask(server.http, &request).expect("an answer");
         assert!(answer.contains("post /first http/1.1"), "{lengths}: {answer}");
         let (_, seen) = answer.split_once("\r\n\r\n").expect("a body");
@@ -100,7 +100,7 @@ fn a_request_in_chunks_with_a_length_hides_no_other() {
 #[test]
 fn bodies_go_both_ways_in_pieces() {
     let service = web::service(|mut request| {
-        // The request comes in chunks, as it was sent.
+        // The request arrives chunked, as it was sent.
         let mut body = String::new();
         while !body.ends_with("0\r\n\r\n") {
             if request.connection.read_line(&mut body)? == 0 {

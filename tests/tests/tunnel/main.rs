@@ -1,4 +1,4 @@
-//! The tunnel of the examples: servers and agents as processes, and those who use the services.
+//! The tunnel of the examples: servers and agents as processes, and clients of the services.
 
 mod admission;
 mod cluster;

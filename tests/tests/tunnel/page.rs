@@ -1,4 +1,4 @@
-//! What the server shows of itself, against what it has carried.
+//! The status pages of the server, compared with the traffic.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::process::{Program, Server, directory};
 use crate::web;
 
-/// Bytes that go to the service of this test, and that come back.
+/// Bytes to the service of this test, and back.
 const THERE: usize = 100_000;
 const BACK: usize = 70_000;
 
-/// A server with an admin page, and an agent through which a known amount has gone: three requests
-/// to a host that nobody has, and one connection.
+/// A server with an admin page, and an agent with known traffic: three requests to an unknown host,
+/// and one connection.
 fn busy(name: &str, more: &[&str]) -> (Server, Program, SocketAddr) {
     let server = Server::with(&directory(name), "127.0.0.1:0", "127.0.0.1:0", more);
     let admin = server.admin;
@@ -46,8 +46,8 @@ fn get(admin: SocketAddr, path: &str, header: &str) -> (u16, String) {
     (head.split(' ').nth(1).expect("a status").parse().expect("a number"), body.to_owned())
 }
 
-/// Whether a number is that of the payload: each stream has the four bytes of its type, too, and
-/// heartbeats and the hello are the server's own.
+/// Whether a number is about that of the payload. Each stream also has the four bytes of its type,
+/// and there are heartbeats and the hello.
 fn is_about(found: f64, expected: usize) -> bool {
     (expected as f64..expected as f64 + 2000.0).contains(&found)
 }
@@ -127,7 +127,7 @@ fn without_a_token_it_is_for_this_machine() {
     assert!(lines.contains("--admin-token"), "{lines}");
 }
 
-/// The page in a browser, with nothing between it and the server.
+/// The page in a real browser.
 #[test]
 fn a_browser_shows_the_same_numbers() {
     let (_server, _agent, admin) = busy("browser", &[]);

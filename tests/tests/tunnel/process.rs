@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How long a line, or the end of a process, may take. Only a program that hangs takes so long.
+/// How long a line, or the end of a process, may take. Only a program that hangs takes this long.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub const TOKEN: &str = "a token for the tests";
@@ -40,8 +40,8 @@ impl Program {
         Self { process, lines, seen: Vec::new() }
     }
 
-    /// Waits for a line, of standard output or standard error, that has `text` in it; gives what is
-    /// behind the text.
+    /// Waits for a line of standard output or standard error that contains `text`; returns the rest
+    /// of the line after it.
     pub fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -70,7 +70,7 @@ impl Program {
         self.process.try_wait().expect("the process is ours").is_none()
     }
 
-    /// Waits for the end; gives the last lines, too.
+    /// Waits for the end; also returns the last lines.
     pub fn end(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + LIMIT;
         // The pipes close when it ends.
@@ -87,7 +87,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails only where the process has ended, which is just as well.
+        // Fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -112,7 +112,7 @@ pub struct Server {
     pub fingerprint: String,
 }
 
-/// A directory of its own for each caller, emptied.
+/// A separate, empty directory for each caller.
 pub fn directory(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("muxado-tunnel-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
@@ -126,7 +126,7 @@ impl Server {
         Self::with(&directory(name), "127.0.0.1:0", "127.0.0.1:0", &[])
     }
 
-    /// A server whose certificate is in a directory, and is made there if need be.
+    /// A server whose certificate is in a directory, and is created there if necessary.
     pub fn with(directory: &Path, agents: &str, http: &str, more: &[&str]) -> Self {
         let file = |name| directory.join(name).display().to_string();
         let (certificate, key) = (file("cert.pem"), file("key.pem"));
@@ -146,7 +146,7 @@ impl Server {
         Self { program, agents, http, admin, fingerprint }
     }
 
-    /// An agent of this server, that may not have connected yet.
+    /// An agent of this server, which may not have connected yet.
     pub fn agent(&self, name: &str, services: &[&str]) -> Program {
         self.agent_with(name, TOKEN, &self.fingerprint, services)
     }

@@ -1,4 +1,4 @@
-//! Connections that have not authenticated: what they can have of the server.
+//! Connections that have not authenticated, and how much they can use of the server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::process::Server;
 
 const HELLO: StreamType = StreamType(1);
 
-/// Believes every certificate.
+/// Accepts every certificate.
 #[derive(Debug)]
 struct Anybody;
 
@@ -80,7 +80,7 @@ async fn who_says_nothing_is_cut_off_after_ten_seconds() {
     let mut without_tls = TcpStream::connect(server.agents).await.expect("it listens");
     let mut with_tls = connect(&server).await;
     let idle = session(&server).await;
-    // Whatever the end looks like, it comes.
+    // The connection ends, in any form.
     let _ = without_tls.read(&mut [0]).await;
     let _ = with_tls.read_to_end(&mut Vec::new()).await;
     assert!(!idle.closed().await.is_clean());

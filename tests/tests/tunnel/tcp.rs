@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use crate::process::Server;
 use crate::web;
 
-/// Offers a service at any port of the server; gives where it is reached.
+/// Offers a service at any port of the server; returns its public address.
 fn offer(server: &Server, service: SocketAddr) -> (crate::process::Program, SocketAddr) {
     let mut agent = server.agent("a", &["--tcp", &format!("0={service}")]);
     let port = agent.wait_for("serves tcp port ").parse().expect("a port");

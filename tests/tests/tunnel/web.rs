@@ -1,4 +1,4 @@
-//! HTTP by hand: what is sent and received is seen byte by byte.
+//! HTTP by hand, to control and see every byte.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -49,7 +49,7 @@ impl Request {
     }
 }
 
-/// A service that handles every request in a thread of its own.
+/// A service that handles every request in its own thread.
 pub fn service(handle: impl Fn(Request) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     listen(move |tcp| {
         let mut connection = BufReader::new(tcp);
@@ -69,14 +69,14 @@ pub fn says(text: impl Into<String>) -> SocketAddr {
     service(move |mut request| request.answer(&text))
 }
 
-/// A TCP service that handles every connection in a thread of its own.
+/// A TCP service that handles every connection in its own thread.
 pub fn listen(handle: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("it listens");
     std::thread::spawn(move || {
         for tcp in listener.incoming().map_while(Result::ok) {
             let handle = handle.clone();
-            // What a connection fails with, its client sees.
+            // The client sees the failure of a connection.
             std::thread::spawn(move || handle(tcp));
         }
     });
