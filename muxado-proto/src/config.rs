@@ -400,7 +400,7 @@ impl ConfigBuilder {
         check(
             c.id_gaps >= c.max_inbound_streams,
             "id_gaps",
-            "must be at least `max_inbound_streams`, as so many ids may be skipped and opened later",
+            "must be at least `max_inbound_streams`, because that many ids may be skipped and opened later",
         )?;
         check(c.max_outbound_streams >= 1, "max_outbound_streams", "must be at least 1")?;
         check(c.max_open_streams != Some(0), "max_open_streams", "must be at least 1")?;

@@ -123,7 +123,7 @@ impl fmt::Display for OpenError {
             Self::Blocked => f.write_str("as many streams are open as the configuration allows"),
             Self::StreamsExhausted => f.write_str("every stream id of this session has been used"),
             Self::WrongType => {
-                f.write_str("stream type does not fit: the session must be typed exactly if the stream is, and type 0xffffffff is reserved")
+                f.write_str("stream type does not match the session: typed sessions need a type, untyped ones take none, and type 0xffffffff is reserved")
             }
             Self::GoingAway => f.write_str("session is going away and opens no more streams"),
             Self::SessionClosed(reason) => write!(f, "session is over: {reason}"),

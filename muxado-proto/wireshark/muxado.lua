@@ -83,7 +83,7 @@ muxado.prefs.typed = Pref.enum("Typed session", 0, "Whether streams carry a type
 }, false)
 muxado.prefs.ports = Pref.range("TCP ports", "", "Ports that always carry muxado", 65535)
 
--- What is known of each TCP connection, and what was found out about each frame in the first pass.
+-- The state of each TCP connection, and the results of the first pass for each frame.
 local sessions = {}
 local facts = {}
 

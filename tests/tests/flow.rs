@@ -136,7 +136,7 @@ fn a_window_does_not_grow_for_a_reader_that_comes_late() {
 fn a_window_does_not_grow_when_its_reader_goes_away() {
     for release in [false, true] {
         let mut peer = with_stream(Config::builder());
-        // It has waited, but its reader has not been called since.
+        // The peer has waited, but the reader goes away before it reads again.
         use_up_credit(&mut peer, 3);
         peer.send(peer::data(3, &[0; WINDOW as usize]));
         if release {

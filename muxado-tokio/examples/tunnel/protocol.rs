@@ -102,7 +102,7 @@ pub fn trusting_config() -> Config {
     builder.reset_limit(strangers).build().expect("the settings fit")
 }
 
-/// Both ends send heartbeats, so each notices soon that the other has vanished.
+/// Both ends send heartbeats, so each notices within 15 s that the other has vanished.
 fn beats() -> Heartbeat {
     let (interval, tolerance) = (Duration::from_secs(5), Duration::from_secs(10));
     Heartbeat { interval, tolerance, ..Heartbeat::default() }

@@ -102,7 +102,7 @@ impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::NoGreeting => "untyped sessions need a greeting to check the server by",
-            Self::WrongType => "the type of the stream does not fit the sessions",
+            Self::WrongType => "the type of the stream does not match the sessions",
             Self::ShutDown => "the client has been shut down",
         })
     }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// call is one line of --app control: a call on the library, made as it is.
+// call is one line of --app control: a single call on the library.
 type call struct {
 	ID     int    `json:"id"`
 	Call   string `json:"call"`
@@ -40,7 +40,8 @@ type result struct {
 }
 
 // control lets a test make single calls on the library and see what each
-// returns. Every call runs on its own, so one that blocks holds up no other.
+// returns. Every call has its own goroutine, so a blocked one does not delay
+// others.
 func (p *peer) control(commands io.Reader) {
 	streams := &namedStreams{byName: map[string]Stream{}}
 	lines := bufio.NewScanner(commands)
@@ -113,7 +114,7 @@ func (p *peer) make(c *call, streams *namedStreams, r *result) error {
 		r.N, r.Hex = int(p.library.ErrorCode(remote)), hex.EncodeToString(debug)
 		return cause
 	case "beats":
-		// Waits for so many.
+		// Waits for this many.
 		for r.Beats, r.Timeouts = p.report.beats(); r.Beats < c.Count; r.Beats, r.Timeouts = p.report.beats() {
 			<-p.report.beat
 		}
@@ -182,10 +183,10 @@ func (p *peer) race(count int) error {
 		for range [2]struct{}{} {
 			go func() {
 				defer writers.Done()
-				// Waiting in any other way they would begin one after the other.
+				// With any other wait they would begin one after the other.
 				for ready.Add(1); ready.Load() < 2; {
 				}
-				// A stream that is refused meanwhile is no fault.
+				// A stream that is refused in the meantime is no fault.
 				_, _ = stream.Write([]byte("x"))
 			}()
 		}
@@ -195,8 +196,8 @@ func (p *peer) race(count int) error {
 	return nil
 }
 
-// beatOnDemand asks for a heartbeat between two intervals, where the library
-// can do that.
+// beatOnDemand asks for a heartbeat between two intervals, if the library
+// supports that.
 func (p *peer) beatOnDemand() error {
 	beater, ok := p.session.(interface {
 		Beat() (time.Duration, bool)

@@ -77,7 +77,7 @@ func (p *peer) probe() {
 	}
 }
 
-// open opens a stream whose type, on a typed session, follows from its index.
+// open opens a stream; on a typed session its type depends on its index.
 func (p *peer) open(index int) (stream Stream, err error) {
 	if p.options.typed {
 		stream, err = p.session.OpenTyped(streamType(index))
@@ -312,7 +312,7 @@ func (p *peer) openAnswered(index int) (Stream, error) {
 	return stream, nil
 }
 
-// driveAbandon closes streams with the peer's data still on the way.
+// driveAbandon closes streams while the peer's data is in flight.
 func (p *peer) driveAbandon(index int) error {
 	stream, err := p.open(index)
 	if err != nil {
@@ -370,7 +370,7 @@ func (p *peer) driveShutdown() {
 		err = p.writeAll(stream, []byte{cmdShutdown})
 	}
 	if err == nil {
-		// A peer that closes in order waits for the streams, this one included.
+		// A graceful close of the peer waits for all streams, including this one.
 		stream.CloseWrite()
 	}
 	if err != nil {
@@ -411,7 +411,7 @@ func (p *peer) echoRestOfEach(streams []Stream) {
 	})
 }
 
-// askForGoAway asks the peer to go away. The answer is behind its GOAWAY.
+// askForGoAway asks the peer to go away. The answer follows its GOAWAY.
 func (p *peer) askForGoAway() error {
 	stream, err := p.open(p.options.streams)
 	if err != nil {
@@ -457,8 +457,8 @@ func (p *peer) driveHeartbeat() {
 	}
 }
 
-// sayBye tells the peer that this side's drive is done, and waits until it has
-// heard that if asked to.
+// sayBye tells the peer that this side's drive is done, and optionally
+// waits until the peer has received that.
 func (p *peer) sayBye(wait bool) error {
 	stream, err := p.open(p.options.streams)
 	if err != nil {

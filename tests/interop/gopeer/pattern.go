@@ -13,9 +13,9 @@ func splitMix(x uint64) uint64 {
 	return x ^ (x >> 31)
 }
 
-// fill writes the payload of a stream from offset on. The payload is a function
-// of the seed and the offset alone, so either end can check every byte, and a
-// lost, repeated or misplaced piece shows.
+// fill writes the payload of a stream from offset on. The payload depends
+// only on the seed and the offset, so each end can check every byte and detect a
+// lost, repeated or misplaced piece.
 func fill(buffer []byte, seed uint64, offset int64) {
 	var word [8]byte
 	for len(buffer) > 0 {

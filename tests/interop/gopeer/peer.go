@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// peer is one session and what runs on it.
+// peer is one session and its application.
 type peer struct {
 	library Library
 	options *options
@@ -24,9 +24,8 @@ type peer struct {
 
 func (p *peer) peerDone() { p.byeOnce.Do(func() { close(p.bye) }) }
 
-// Main runs the program. It exits with 0 when all went well, 1 when a session
-// did not do what it should, 2 on a usage or transport error, and 3 when the
-// time limit passed.
+// Main runs the program. It exits with 0 for success, 1 if a session failed,
+// 2 on a usage or transport error, and 3 when the time limit passed.
 func Main(library Library) {
 	o, err := parseOptions(os.Args[1:])
 	if err != nil {
@@ -111,7 +110,7 @@ func runSession(library Library, o *options, conn net.Conn) bool {
 			defer close(commanded)
 			p.control(os.Stdin)
 		}()
-		// Calls are taken, and answered, beyond the end of the session.
+		// Calls are accepted and answered even after the end of the session.
 		defer func() { <-commanded }()
 	case "none":
 	default:
@@ -142,11 +141,11 @@ func (p *peer) watch() {
 }
 
 // finish ends the session once this side, and with --mutual the other side,
-// is done. Only the dialer closes, so that neither cuts the other short.
+// is done. Only the dialer closes, so that neither interrupts the other.
 func (p *peer) finish() {
 	if p.options.mutual {
 		dialer := p.options.dial != ""
-		// The dialer may close as soon as it has heard the listener's bye.
+		// The dialer may close as soon as it has received the listener's bye.
 		if err := p.sayBye(dialer); err != nil && dialer {
 			p.report.fail("bye: %v", err)
 		}

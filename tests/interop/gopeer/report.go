@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxErrorTexts bounds the errors a report spells out; all are counted.
+// maxErrorTexts bounds the errors that a report lists; all are counted.
 const maxErrorTexts = 10
 
 // report is the summary line of one session.
@@ -61,8 +61,8 @@ func (r *report) fail(format string, arguments ...any) {
 	}
 }
 
-// serveError counts an error of a stream that was served. Whether it matters
-// is for whoever drove the stream to say.
+// serveError counts an error of a served stream. The side that drove the stream
+// decides whether it matters.
 func (r *report) serveError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The commands of the application: the first byte of a stream. What follows
-// each is in README.md.
+// The commands of the application: the first byte of a stream. README.md
+// describes what follows each.
 const (
 	cmdEcho     = 'e'
 	cmdDigest   = 'd'
@@ -77,8 +77,8 @@ func (p *peer) serve(stream Stream, streamType uint32) error {
 		}
 		return p.echo(stream)
 	case cmdReset:
-		// The library has no call that sends RST. Closing with data on the way
-		// makes it answer that data with one.
+		// The library has no call that sends RST. Closing while data is in
+		// flight makes it answer that data with one.
 		return stream.Close()
 	case cmdGoAway:
 		if err := p.session.GoAway(0, []byte("draining"), time.Now().Add(5*time.Second)); err != nil {

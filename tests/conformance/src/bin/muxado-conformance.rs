@@ -97,7 +97,7 @@ impl RunArgs {
             .collect()
     }
 
-    /// Whether standard output is free, and not used for a report.
+    /// Whether to print results: no report is written to standard output.
     fn prints(&self) -> bool {
         ![&self.json, &self.junit].into_iter().flatten().any(|file| file == Path::new("-"))
     }
