@@ -31,9 +31,11 @@ pub(crate) enum Timer {
     Linger,
     /// The check of the shared memory budget.
     Share,
+    /// The oldest stream on which nothing is said behind an answer.
+    Spared,
 }
 
-const COUNT: usize = Timer::Share as usize + 1;
+const COUNT: usize = Timer::Spared as usize + 1;
 
 /// The deadlines, one for each timer.
 ///
@@ -45,6 +47,8 @@ pub(crate) struct Timers {
     at: [Timestamp; COUNT],
     /// Which are set, one bit each.
     set: u16,
+    /// A command has set one, so whoever waits for the earliest has to ask for it again.
+    changed: bool,
 }
 
 const _EVERY_TIMER_HAS_A_BIT: () = assert!(COUNT <= u16::BITS as usize, "a wider mask is needed");
@@ -76,6 +80,24 @@ impl Timers {
         expired
     }
 
+    /// Sets a timer within a command that is not told the time, and after which nobody asks for the
+    /// earliest deadline.
+    pub(crate) fn set_by_command(&mut self, timer: Timer, at: Option<Timestamp>) {
+        let before = self.get(timer).unwrap_or(Timestamp::NEVER);
+        self.changed |= at.is_some_and(|at| at < before);
+        self.set(timer, at);
+    }
+
+    /// Whether a command has set a timer to an earlier time since [`asked`](Self::asked).
+    pub(crate) const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The earliest deadline is asked for from here on.
+    pub(crate) const fn asked(&mut self) {
+        self.changed = false;
+    }
+
     /// The earliest deadline that will come.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         let set = self.at.iter().enumerate().filter(|(index, _)| self.set & 1 << index != 0);
@@ -91,7 +113,8 @@ impl Timers {
 #[cfg(feature = "audit")]
 impl Timers {
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { at, set } = self;
+        let Self { at, set, changed } = self;
+        digest.flag(*changed);
         for (index, &at) in at.iter().enumerate() {
             digest.deadline((set & 1 << index != 0).then_some(at));
         }

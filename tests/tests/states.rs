@@ -1,5 +1,7 @@
 //! The life of one stream: half-close, reset, drop, and the events and errors that report them.
 
+use core::time::Duration;
+
 use muxado_proto::{Config, ErrorCode, Event, ReadError, StreamId, WriteError};
 use muxado_tests::peer::{self, Peer};
 
@@ -156,7 +158,9 @@ fn data_for_a_dropped_stream_that_still_sends_is_taken_and_granted() {
     peer.write(3, &vec![7; 262_145]);
     peer.stream(3).release();
     peer.receive();
-    // Its writer gets credit, although nobody reads.
+    // Its writer gets credit, although nobody reads: once the peer's reader had the time to take the
+    // answer.
+    peer.pass(Duration::from_millis(100));
     for _ in 0..10 {
         peer.send(peer::data(3, &vec![0; 131_072]));
         peer.expect(&["WNDINC id=3 inc=131072"]);
@@ -183,6 +187,7 @@ fn stop_reading_goes_on_writing() {
     peer.stream(3).finish().unwrap();
     peer.expect(&["DATA id=3 len=0 FIN"]);
     peer.send(peer::data(3, b"more"));
+    peer.pass(Duration::from_millis(100));
     assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=4"));
 }
 

@@ -153,13 +153,16 @@ impl Session {
     }
 
     fn is_granting(&self, stream: &Stream) -> bool {
-        stream.links.queue(Queue::Control.link()).is_some()
+        let spared = stream.links.queue(Queue::Spared.link()) == Some(Queue::Spared);
+        spared || stream.links.queue(Queue::Control.link()).is_some()
     }
 
     fn audit_timers(&self) -> Finding {
         let set = |timer: Timer| self.timers.get(timer).is_some();
         let waits = |queue: Queue| !self.store.list(queue).is_empty();
         same("timer of the untyped", set(Timer::Untyped), waits(Queue::Untyped))?;
+        let spared = self.timers.get(Timer::Spared).is_some();
+        check(spared || !waits(Queue::Spared), "no timer for spared streams")?;
         same("timer of the given up", set(Timer::GivenUp), waits(Queue::GivenUp))?;
         check(set(Timer::Stalled) || !waits(Queue::Stalled), "no timer for stalled streams")?;
         check(

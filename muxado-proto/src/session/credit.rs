@@ -249,6 +249,7 @@ impl Session {
         let streams = self.counts.open();
         let share = self.share.as_deref_mut();
         match self.credit.consumed(stream, bytes, streams, &self.config, share) {
+            Grant::Now if self.store.is_in(Queue::Spared, key) => {}
             Grant::Now => self.grant_now(key),
             Grant::Soon if !self.store.is_linked(Link::Control, key) => {
                 self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();

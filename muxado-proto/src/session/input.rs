@@ -12,7 +12,7 @@ use crate::frame::{Flags, HEADER_LEN, Role, StreamId};
 use crate::limits::Excess;
 use crate::stream::ids::Seen;
 use crate::stream::key::Key;
-use crate::stream::schedule::Queue;
+use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::Entry;
 use crate::stream::{Edge, Owner, Stream, StreamType};
@@ -260,8 +260,9 @@ impl Session {
             RecvState::Reset(_) | RecvState::ResetLocally(_) => return,
             RecvState::Open | RecvState::Stopped => {}
         }
-        if stream.is_given_up() && !(empty && flags.is_fin()) {
-            return self.reset_given_up(key, length, flags.is_fin());
+        let unread = stream.recv == RecvState::Stopped && stream.send == SendState::Finished;
+        if unread && !(empty && flags.is_fin()) {
+            return self.refuse_unread(key, length, flags.is_fin());
         }
         if empty && !flags.is_fin() && !flags.is_syn() {
             if !self.limits.take(Excess::Empty, 1, self.config.empty_data_limit, self.now) {
@@ -271,9 +272,6 @@ impl Session {
         }
         if !self.credit.receive(stream, length) {
             return self.reset_for_violation(key, ErrorCode::FLOW_CONTROL);
-        }
-        if stream.recv == RecvState::Stopped && !empty && stream.send == SendState::Finished {
-            return self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
         }
         if !empty {
             self.inlet.deliver_to(key, id, flags.is_fin());
@@ -294,9 +292,9 @@ impl Session {
         let short = self.is_short();
         // Since the header the stream may have ended, and its place may have been reused.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
-        if stream.is_given_up() {
+        if stream.recv == RecvState::Stopped && stream.send == SendState::Finished {
             // The reader was dropped in the middle of the frame, with the rest of the credit.
-            return self.reset_given_up(key, 0, fin);
+            return self.refuse_unread(key, 0, fin);
         }
         if stream.recv == RecvState::Stopped {
             self.consumed(key, bytes.len());
@@ -342,7 +340,7 @@ impl Session {
         }
         stream.recv = stream.recv.fin();
         let resetting = matches!(stream.send, SendState::Resetting(_));
-        self.store.unlink(Queue::Owed, key);
+        self.store.unlink_any(Link::Owed, key);
         if !resetting {
             // No grant is sent after the peer's FIN.
             self.store.unlink(Queue::Control, key);
@@ -402,7 +400,7 @@ impl Session {
         if over {
             self.drop_outgoing(key);
         }
-        self.store.unlink(Queue::Owed, key);
+        self.store.unlink_any(Link::Owed, key);
         self.store.unlink(Queue::Control, key);
         self.store.unlink(Queue::Budget, key);
         self.notify_all(key);

@@ -43,6 +43,7 @@ mod pace;
 mod progress;
 mod send_budget;
 mod share;
+mod spared;
 mod streams;
 mod tally;
 mod timeouts;

@@ -27,6 +27,7 @@ impl Session {
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
         let now = self.now;
+        self.timers.asked();
         self.outlet.all_taken(now);
         self.beats.taken(now);
         let unarmed = self.credit.take_unarmed() || self.pool_unarmed();
@@ -133,6 +134,7 @@ impl Session {
         }
         self.farewell.is_due()
             || self.credit.is_unarmed()
+            || self.timers.is_changed()
             || self.pool_unarmed()
             || !self.orphans.is_empty()
             || !self.store.list(Queue::Control).is_empty()
@@ -317,6 +319,7 @@ impl Session {
             self.announced(id);
         }
         if ends {
+            self.spare(key);
             self.free_if_done(key);
         } else {
             self.schedule(key);

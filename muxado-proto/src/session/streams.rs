@@ -8,7 +8,7 @@ use crate::limits::Excess;
 use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
-use crate::stream::state::SendState;
+use crate::stream::state::{RecvState, SendState};
 use crate::stream::{Edge, Owner};
 use crate::timers::Timer;
 
@@ -132,7 +132,7 @@ impl Session {
             Unread::Keep => {}
         }
         self.drop_outgoing(key);
-        self.store.unlink(Queue::Owed, key);
+        self.store.unlink_any(Link::Owed, key);
         self.store.unlink(Queue::Control, key);
         self.store.unlink(Queue::Budget, key);
         self.store.unlink(Queue::GivenUp, key);
@@ -203,12 +203,17 @@ impl Session {
 
     /// The reader is gone: unread bytes are discarded.
     pub(super) fn stop(&mut self, key: Key) {
+        let mut stops = false;
         if let Some(stream) = self.store.get_mut(key) {
+            stops = stream.recv == RecvState::Open;
             stream.recv = stream.recv.stop();
             stream.awaited = false;
         }
         let dropped = self.drop_incoming(key);
         self.consumed(key, dropped);
+        if stops {
+            self.spare(key);
+        }
         self.rest(key);
     }
 
@@ -219,10 +224,9 @@ impl Session {
         }
         self.stop(key);
         let Some(stream) = self.store.live_mut(key) else { return };
-        if stream.recv.is_open() && stream.recv_window.owed() > 0 {
-            // The peer's writer may be out of credit; with credit it continues and learns that
-            // nobody reads. An RST would tell it at once, but would destroy a complete answer that
-            // was not read yet.
+        let answers = !self.ids.is_own(stream.id) && (stream.spoke || !stream.outgoing.is_empty());
+        if !answers && stream.recv.is_open() && stream.recv_window.owed() > 0 {
+            // Its writer may be out of credit: it has to go on to learn that nobody reads.
             self.grant_now(key);
         }
         let Some(stream) = self.store.live_mut(key) else { return };
@@ -241,6 +245,7 @@ impl Session {
         self.store.unlink(Queue::Budget, key);
         self.store.unlink(Queue::Taking, key);
         self.schedule(key);
+        self.spare(key);
         self.free_if_done(key);
         self.report_room();
     }
@@ -328,7 +333,8 @@ impl Session {
     /// From here only the peer uses the stream. It gets the owed credit, because its writer has to
     /// continue to learn that nobody reads, and some time to end the stream.
     fn give_up(&mut self, key: Key) {
-        if self.store.is_linked(Link::Owed, key) {
+        self.spare(key);
+        if self.store.is_in(Queue::Owed, key) {
             self.grant_now(key);
         }
         if let Some(stream) = self.store.get_mut(key) {
@@ -340,18 +346,6 @@ impl Session {
         }
         self.store.push(Queue::GivenUp, key);
         self.arm_given_up();
-    }
-
-    /// DATA for a stream that this side has given up: the RST tells the peer.
-    pub(super) fn reset_given_up(&mut self, key: Key, length: u32, fin: bool) {
-        let Some(stream) = self.store.live_mut(key) else { return };
-        let _within_credit = self.credit.receive(stream, length);
-        if fin {
-            stream.recv = stream.recv.fin();
-        }
-        // After its FIN the peer's writer waits for nothing, but the RST is still due.
-        let unread = if fin { Unread::Keep } else { Unread::Drop };
-        self.reset_stream(key, ErrorCode::STREAM_CLOSED, unread);
     }
 
     fn forget(&mut self, key: Key) {

@@ -49,6 +49,9 @@ impl Session {
         if self.timers.expire(Timer::GivenUp, now) {
             self.end_given_up();
         }
+        if self.timers.expire(Timer::Spared, now) {
+            self.end_spared();
+        }
         if self.timers.expire(Timer::Stalled, now) {
             self.end_stalled();
         }
@@ -122,7 +125,7 @@ impl Session {
         }
         let first = self.store.front(Queue::GivenUp).and_then(|key| self.store.get(key));
         let due = first.map(|stream| stream.waits_since + self.config.given_up_timeout);
-        self.timers.set(Timer::GivenUp, due);
+        self.timers.set_by_command(Timer::GivenUp, due);
     }
 
     fn end_given_up(&mut self) {

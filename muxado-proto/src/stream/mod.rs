@@ -110,9 +110,11 @@ pub(crate) struct Stream {
     pub(crate) complete: bool,
     /// Accepted, finished by both sides and read to the end.
     pub(crate) takes_no_slot: bool,
+    /// DATA has come that is answered once the peer had the time to read the answer before it.
+    pub(crate) provoked: bool,
     pub(crate) links: Links,
-    /// Since when it has waited for its type, has had data to send but no credit, or has been used
-    /// only by the peer.
+    /// Since when it has waited for its type, has had data to send but no credit, has been used only by
+    /// the peer, or has been ended by this side without a reader.
     pub(crate) waits_since: Timestamp,
     /// Bytes sent since the time limit on its stall began.
     pub(crate) sent_since_stall: u32,
@@ -141,6 +143,7 @@ impl Stream {
             spoke: false,
             complete: false,
             takes_no_slot: false,
+            provoked: false,
             links: Links::NONE,
             waits_since: Timestamp::ZERO,
             sent_since_stall: u32::MAX,
@@ -186,6 +189,14 @@ impl Stream {
             && self.recv == RecvState::Stopped
     }
 
+    /// Whether an answer is complete and the peer may be reading it, or will soon, while nobody reads
+    /// what the peer sends.
+    pub(crate) fn may_spoil_an_answer(&self) -> bool {
+        let complete = matches!(self.send, SendState::Finishing { .. } | SendState::Finished);
+        let answers = self.spoke || !self.outgoing.is_empty();
+        complete && answers && self.recv == RecvState::Stopped
+    }
+
     /// Whether it counts against the limits on streams: heartbeats do not.
     pub(crate) const fn is_counted(&self) -> bool {
         !matches!(self.owner, Owner::Beats | Owner::Echo)
@@ -216,6 +227,7 @@ impl Stream {
             spoke,
             complete,
             takes_no_slot,
+            provoked,
             links,
             waits_since,
             sent_since_stall,
@@ -224,7 +236,7 @@ impl Stream {
         digest.value(&[*interest, *edges]);
         digest.value(&[awaited, reset_on_drop]);
         digest.flag(digest.batch == Some(*batch));
-        digest.value(&[answered, announced, spoke, complete, takes_no_slot]);
+        digest.value(&[answered, announced, spoke, complete, takes_no_slot, provoked]);
         for buffer in [outgoing, incoming] {
             let mut bytes = alloc::vec![0; buffer.len()];
             buffer.peek(&mut bytes);
@@ -238,7 +250,8 @@ impl Stream {
         }
         links.digest(digest);
         digest.number((*sent_since_stall).into());
-        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX || self.is_given_up() {
+        let unread = self.may_spoil_an_answer() || self.is_given_up();
+        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX || unread {
             digest.since(*waits_since);
         }
     }

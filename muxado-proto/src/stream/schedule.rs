@@ -86,6 +86,9 @@ pub(crate) enum Queue {
     Event,
     /// Credit owed and the buffer empty.
     Owed,
+    /// The peer may still be reading an answer that is complete, and nobody reads what it sends:
+    /// nothing is said for a while. Oldest first.
+    Spared,
     /// Inbound, typed, and the type has not arrived; oldest first.
     Untyped,
     /// Inbound, and not accepted yet.
@@ -100,7 +103,7 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 19;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Beat,
@@ -121,6 +124,7 @@ impl Queue {
         Self::Budget,
         Self::GivenUp,
         Self::Taking,
+        Self::Spared,
     ];
 
     /// The place of this queue in [`Self::ALL`].
@@ -138,6 +142,7 @@ impl Queue {
             Self::Budget => 15,
             Self::GivenUp => 16,
             Self::Taking => 17,
+            Self::Spared => 18,
         }
     }
 
@@ -147,7 +152,7 @@ impl Queue {
             Self::Beat | Self::Ready(_) | Self::Stalled => Link::Data,
             Self::Control => Link::Control,
             Self::Event => Link::Event,
-            Self::Owed => Link::Owed,
+            Self::Owed | Self::Spared => Link::Owed,
             Self::Untyped | Self::Accept | Self::Budget | Self::GivenUp | Self::Taking => {
                 Link::Wait
             }

@@ -313,6 +313,13 @@ impl Store {
         });
     }
 
+    /// Takes a stream out of the queue it stands in by way of a link, if there is one.
+    pub(crate) fn unlink_any(&mut self, link: Link, key: Key) {
+        if let Some(queue) = self.get(key).and_then(|stream| stream.links.queue(link)) {
+            self.unlink(queue, key);
+        }
+    }
+
     /// The most urgent ready queue that is not empty.
     #[inline]
     pub(crate) fn most_urgent(&self) -> Option<Queue> {

@@ -39,6 +39,8 @@ func (p *peer) drive() {
 		p.driveGoAway(p.askForGoAway)
 	case "goaway-local":
 		p.driveGoAway(p.sendGoAway)
+	case "early":
+		p.each(p.driveEarly)
 	case "heartbeat":
 		p.driveHeartbeat()
 	default:

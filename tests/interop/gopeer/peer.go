@@ -20,6 +20,7 @@ type peer struct {
 	// bye is closed when the peer has said that its drive is done.
 	bye     chan struct{}
 	byeOnce sync.Once
+	starts  starts
 }
 
 func (p *peer) peerDone() { p.byeOnce.Do(func() { close(p.bye) }) }

@@ -19,6 +19,8 @@ const (
 	cmdGoAway   = 'g'
 	cmdShutdown = 'z'
 	cmdBye      = 'b'
+	cmdEarly    = 'a'
+	cmdBegin    = 'n'
 )
 
 // acceptLoop serves streams until the session is over.
@@ -88,6 +90,10 @@ func (p *peer) serve(stream Stream, streamType uint32) error {
 		return err
 	case cmdShutdown:
 		return p.session.Close()
+	case cmdEarly:
+		return p.answerEarly(stream)
+	case cmdBegin:
+		return p.beginEarly(stream)
 	case cmdBye:
 		p.peerDone()
 		return nil

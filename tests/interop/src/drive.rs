@@ -10,6 +10,7 @@ use async_lock::{Barrier, Semaphore};
 use futures_util::future::{self, Either, join_all};
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::early;
 use super::endpoint::{Endpoint, MuxStream as _};
 use super::options::{Drive, Side};
 use super::pattern::{Checker, fill};
@@ -43,11 +44,12 @@ pub(super) async fn drive<E: Endpoint>(peer: &Peer<E>) {
         Drive::Goaway => going_away(peer, true).await,
         Drive::GoawayLocal => going_away(peer, false).await,
         Drive::Heartbeat => heartbeat(peer).await,
+        Drive::Early => early::drive(peer).await,
     }
 }
 
 /// Runs one stream after the other, `--in-flight` at a time.
-async fn each<E, F>(peer: &Peer<E>, one: fn(Peer<E>, usize) -> F)
+pub(super) async fn each<E, F>(peer: &Peer<E>, one: fn(Peer<E>, usize) -> F)
 where
     E: Endpoint,
     F: Future<Output = Result<(), Trouble>> + Send + 'static,
@@ -99,7 +101,7 @@ async fn probe<E: Endpoint>(peer: &Peer<E>) {
 }
 
 /// Opens a stream; on a typed session its type depends on its index.
-async fn open<E: Endpoint>(peer: &Peer<E>, index: usize) -> Result<E::Stream, Trouble> {
+pub(super) async fn open<E: Endpoint>(peer: &Peer<E>, index: usize) -> Result<E::Stream, Trouble> {
     let stream_type = peer.options.is_typed().then(|| stream_type(index));
     let stream = peer.session.open(stream_type).await.at("open")?;
     peer.report.summary().opened += 1;
@@ -110,7 +112,7 @@ fn stream_type(index: usize) -> u32 {
     1000 + index as u32
 }
 
-fn seed<E>(peer: &Peer<E>, index: usize) -> u64 {
+pub(super) fn seed<E>(peer: &Peer<E>, index: usize) -> u64 {
     let side = u64::from(peer.options.side() == Side::Client);
     side << 63 | (index as u64) << 32
 }
@@ -299,7 +301,7 @@ async fn shutdown<E: Endpoint>(peer: &Peer<E>) {
 }
 
 /// `None` when the future takes too long.
-async fn within<E: Endpoint, T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<E: Endpoint, T>(future: impl Future<Output = T>) -> Option<T> {
     match future::select(pin!(future), pin!(E::sleep(LIMIT))).await {
         Either::Left((value, _)) => Some(value),
         Either::Right(_) => None,

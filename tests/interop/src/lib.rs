@@ -6,10 +6,12 @@
 //! implementation that has an [`Endpoint`](endpoint::Endpoint). All take the same options and
 //! report the same lines of JSON, so the tests can pair any two.
 
+pub mod answers;
 pub mod compare;
 pub mod control;
 pub mod core;
 pub mod drive;
+mod early;
 pub mod endpoint;
 pub mod hex;
 pub mod matrix;

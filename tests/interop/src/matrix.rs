@@ -208,7 +208,7 @@ impl Run {
         // close is still open then, and possibly the answers that the driver gave up: ours reports
         // that.
         let cut = matches!(self.mode, Mode::ClosedByServer | Mode::ResetByDriver)
-            && end.cause.as_deref().is_some_and(|cause| cause.ends_with(CUT_BY_THE_END));
+            && end.cause.as_deref().is_some_and(|cause| cause.contains(CUT_BY_THE_END));
         match end.remote_code.as_deref() {
             Some("0") => Ok(()),
             None if cut => Ok(()),
@@ -284,8 +284,9 @@ impl Run {
     }
 }
 
-/// The text of ours if the peer closed the session while streams were open.
-const CUT_BY_THE_END: &str = "cut at the end: transport ended";
+/// The text of ours if the peer closed the session while streams were open. The transport has ended,
+/// or was reset after the peer's GOAWAY (PROTOCOL.md §12.1).
+const CUT_BY_THE_END: &str = "cut at the end: transport ";
 
 /// Who ends a session, or announces the end first.
 #[derive(Debug, Default)]

@@ -84,6 +84,12 @@ pub struct Options {
     /// Error code to ask the peer to reset with.
     #[arg(long, default_value_t = 0)]
     pub code: u32,
+    /// How far the request has come when it is answered early.
+    #[arg(long, value_enum, default_value = "complete")]
+    pub request: Request,
+    /// Milliseconds between the end of an early answer and the drop of its stream.
+    #[arg(long, default_value_t = 0)]
+    pub delay: u32,
     /// Give up after this time, such as `30s`; 0 for never.
     #[arg(long, default_value = "60s", value_parser = parse_timeout)]
     pub timeout: Duration,
@@ -160,6 +166,19 @@ pub enum Drive {
     GoawayLocal,
     /// Wait for heartbeats.
     Heartbeat,
+    /// Ask for answers that come before the request was read.
+    Early,
+}
+
+/// A request that is answered before it was read to its end.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// It has arrived whole.
+    Complete,
+    /// Its writer goes on.
+    Flowing,
+    /// Its writer is out of credit.
+    Blocked,
 }
 
 /// Heartbeat interval and tolerance.

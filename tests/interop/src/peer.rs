@@ -11,6 +11,7 @@ use std::time::Instant;
 use event_listener::Event;
 use futures_util::future::{FutureExt as _, Shared, join_all, select};
 
+use super::early::Starts;
 use super::endpoint::Endpoint;
 use super::options::{App, Options};
 use super::report::{End, Line, Report, print_line};
@@ -26,6 +27,8 @@ pub(super) struct Peer<E> {
     pub(super) bye: Arc<Flag>,
     /// The session is over.
     pub(super) ended: Arc<Flag>,
+    /// Early answers that may begin.
+    pub(super) starts: Arc<Starts>,
 }
 
 impl<E: Clone> Clone for Peer<E> {
@@ -36,6 +39,7 @@ impl<E: Clone> Clone for Peer<E> {
             session: self.session.clone(),
             bye: self.bye.clone(),
             ended: self.ended.clone(),
+            starts: self.starts.clone(),
         }
     }
 }
@@ -128,7 +132,8 @@ async fn run_session<E: Endpoint>(
     let report = Arc::new(Report::new(E::NAME, options.side().name()));
     let limit = Limit::start(&options, &report, started);
     let session = E::start(transport, &options, &report).await?;
-    let peer = Peer::<E> { options, report, session, bye: Arc::default(), ended: Arc::default() };
+    let (bye, ended, starts) = Default::default();
+    let peer = Peer::<E> { options, report, session, bye, ended, starts };
     let watch = spawn::<E, End>({
         let peer = peer.clone();
         async move {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::early;
 use super::endpoint::{Accepted, Endpoint, MuxStream};
 use super::options::{App, Options};
 use super::pattern::{Checker, fill};
@@ -32,6 +33,10 @@ pub mod command {
     pub const SHUTDOWN: u8 = b'z';
     /// This side's drive is done.
     pub const BYE: u8 = b'b';
+    /// Answer early, once told to.
+    pub const EARLY: u8 = b'a';
+    /// Begin such an answer.
+    pub const BEGIN: u8 = b'n';
 }
 
 /// Why a stream went wrong: where, and the error.
@@ -125,6 +130,8 @@ async fn serve<E: Endpoint>(
             peer.session.close().await;
             Ok(())
         }
+        command::EARLY => early::answer(peer, stream).await,
+        command::BEGIN => early::begin(peer, stream).await,
         command::BYE => {
             peer.bye.notify();
             Ok(())
@@ -242,13 +249,13 @@ impl Io<'_> {
     }
 }
 
-async fn read_u32(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u32> {
+pub(super) async fn read_u32(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u32> {
     let mut bytes = [0; 4];
     stream.read_exact(&mut bytes).await?;
     Ok(u32::from_be_bytes(bytes))
 }
 
-async fn read_u64(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u64> {
+pub(super) async fn read_u64(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u64> {
     let mut bytes = [0; 8];
     stream.read_exact(&mut bytes).await?;
     Ok(u64::from_be_bytes(bytes))

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
+use muxado_interop::answers::{Answers, answers};
 use muxado_interop::matrix::{Mode, Run, runs};
 use muxado_interop::options::Implementation;
 use muxado_interop::process::{Kind, Programs, go_missing};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         .flat_map(|round| runs(OURS, PEERS, Mode::ALL).into_iter().map(move |run| (round, run)))
         .chain(runs_of_peers().into_iter().map(|run| (1, run)))
         .map(|(round, run)| trial(round, run, &programs))
+        .chain(answers(OURS, PEERS).into_iter().map(|answers| trial_of_answers(answers, &programs)))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -55,6 +57,15 @@ fn main() -> ExitCode {
 fn runs_of_peers() -> Vec<Run> {
     let pairs = PEERS.iter().enumerate();
     pairs.flat_map(|(n, &one)| runs(&[one], &PEERS[n + 1..], PEERS_CAN)).collect()
+}
+
+/// An answer that is complete reaches its reader, whatever becomes of the request. The Go reference is
+/// what all are compared with.
+fn trial_of_answers(answers: Answers, programs: &Arc<Programs>) -> Trial {
+    let missing = go_missing();
+    let name = missing.map_or(answers.to_string(), |reason| format!("{answers} - {reason}"));
+    let programs = programs.clone();
+    Trial::test(name, move || Ok(answers.run(&programs)?)).with_ignored_flag(missing.is_some())
 }
 
 fn trial(round: usize, run: Run, programs: &Arc<Programs>) -> Trial {

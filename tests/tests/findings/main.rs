@@ -2,6 +2,7 @@
 //! number.
 
 mod announce;
+mod answers;
 mod beats;
 mod ends;
 mod greetings;

@@ -258,57 +258,7 @@ fn t7_only_what_is_unfinished_is_reset() {
     peer.expect(&["RST id=3 code=2"]);
 }
 
-// T12: nothing is sent after a complete answer that could destroy it.
-
-/// A server that has answered a request completely, and read at most one byte of it.
-fn answered(request: usize) -> Peer {
-    let mut peer = with_stream(Config::default());
-    peer.send(peer::data(3, &vec![7; request]));
-    assert_eq!(peer.stream(3).read(&mut [0]), Ok(1));
-    peer.write(3, b"answer");
-    peer.stream(3).finish().expect("it is open");
-    peer.expect(&["DATA id=3 len=6 FIN"]);
-    peer
-}
-
-#[test]
-fn t12_no_rst_follows_the_fin_of_a_complete_answer() {
-    // The client keeps writing: it learns only at its next DATA that nobody reads.
-    let mut peer = answered(1000);
-    peer.stream(3).release();
-    peer.expect(&["WNDINC id=3 inc=1000"]);
-    peer.expect_silence();
-    peer.send(peer::data(3, b"more"));
-    assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=4"));
-
-    // It waits for credit: credit for the discarded bytes is granted, with one frame.
-    let mut peer = answered(WINDOW);
-    peer.stream(3).release();
-    peer.expect(&["WNDINC id=3 inc=262144"]);
-    peer.expect_silence();
-
-    // Its request is complete: nothing is sent.
-    let mut peer = with_stream(Config::default());
-    peer.send(peer::data_fin(3, &[7; 1000]));
-    peer.write(3, b"answer");
-    peer.stream(3).finish().expect("it is open");
-    peer.expect(&["DATA id=3 len=6 FIN"]);
-    peer.stream(3).release();
-    peer.expect_silence();
-    assert_eq!(peer.session.stats().open_streams, 0);
-}
-
-#[test]
-fn t12_a_reader_that_stops_behind_its_own_fin_resets_nothing() {
-    let mut peer = answered(1000);
-    peer.stream(3).stop();
-    peer.stream(3).release();
-    peer.expect(&["WNDINC id=3 inc=1000"]);
-    peer.send(peer::fin(3));
-    peer.expect_silence();
-}
-
-// W7: how to learn that the peer has given up.
+// W7: to learn that the peer has given up.
 
 #[test]
 fn w7_the_peers_reset_can_be_waited_for_behind_its_fin() {

@@ -140,6 +140,12 @@ impl Store {
         if inside(Queue::Control) && !stream.send.owes_rst() && !stream.recv.is_open() {
             return wrong("has nothing to do in the control queue");
         }
+        if inside(Queue::Spared)
+            && (!stream.may_spoil_an_answer() || inside(Queue::Control))
+            && sending
+        {
+            return wrong("is spared, and can spoil no answer or is to be answered");
+        }
         if inside(Queue::Owed) && (!stream.recv.is_open() || inside(Queue::Control)) {
             return wrong("has nothing to do in the queue of owed credit");
         }
