@@ -24,6 +24,7 @@ suite! {
     a_stream_relayed_to_a_stream_keeps_the_code_of_a_reset,
     five_hundred_relays_at_once,
     a_relay_aborted_at_any_point_tells_both_sides,
+    a_relay_to_tcp_aborted_at_any_point_tells_both_ends,
 }
 
 /// Bytes each way; set `MUXADO_RELAY_BYTES` for more than CI has time for.
@@ -342,4 +343,71 @@ async fn a_relay_aborted_at_any_point_tells_both_sides<R: Runtime>() {
             ),
         }
     }
+}
+
+/// Neither end takes a part of what the other has sent for the whole of it.
+async fn a_relay_to_tcp_aborted_at_any_point_tells_both_ends<R: Runtime>() {
+    const LENGTH: usize = 100_000;
+    let (client, server) = R::pair(4096, Arc::new(Config::default()));
+    let mut cut = 0;
+    for polls in (0..100).map(|step| step * step / 4).chain([usize::MAX]) {
+        let (near, far) = streams::<R>(&client, &server).await.unwrap();
+        let (inside, mut outside) = tcp();
+        let mut relay = R::Session::relay_tcp(far, inside);
+        let (mut recv, mut send) = R::split(near);
+        let question = R::spawn(async move {
+            write_all(&mut send, &[7; LENGTH]).await?;
+            send.half_close().await
+        });
+        let answer = R::spawn(async move {
+            let mut answer = Vec::new();
+            read_more(&mut recv, &mut answer).await.map(|()| answer)
+        });
+        let service = R::spawn(blocking(move || {
+            let mut writer = outside.try_clone()?;
+            let answering = std::thread::spawn(move || {
+                writer.write_all(&[8; LENGTH])?;
+                writer.shutdown(std::net::Shutdown::Write)
+            });
+            let mut question = Vec::new();
+            let read = outside.read_to_end(&mut question);
+            let answered = answering.join().expect("it does not panic");
+            read.map(|_| (question, answered.is_ok()))
+        }));
+        let mut finished = false;
+        for _ in 0..polls {
+            if poll_fn(|cx| Poll::Ready(relay.as_mut().poll(cx).is_ready())).await {
+                finished = true;
+                break;
+            }
+            yield_now().await;
+        }
+        drop(relay);
+        let (asked, answer, served) = (question.await, answer.await, service.await);
+        if finished {
+            asked.unwrap();
+            assert!(answer.unwrap() == [8; LENGTH]);
+            assert!(served.unwrap() == (vec![7; LENGTH], true));
+            continue;
+        }
+        cut += 1;
+        match answer {
+            Ok(answer) => assert!(answer == [8; LENGTH], "{} bytes", answer.len()),
+            Err(error) => {
+                let code = muxado_proto::task::error_code(&error);
+                assert_eq!(code, Some(ErrorCode::STREAM_CANCELLED), "{error}");
+            }
+        }
+        match served {
+            Ok((question, true)) => assert!(question == [7; LENGTH], "{} bytes", question.len()),
+            // The system tells of a reset once, and it was the writer who heard of it.
+            Ok((_, false)) => {}
+            Err(error) => {
+                let kind = error.kind();
+                let told = matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+                assert!(told, "{error}");
+            }
+        }
+    }
+    assert!(cut > 10, "only {cut} were cut");
 }
