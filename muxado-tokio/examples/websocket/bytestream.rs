@@ -1,74 +1,24 @@
-//! A session over a WebSocket, with tokio-tungstenite.
-//!
-//! ```sh
-//! cargo run -p muxado-tokio --example websocket
-//! ```
-//!
-//! Binary messages carry the bytes of the session. Message boundaries have no meaning. For `wss`
-//! make the connection with TLS first, as in the example `tls`.
+//! A WebSocket as a byte stream. Copy it.
 
-use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{Sink as _, Stream as _};
-use muxado_tokio::{Config, Session};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    if std::env::args().nth(1).is_some() {
-        println!("Asks a server for a word in capitals, over a session on a WebSocket.");
-        return Ok(());
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let server = tokio::spawn(async move {
-        let (tcp, _) = listener.accept().await?;
-        muxado_tokio::tcp::tune(&tcp)?;
-        let socket = accept_async(tcp).await.map_err(io::Error::other)?;
-        let session = Session::server(Bytestream::new(socket), Config::default());
-        while let Ok(mut stream) = session.accept().await {
-            let mut request = String::new();
-            stream.read_to_string(&mut request).await?;
-            stream.write_all(request.to_uppercase().as_bytes()).await?;
-        }
-        io::Result::Ok(())
-    });
-
-    let tcp = TcpStream::connect(address).await?;
-    muxado_tokio::tcp::tune(&tcp)?;
-    let (socket, _) = client_async(format!("ws://{address}/session"), tcp).await?;
-    let session = Session::client(Bytestream::new(socket), Config::default());
-
-    let mut stream = session.open().await?;
-    stream.write_all(b"hello").await?;
-    stream.shutdown().await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    println!("the server says {answer}");
-    drop(stream);
-
-    let reason = session.close().await;
-    server.await??;
-    eprintln!("session {reason}");
-    Ok(())
-}
 
 /// A WebSocket as a byte stream.
-struct Bytestream<S> {
+pub(crate) struct Bytestream<S> {
     socket: WebSocketStream<S>,
     /// The rest of the latest message.
     message: Bytes,
 }
 
 impl<S> Bytestream<S> {
-    const fn new(socket: WebSocketStream<S>) -> Self {
+    pub(crate) const fn new(socket: WebSocketStream<S>) -> Self {
         Self { socket, message: Bytes::new() }
     }
 }
