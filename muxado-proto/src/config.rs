@@ -1,12 +1,14 @@
 //! Settings of a session: validated once, then trusted.
 
 mod memory;
+mod rates;
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::frame::{MAX_PAYLOAD, MAX_U31};
 use crate::memory::MemoryBudget;
+pub use rates::{Heartbeat, RateLimit};
 
 /// The initial window of every known implementation, in bytes per stream and direction.
 ///
@@ -27,41 +29,6 @@ const MAX_UPDATE_DELAY: Duration = Duration::from_secs(1);
 /// The initial windows of all streams that may be open by default, and the growth of windows.
 const DEFAULT_RECEIVE_BUFFER: u64 = (1024 + 1024 + 4 + 1) * DEFAULT_WINDOW as u64 + (32 << 20);
 
-/// A rate limit: a bucket that holds `burst` tokens and gains `per_second` of them every second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Events allowed at once.
-    pub burst: u32,
-    /// Events allowed per second on average.
-    pub per_second: u32,
-}
-
-/// How a session sends heartbeats (PROTOCOL.md §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// Time from one beat to the next. Default 10 s.
-    pub interval: Duration,
-    /// How long the peer may give no sign of life after the transport has taken a beat. Default
-    /// 15 s. Input is a sign of life, and so is output that had to wait until the transport took
-    /// it. If earlier output may still be in transit before the beat, the time for it at the lowest
-    /// rate seen is added, but at most four tolerances. A beat that has not come back after five
-    /// tolerances is missed, even if the peer gives signs of life.
-    pub tolerance: Duration,
-    /// Whether the session closes when the tolerance is exceeded. Default `true`; if `false`, there
-    /// is only [`Event::HeartbeatMissed`](crate::Event::HeartbeatMissed).
-    pub close_on_timeout: bool,
-}
-
-impl Default for Heartbeat {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(10),
-            tolerance: Duration::from_secs(15),
-            close_on_timeout: true,
-        }
-    }
-}
-
 /// The default for the streams that each side may have open at once.
 const DEFAULT_STREAMS: u32 = 1024;
 
@@ -72,6 +39,19 @@ macro_rules! settings {
     ) => {
         /// The settings of a session. Immutable and cheap to share: one `Arc<Config>` serves any
         /// number of sessions.
+        ///
+        /// Most sessions need none of them changed. By what they are about:
+        ///
+        /// | group | settings |
+        /// |---|---|
+        /// | the peer | [`typed`](Self::typed), [`heartbeat`](Self::heartbeat), [`receive_window`](Self::receive_window), [`send_window`](Self::send_window): both ends have to agree on these |
+        /// | windows that grow | [`auto_tune`](Self::auto_tune), [`max_receive_window`](Self::max_receive_window), [`window_budget`](Self::window_budget), [`update_delay`](Self::update_delay) |
+        /// | memory | [`send_buffer`](Self::send_buffer), [`session_send_buffer`](Self::session_send_buffer), [`session_receive_buffer`](Self::session_receive_buffer), [`overcommit`](Self::overcommit), [`memory_budget`](Self::memory_budget), [`max_frame_size`](Self::max_frame_size) |
+        /// | how many streams | [`max_inbound_streams`](Self::max_inbound_streams), [`accept_backlog`](Self::accept_backlog), [`max_outbound_streams`](Self::max_outbound_streams), [`max_open_streams`](Self::max_open_streams), [`max_unanswered_streams`](Self::max_unanswered_streams), [`unanswered_timeout`](Self::unanswered_timeout), [`max_heartbeat_responders`](Self::max_heartbeat_responders) |
+        /// | how long a stream may take | [`typed_timeout`](Self::typed_timeout), [`stream_stall_timeout`](Self::stream_stall_timeout), [`given_up_timeout`](Self::given_up_timeout), [`reset_on_drop`](Self::reset_on_drop) |
+        /// | how long a session may stand still | [`write_stall_timeout`](Self::write_stall_timeout), [`frame_stall_timeout`](Self::frame_stall_timeout), [`idle_timeout`](Self::idle_timeout) |
+        /// | how a session ends | [`drain_timeout`](Self::drain_timeout), [`drain_limit`](Self::drain_limit), [`linger_timeout`](Self::linger_timeout), [`announce_close`](Self::announce_close), [`goaway_text`](Self::goaway_text) |
+        /// | what a peer may cause | [`reset_limit`](Self::reset_limit), [`stray_data_limit`](Self::stray_data_limit), [`empty_data_limit`](Self::empty_data_limit), [`unknown_bytes_limit`](Self::unknown_bytes_limit), [`tombstones`](Self::tombstones), [`pending_resets`](Self::pending_resets), [`id_gaps`](Self::id_gaps) |
         ///
         /// ```
         /// use muxado_proto::Config;
@@ -347,6 +327,20 @@ impl Config {
             .auto_tune(false)
             .session_receive_buffer((512 + 480 + 4 + 1) * u64::from(DEFAULT_WINDOW))
             .announce_close(false)
+    }
+}
+
+impl From<Config> for ConfigBuilder {
+    fn from(config: Config) -> Self {
+        config.into_builder()
+    }
+}
+
+impl TryFrom<ConfigBuilder> for Config {
+    type Error = ConfigError;
+
+    fn try_from(builder: ConfigBuilder) -> Result<Self, ConfigError> {
+        builder.build()
     }
 }
 

@@ -85,7 +85,10 @@
 //!
 //! # Features
 //!
-//! `task` (off by default; needs `std`) adds the `task` module, the layer between a session and
+//! `std` (off by default) adds vectored output for `std::io`: `Transmit::io_slices`, and
+//! `Buf::chunks_vectored` of a `Transmit`.
+//!
+//! `task` (off by default; includes `std`) adds the `task` module, the layer between a session and
 //! `async` that the adapters share.
 //!
 //! `audit` (off by default) is for tests: `Session::audit` recomputes every counter of a session
@@ -115,7 +118,7 @@
 )]
 
 extern crate alloc;
-#[cfg(any(feature = "task", test))]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod config;

@@ -125,6 +125,11 @@ impl Buf for Transmit {
         }
     }
 
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        self.io_slices(slices)
+    }
+
     /// # Panics
     ///
     /// Never panics: advancing beyond the end stops at the end.
@@ -171,10 +176,26 @@ impl Transmit {
     }
 }
 
-#[cfg(feature = "task")]
+#[cfg(feature = "std")]
 impl Transmit {
     /// Fills `slices` with the next unwritten bytes, for a vectored write; returns how many were
     /// filled.
+    ///
+    /// ```
+    /// use bytes::Buf;
+    /// use std::io::{IoSlice, Write};
+    /// use muxado_proto::Transmit;
+    ///
+    /// fn send(out: &mut Transmit, socket: &mut impl Write) -> std::io::Result<()> {
+    ///     let mut slices = [IoSlice::new(&[]); 16];
+    ///     let filled = out.io_slices(&mut slices);
+    ///     let written = socket.write_vectored(&slices[..filled])?;
+    ///     out.advance(written);
+    ///     Ok(())
+    /// }
+    /// # send(&mut Transmit::new(), &mut Vec::new())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let mut filled = 0usize;
@@ -225,12 +246,15 @@ mod tests {
         assert_eq!(transmit.slices().collect::<Vec<_>>(), [[1]]);
     }
 
-    #[cfg(feature = "task")]
+    #[cfg(feature = "std")]
     #[test]
     fn as_many_slices_are_filled_as_there_are() {
         let lengths = |transmit: &Transmit| {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
             let filled = transmit.io_slices(&mut slices);
+            let mut same = [std::io::IoSlice::new(&[]); 4];
+            assert_eq!(transmit.chunks_vectored(&mut same), filled);
+            assert_eq!(same.map(|slice| slice.len()), slices.map(|slice| slice.len()));
             (filled, slices.map(|slice| slice.len()))
         };
         let mut transmit = Transmit::new();

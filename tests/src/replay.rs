@@ -104,7 +104,7 @@ impl<'a> Player<'a> {
     fn new(transcript: &'a Transcript, recorded: End, chunk: usize) -> Self {
         let ours = transcript.ends.into_iter().find(|end| *end != recorded).expect("two ends");
         let beats = transcript.frames_from(ours).any(opens_heartbeat);
-        let heartbeat = Heartbeat { interval: Duration::from_millis(100), ..Heartbeat::default() };
+        let heartbeat = Heartbeat::new().with_interval(Duration::from_millis(100));
         let config = Config::builder()
             .typed(transcript.is_typed())
             .heartbeat((beats && transcript.is_typed()).then_some(heartbeat))

@@ -95,6 +95,26 @@ fn every_example_that_is_named_can_be_run() {
     assert!(count >= 5, "only {count} examples are named");
 }
 
+#[test]
+fn every_setting_has_a_place_in_the_table_of_config() {
+    let source = include_str!("../../muxado-proto/src/config.rs");
+    let after = |mark: &str| source.split_once(mark).expect("the settings").1;
+    let settings = after("\nsettings! {").split("\n}\n").next().expect("its end");
+    let names: BTreeSet<&str> = settings
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//") && !line.contains('@'))
+        .filter_map(|line| line.trim().strip_suffix(';'))
+        .map(|line| line.split(':').next().unwrap_or(line))
+        .chain(["memory_budget"])
+        .collect();
+    let table = after("/// | group | settings |").split("/// ```").next().expect("its end");
+    let places: Vec<&str> =
+        table.split("](Self::").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(names.len() >= 40, "{names:?}");
+    assert_eq!(names, places.iter().copied().collect());
+    assert_eq!(names.len(), places.len(), "one is there twice");
+}
+
 /// The table of CONTRIBUTING.md that says where to find what: names in backticks are files, and what
 /// is in the file named before them.
 #[test]

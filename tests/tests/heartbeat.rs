@@ -60,7 +60,7 @@ fn a_missed_beat_closes_the_session_or_only_tells() {
     assert_eq!(misses(&mut peer), 1);
     assert_eq!(peer.session.close_reason(), Some(&CloseReason::HeartbeatTimeout));
 
-    let mut peer = beating(Heartbeat { close_on_timeout: false, ..Heartbeat::default() });
+    let mut peer = beating(Heartbeat::new().with_close_on_timeout(false));
     beat(&mut peer).expect("a beat");
     let mut last = None;
     for _ in 0..6 {

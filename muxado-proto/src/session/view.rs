@@ -41,6 +41,22 @@ impl<'a> StreamMut<'a> {
 
     /// A small number that no other open stream has, for tables of the embedder. It is reused when
     /// the stream has been released.
+    ///
+    /// ```
+    /// # use muxado_proto::{Config, Role, Session, Timestamp};
+    /// # let key = [1; 16].into();
+    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, key);
+    /// let mut names: Vec<Option<&str>> = Vec::new(); // what the application knows of each stream
+    /// let id = session.open()?;
+    /// let slot = session.stream(id).unwrap().slot() as usize;
+    /// names.resize(names.len().max(slot + 1), None);
+    /// names[slot] = Some("upload");
+    /// for id in session.streams().collect::<Vec<_>>() {
+    ///     let slot = session.stream(id).unwrap().slot() as usize;
+    ///     assert_eq!(names[slot], Some("upload"));
+    /// }
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
     #[must_use]
     pub const fn slot(&self) -> u32 {
         self.key.number()

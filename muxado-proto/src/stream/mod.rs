@@ -43,6 +43,12 @@ impl From<u32> for StreamType {
     }
 }
 
+impl From<StreamType> for u32 {
+    fn from(stream_type: StreamType) -> Self {
+        stream_type.0
+    }
+}
+
 /// Who uses a stream. This decides what happens to received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]

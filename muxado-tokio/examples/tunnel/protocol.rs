@@ -97,7 +97,7 @@ pub fn server_config() -> Config {
 pub fn trusting_config() -> Config {
     // Each stream belongs to an unknown client, and the server cannot prevent that it resets the
     // stream. That must not look like an attack of the server.
-    let strangers = RateLimit { burst: 100_000, per_second: 100_000 };
+    let strangers = RateLimit::new(100_000, 100_000);
     let builder = Config::builder().typed(true).heartbeat(Some(beats()));
     builder.reset_limit(strangers).build().expect("the settings fit")
 }
@@ -105,7 +105,7 @@ pub fn trusting_config() -> Config {
 /// Both ends send heartbeats, so each notices within 15 s that the other has vanished.
 fn beats() -> Heartbeat {
     let (interval, tolerance) = (Duration::from_secs(5), Duration::from_secs(10));
-    Heartbeat { interval, tolerance, ..Heartbeat::default() }
+    Heartbeat::new().with_interval(interval).with_tolerance(tolerance)
 }
 
 /// The code of the reset if the service cannot be reached.

@@ -25,11 +25,9 @@ pub(super) fn config(options: &Options) -> io::Result<Arc<Config>> {
     };
     config = config.typed(options.is_typed());
     if let Some(times) = options.heartbeat {
-        config = config.heartbeat(Some(Heartbeat {
-            interval: times.interval,
-            tolerance: times.tolerance,
-            close_on_timeout: true,
-        }));
+        config = config.heartbeat(Some(
+            Heartbeat::new().with_interval(times.interval).with_tolerance(times.tolerance),
+        ));
     }
     if options.window > 0 {
         // Few streams are open at once, so not every possible stream needs to be promised such a

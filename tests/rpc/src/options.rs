@@ -87,7 +87,7 @@ pub struct Output {
 /// defaults.
 #[must_use]
 pub fn config() -> Config {
-    let heartbeat = Heartbeat { interval: Duration::from_secs(1), ..Heartbeat::default() };
+    let heartbeat = Heartbeat::new().with_interval(Duration::from_secs(1));
     Config::builder()
         .typed(true)
         .heartbeat(Some(heartbeat))

@@ -85,7 +85,7 @@ async fn there_is_no_beat_in_an_untyped_session<R: Runtime>() {
 }
 
 fn beating(close_on_timeout: bool) -> Config {
-    let heartbeat = Heartbeat { close_on_timeout, ..Heartbeat::default() };
+    let heartbeat = Heartbeat::new().with_close_on_timeout(close_on_timeout);
     typed().heartbeat(Some(heartbeat)).build().unwrap()
 }
 

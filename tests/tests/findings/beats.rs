@@ -70,7 +70,7 @@ fn s3_debug_shows_no_payload() {
 
 #[test]
 fn l14_build_refuses_settings_that_make_no_sense() {
-    let never = RateLimit { burst: 0, per_second: 1 };
+    let never = RateLimit::new(0, 1);
     for (builder, setting) in [
         (Config::builder().write_stall_timeout(Duration::ZERO), "write_stall_timeout"),
         (Config::builder().frame_stall_timeout(Duration::ZERO), "frame_stall_timeout"),
@@ -486,7 +486,7 @@ fn w6_a_peer_that_has_vanished_is_found_on_an_untyped_session() {
 
 #[test]
 fn heartbeats_are_counted_and_told_one_by_one() {
-    let heartbeat = Heartbeat { close_on_timeout: false, ..Heartbeat::default() };
+    let heartbeat = Heartbeat::new().with_close_on_timeout(false);
     let config = Config::builder().typed(true).heartbeat(Some(heartbeat)).build().expect("valid");
     let mut peer = Peer::of_client(config);
     let mut rtts = Vec::new();

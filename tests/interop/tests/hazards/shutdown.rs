@@ -241,11 +241,9 @@ fn quiet_end(lab: &Lab, kind: Kind) {
 }
 
 fn finds_the_dead(lab: &Lab, kind: Kind) {
-    let heartbeat = Heartbeat {
-        interval: Duration::from_millis(50),
-        tolerance: Duration::from_millis(500),
-        close_on_timeout: true,
-    };
+    let heartbeat = Heartbeat::new()
+        .with_interval(Duration::from_millis(50))
+        .with_tolerance(Duration::from_millis(500));
     let config = Config::builder().typed(true).heartbeat(Some(heartbeat));
     let mut ours = lab.ours(kind, &["--app", "control", "--heartbeat", "60000,60000"], config);
     // Beats are answered only while the peer accepts.

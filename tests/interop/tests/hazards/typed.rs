@@ -181,11 +181,8 @@ fn fin_on_heartbeat(lab: &Lab, kind: Kind) {
 }
 
 fn heartbeat(interval: u64, tolerance: u64) -> Option<Heartbeat> {
-    Some(Heartbeat {
-        interval: Duration::from_millis(interval),
-        tolerance: Duration::from_millis(tolerance),
-        close_on_timeout: true,
-    })
+    let [interval, tolerance] = [interval, tolerance].map(Duration::from_millis);
+    Some(Heartbeat::new().with_interval(interval).with_tolerance(tolerance))
 }
 
 fn no_fin_on_heartbeat(lab: &Lab, kind: Kind) {

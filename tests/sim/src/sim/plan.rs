@@ -114,14 +114,14 @@ impl Plan {
                 .max_outbound_streams(source.pick(&[1024, 3, 50]))
                 .max_unanswered_streams(source.one_in(8).then_some(20))
                 .tombstones(source.pick(&[1024, 1 << 16]))
-                .reset_limit(RateLimit { burst: 1 << 30, per_second: 1 << 30 })
+                .reset_limit(RateLimit::new(1 << 30, 1 << 30))
                 .drain_timeout(Duration::from_secs(3600))
                 .write_stall_timeout(patience)
                 .frame_stall_timeout(patience)
-                .heartbeat((typed && source.one_in(2)).then(|| Heartbeat {
-                    interval: Duration::from_secs(source.between(10, 40)),
-                    tolerance: Duration::from_secs(3600),
-                    close_on_timeout: true,
+                .heartbeat((typed && source.one_in(2)).then(|| {
+                    let interval = Duration::from_secs(source.between(10, 40));
+                    let tolerance = Duration::from_secs(3600);
+                    Heartbeat::new().with_interval(interval).with_tolerance(tolerance)
                 }));
             Arc::new(builder.build().expect("settings in their ranges"))
         });
