@@ -195,6 +195,12 @@ impl Decoder {
     /// `input` is empty.
     #[must_use]
     pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
+        self.decode_inline(input)
+    }
+
+    /// As [`decode`](Self::decode), for the loop that does little else.
+    #[inline(always)]
+    pub(crate) fn decode_inline<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
         loop {
             match &mut self.state {
                 State::Header => {
@@ -260,6 +266,7 @@ impl Decoder {
     }
 
     /// Reacts to a complete header; `None` if the frame's item comes with its payload.
+    #[inline(always)]
     fn begin(&mut self, header: Header) -> Option<Item<'static>> {
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         match header.kind {
@@ -303,6 +310,7 @@ impl Decoder {
     }
 
     /// The next `N` bytes once they have all arrived.
+    #[inline(always)]
     fn collect<const N: usize>(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
         if self.have == 0 {
             if let Some((whole, rest)) = input.split_first_chunk::<N>() {
@@ -310,6 +318,11 @@ impl Decoder {
                 return Some(*whole);
             }
         }
+        self.collect_pieces(input)
+    }
+
+    #[cold]
+    fn collect_pieces<const N: usize>(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
         let piece = take(input, N.saturating_sub(self.have))?;
         let end = self.have.saturating_add(piece.len());
         if let Some(room) = self.partial.get_mut(self.have..end) {
@@ -325,6 +338,7 @@ impl Decoder {
 }
 
 /// Splits at most `max` bytes off the front of `input`; `None` if it is empty.
+#[inline(always)]
 fn take<'a>(input: &mut &'a [u8], max: usize) -> Option<&'a [u8]> {
     if input.is_empty() {
         return None;

@@ -193,21 +193,22 @@ impl Header {
     /// The wire form. A length above [`MAX_PAYLOAD`] is truncated to its low 24 bits.
     #[must_use]
     pub const fn encode(self) -> [u8; HEADER_LEN] {
-        let [_, l0, l1, l2] = self.length.to_be_bytes();
-        let [i0, i1, i2, i3] = self.id.get().to_be_bytes();
-        [l0, l1, l2, self.kind.bits() << 4 | self.flags.bits(), i0, i1, i2, i3]
+        let tag = self.kind.bits() << 4 | self.flags.bits();
+        let header = (self.length as u64) << 40 | (tag as u64) << 32 | self.id.get() as u64;
+        header.to_be_bytes()
     }
 
     /// The header from its wire form; any eight bytes are a valid header. The top bit of the id is
     /// masked.
     #[must_use]
     pub const fn decode(bytes: [u8; HEADER_LEN]) -> Self {
-        let [l0, l1, l2, tag, i0, i1, i2, i3] = bytes;
+        let header = u64::from_be_bytes(bytes);
+        let tag = (header >> 32) as u8;
         Self {
-            length: u32::from_be_bytes([0, l0, l1, l2]),
+            length: (header >> 40) as u32,
             kind: FrameType::from_bits(tag >> 4),
             flags: Flags::from_bits(tag),
-            id: StreamId::new(u32::from_be_bytes([i0, i1, i2, i3])),
+            id: StreamId::new(header as u32),
         }
     }
 

@@ -48,8 +48,10 @@ impl Timestamp {
 
     /// A point `elapsed` after the origin; saturates after 584 years.
     #[must_use]
-    pub fn from_duration(elapsed: Duration) -> Self {
-        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    #[inline]
+    pub const fn from_duration(elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs().saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(elapsed.subsec_nanos() as u64))
     }
 
     /// Nanoseconds since the origin.
@@ -63,11 +65,19 @@ impl Timestamp {
     pub const fn as_duration(self) -> Duration {
         Duration::from_nanos(self.0)
     }
+
+    /// Whether at least `time` has passed since `before`. Cheaper than a difference, which is split
+    /// into seconds and the rest.
+    #[inline]
+    pub(crate) const fn is_after(self, before: Self, time: Duration) -> bool {
+        self.0.saturating_sub(before.0) >= Self::from_duration(time).0
+    }
 }
 
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
+    #[inline]
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(Self::from_duration(rhs).0))
     }
@@ -77,6 +87,7 @@ impl Sub for Timestamp {
     type Output = Duration;
 
     /// The time from `rhs` to `self`, zero if `rhs` is later.
+    #[inline]
     fn sub(self, rhs: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(rhs.0))
     }

@@ -100,8 +100,13 @@ impl Timers {
 
     /// The earliest deadline that will come.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        let set = self.at.iter().enumerate().filter(|(index, _)| self.set & 1 << index != 0);
-        set.map(|(_, at)| *at).min().filter(|&at| at < Timestamp::NEVER)
+        let (mut first, mut left) = (Timestamp::NEVER, self.set);
+        while left != 0 {
+            let at = self.at.get(left.trailing_zeros() as usize);
+            first = at.map_or(first, |&at| first.min(at));
+            left &= left.wrapping_sub(1);
+        }
+        (first < Timestamp::NEVER).then_some(first)
     }
 
     /// Forgets every deadline.

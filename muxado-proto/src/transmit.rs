@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use core::fmt;
 
+use crate::frame::HEADER_LEN;
+
 /// Payloads up to this size are copied after their headers; larger ones are chained.
 ///
 /// One entry of a vectored write costs about as much as copying this many bytes.
@@ -90,6 +92,17 @@ impl Transmit {
         self.len = self.len.saturating_add(bytes.len());
     }
 
+    /// Appends a header.
+    #[inline]
+    pub(crate) fn join_header(&mut self, header: [u8; HEADER_LEN]) {
+        let len = self.joined.len();
+        if self.joined.capacity().saturating_sub(len) < HEADER_LEN {
+            return self.join(&header);
+        }
+        self.joined.extend_from_slice(&header);
+        self.len = self.len.saturating_add(HEADER_LEN);
+    }
+
     /// Appends a payload without a copy, unless it is so small that a copy is cheaper.
     pub(crate) fn push_chunk(&mut self, chunk: Bytes) {
         if chunk.len() <= JOIN_LIMIT {
@@ -134,15 +147,23 @@ impl Buf for Transmit {
     ///
     /// Never panics: advancing beyond the end stops at the end.
     fn advance(&mut self, mut count: usize) {
+        if count >= self.len {
+            // Most batches are written at once.
+            self.chained.clear();
+            self.joined.clear();
+            (self.start, self.len) = (0, 0);
+            return;
+        }
         while count > 0 && self.len > 0 {
             let step = match self.chained.front_mut() {
                 Some(Chained { at, chunk }) if *at <= self.start => {
-                    let step = count.min(chunk.len());
-                    chunk.advance(step);
-                    if chunk.is_empty() {
+                    let whole = chunk.len();
+                    if count < whole {
+                        chunk.advance(count);
+                    } else {
                         self.chained.pop_front();
                     }
-                    step
+                    count.min(whole)
                 }
                 next => {
                     let end = next.map_or(self.joined.len(), |next| next.at);
@@ -153,10 +174,6 @@ impl Buf for Transmit {
             };
             self.len = self.len.saturating_sub(step);
             count = count.saturating_sub(step);
-        }
-        if self.len == 0 {
-            self.joined.clear();
-            self.start = 0;
         }
     }
 }
@@ -198,11 +215,19 @@ impl Transmit {
     /// ```
     #[must_use]
     pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let mut filled = 0usize;
-        for (slot, slice) in slices.iter_mut().zip(self.slices()) {
-            *slot = std::io::IoSlice::new(slice);
-            filled = filled.saturating_add(1);
+        let (mut from, mut filled) = (self.start, 0usize);
+        let mut put = |slice: &'a [u8]| {
+            if let Some(slot) = slices.get_mut(filled).filter(|_| !slice.is_empty()) {
+                *slot = std::io::IoSlice::new(slice);
+                filled = filled.saturating_add(1);
+            }
+        };
+        for Chained { at, chunk } in &self.chained {
+            put(self.joined.get(from..*at).unwrap_or_default());
+            put(chunk);
+            from = *at;
         }
+        put(self.joined.get(from..).unwrap_or_default());
         filled
     }
 }

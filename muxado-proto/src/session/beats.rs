@@ -303,7 +303,7 @@ impl Session {
         more(&mut self.beats.responders);
         self.stats.streams_accepted = self.stats.streams_accepted.saturating_add(1);
         let taken = u64::from(TYPE_LEN);
-        self.stats.payload_received = self.stats.payload_received.saturating_add(taken);
+        self.stats.payload_received = self.stats.payload_received.wrapping_add(taken);
         self.inlet.deliver_to(key, id, fin);
         self.consumed(key, BEAT_LEN);
         if !bytes.is_empty() {

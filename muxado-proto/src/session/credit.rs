@@ -72,6 +72,12 @@ impl Credit {
         self.held > promises.saturating_add(BLOCK as u64)
     }
 
+    /// Whether [`is_short`](Self::is_short) has to be asked: not of sessions that hold little.
+    #[inline]
+    pub(super) const fn may_be_short(&self) -> bool {
+        self.is_short(0)
+    }
+
     /// The record to examine next.
     pub(super) const fn hand(&self) -> u32 {
         self.hand
@@ -137,20 +143,13 @@ impl Credit {
         bytes: usize,
         streams: u32,
         config: &Config,
-        mut share: Option<&mut Share>,
+        share: Option<&mut Share>,
     ) -> Grant {
-        let tight = share.as_ref().is_some_and(|share| share.is_tight());
-        let budget = if tight { 0 } else { growth_budget(streams, config) };
-        let excess = u32::try_from(self.growth.saturating_sub(budget)).unwrap_or(u32::MAX);
         let drained = stream.incoming.is_empty();
         stream.recv_window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
-        let taken_back = stream.recv_window.shrink(excess, config.receive_window);
-        take_off(&mut self.growth, u64::from(taken_back));
-        if let Some(share) = &mut share {
-            share.release_growth(taken_back);
-        }
-        if drained && excess == 0 {
-            self.grow(stream, budget, config, share);
+        // Most streams have not grown, and their peers do not wait.
+        if self.growth > 0 || stream.recv_window.waited() != Wait::None {
+            self.resize_window(stream, drained, streams, config, share);
         }
         if stream.recv_window.is_due() {
             Grant::Now
@@ -158,6 +157,28 @@ impl Credit {
             Grant::Soon
         } else {
             Grant::Never
+        }
+    }
+
+    /// Takes back what windows have grown by beyond what they may, or widens this one.
+    fn resize_window(
+        &mut self,
+        stream: &mut Stream,
+        drained: bool,
+        streams: u32,
+        config: &Config,
+        mut share: Option<&mut Share>,
+    ) {
+        let tight = share.as_ref().is_some_and(|share| share.is_tight());
+        let budget = if tight { 0 } else { growth_budget(streams, config) };
+        let excess = u32::try_from(self.growth.saturating_sub(budget)).unwrap_or(u32::MAX);
+        let taken_back = stream.recv_window.shrink(excess, config.receive_window);
+        take_off(&mut self.growth, u64::from(taken_back));
+        if let Some(share) = &mut share {
+            share.release_growth(taken_back);
+        }
+        if drained && excess == 0 {
+            self.grow(stream, budget, config, share);
         }
     }
 
@@ -248,10 +269,12 @@ impl Session {
         }
         let streams = self.counts.open();
         let share = self.share.as_deref_mut();
-        match self.credit.consumed(stream, bytes, streams, &self.config, share) {
+        let grant = self.credit.consumed(stream, bytes, streams, &self.config, share);
+        let waits = stream.links.is_linked(Link::Control) || stream.links.is_linked(Link::Owed);
+        match grant {
             Grant::Now if self.store.is_in(Queue::Spared, key) => {}
             Grant::Now => self.grant_now(key),
-            Grant::Soon if !self.store.is_linked(Link::Control, key) => {
+            Grant::Soon if !waits => {
                 self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();
                 self.store.push(Queue::Owed, key);
             }
@@ -261,11 +284,15 @@ impl Session {
 
     /// The application has read `bytes` of a stream.
     pub(super) fn took(&mut self, key: Key, bytes: usize) {
-        if self.store.get(key).is_some_and(|stream| stream.complete) {
+        let Some(stream) = self.store.get(key) else { return };
+        let open = stream.recv.is_open();
+        if stream.complete {
             self.credit.taken_of_completed(bytes);
         }
         self.consumed(key, bytes);
-        self.rest(key);
+        if !open {
+            self.rest(key);
+        }
     }
 
     /// Sends what is owed to a stream with the next output.

@@ -34,8 +34,8 @@ impl Handover {
         }
     }
 
-    /// The batch is empty: there is nothing to write.
-    pub(super) const fn nothing(&mut self) {
+    /// The last batch is written, or the one that was begun turned out empty.
+    pub(super) const fn taken(&mut self) {
         if matches!(self.fate, Fate::Pending) {
             self.fate = Fate::Taken;
         }
@@ -84,7 +84,7 @@ mod tests {
         handover.begin();
         assert!(handover.has_taken(first));
         assert!(!handover.has_taken(handover.current()));
-        handover.nothing();
+        handover.taken();
         assert!(handover.has_taken(handover.current()));
     }
 
@@ -95,12 +95,12 @@ mod tests {
         let lost = handover.current();
         handover.lose();
         handover.begin();
-        handover.nothing();
+        handover.taken();
         assert!(!handover.has_taken(lost));
         // Without a current batch nothing is lost.
         let mut handover = Handover::default();
         handover.begin();
-        handover.nothing();
+        handover.taken();
         handover.lose();
         assert!(handover.has_taken(handover.current()));
     }

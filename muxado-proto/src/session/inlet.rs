@@ -143,9 +143,9 @@ impl Inlet {
     }
 
     /// The next item of `input`, `None` when it is used up.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
-        let item = self.decoder.decode(input)?;
+        let item = self.decoder.decode_inline(input)?;
         if !matches!(item, Item::Payload { .. } | Item::Skipped(_)) {
             self.frame = self.frame.wrapping_add(1);
             self.sink = Sink::Discard;

@@ -46,7 +46,7 @@ impl Session {
     fn receive(&mut self, now: Timestamp, data: &[u8], owner: Option<&Bytes>) {
         self.advance_clock(now);
         let count = data.len() as u64;
-        self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
+        self.stats.bytes_received = self.stats.bytes_received.wrapping_add(count);
         self.counts.input_begins(self.waiting(), &self.config);
         let mut input = data;
         if let Some(what) = self.inlet.greeting_of(input) {
@@ -60,7 +60,7 @@ impl Session {
                 Item::Payload { bytes, end } => self.on_payload(bytes, end, owner),
                 Item::Skipped(bytes) => self.on_unknown(bytes),
                 frame => {
-                    self.stats.frames_received = self.stats.frames_received.saturating_add(1);
+                    self.stats.frames_received = self.stats.frames_received.wrapping_add(1);
                     self.on_frame(frame);
                 }
             }
@@ -239,6 +239,7 @@ impl Session {
         }
     }
 
+    #[inline(always)]
     fn on_live_data(&mut self, key: Key, id: StreamId, flags: Flags, length: u32) {
         self.answered(key);
         let Some(stream) = self.store.live_mut(key) else { return };
@@ -280,6 +281,7 @@ impl Session {
         }
     }
 
+    #[inline(always)]
     pub(super) fn on_payload(&mut self, bytes: &[u8], end: bool, owner: Option<&Bytes>) {
         let (key, id, fin) = match self.inlet.sink() {
             Sink::Discard => return,
@@ -289,7 +291,7 @@ impl Session {
         if self.inlet.shows_a_typed_peer(id, bytes) {
             self.warn(Warning::TypedPeer);
         }
-        let short = self.is_short();
+        let short = owner.is_some() && self.is_short();
         // Since the header the stream may have ended, and its place may have been reused.
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.recv == RecvState::Stopped && stream.send == SendState::Finished {
@@ -309,8 +311,9 @@ impl Session {
             self.credit.resize(before, stream.incoming.size());
             self.farewell.moved(self.now);
             let count = bytes.len() as u64;
-            self.stats.payload_received = self.stats.payload_received.saturating_add(count);
+            self.stats.payload_received = self.stats.payload_received.wrapping_add(count);
             match stream.owner {
+                Owner::Application if !stream.is_watched(Edge::Readable) => {}
                 Owner::Application => self.notify(key, Edge::Readable),
                 Owner::Untyped => self.collect_type(key),
                 Owner::Beats => self.on_echo(key),

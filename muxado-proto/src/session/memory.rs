@@ -18,7 +18,12 @@ const CANDIDATES: usize = 64;
 
 impl Session {
     /// Whether more memory is held than was promised.
+    #[inline]
     pub(super) fn is_short(&self) -> bool {
+        self.credit.may_be_short() && self.exceeds_promises()
+    }
+
+    fn exceeds_promises(&self) -> bool {
         let promises = match &self.share {
             Some(share) => share.first_windows(&self.config).saturating_add(self.credit.growth()),
             None => self.config.promises(),

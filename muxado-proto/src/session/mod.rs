@@ -328,6 +328,13 @@ impl Session {
         None
     }
 
+    /// Whether [`poll_event`](Self::poll_event) may have something.
+    #[cfg(feature = "task")]
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.signals.is_empty() || self.store.front(Queue::Event).is_some()
+    }
+
     fn next_signal(&mut self) -> Option<Event> {
         if self.signals.take(Signal::Acceptable) {
             return Some(Event::Acceptable);

@@ -58,7 +58,7 @@ impl Outlet {
     }
 
     fn has_waited(&self, now: Timestamp) -> bool {
-        self.waits_since.is_some_and(|since| now - since >= WAITED)
+        self.waits_since.is_some_and(|since| now.is_after(since, WAITED))
     }
 
     /// A frame with so much payload was cut.

@@ -26,20 +26,30 @@ impl Session {
     /// is over when everything was taken, that is, within the call that returns 0.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
+        if self.outlet.is_waiting() {
+            self.batch_taken();
+        }
+        self.defund();
+        if self.wants_transmit() { self.cut_batch(out, max) } else { self.nothing_to_say() }
+    }
+
+    /// There is nothing to send, and the transport has taken all that was.
+    fn nothing_to_say(&mut self) -> usize {
+        self.outlet.rest();
+        self.timers.set(Timer::Write, None);
+        0
+    }
+
+    fn cut_batch(&mut self, out: &mut Transmit, max: usize) -> usize {
         let now = self.now;
         self.timers.asked();
-        self.outlet.all_taken(now);
-        self.beats.taken(now);
         let unarmed = self.credit.take_unarmed() || self.pool_unarmed();
         if unarmed && !self.farewell.is_over() {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
         self.handover.begin();
-        self.report_taken();
-        self.batch_taken();
         let before = out.len();
         let limit = before.saturating_add(max);
-        self.defund();
         self.cut_farewell(out, limit);
         if !self.farewell.is_over() {
             // The end of streams that end from here on is in this batch.
@@ -58,13 +68,12 @@ impl Session {
         }
         let grown = out.len().saturating_sub(before);
         self.pace.hand_out(self.now, grown, grown >= max.min(self.batch_size()));
-        self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(grown as u64);
+        self.stats.bytes_sent = self.stats.bytes_sent.wrapping_add(grown as u64);
         if grown > 0 {
             self.outlet.hand_out(now);
         } else {
-            self.handover.nothing();
-            self.outlet.rest();
-            self.timers.set(Timer::Write, None);
+            self.handover.taken();
+            self.nothing_to_say();
             if self.is_drained() {
                 self.end_drained();
             }
@@ -77,6 +86,11 @@ impl Session {
 
     /// The transport has taken what was handed out before.
     fn batch_taken(&mut self) {
+        self.outlet.all_taken(self.now);
+        self.pace.taken(self.now, usize::MAX);
+        self.beats.taken(self.now);
+        self.handover.taken();
+        self.report_taken();
         self.counts.confirmed();
         if self.timers.get(Timer::Write).is_some() {
             self.farewell.moved(self.now);
@@ -148,7 +162,7 @@ impl Session {
     }
 
     fn frame_sent(&mut self) {
-        self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+        self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
     }
 
     /// The GOAWAYs that are due. Streams that were written to before get their SYN first: so a peer
@@ -177,7 +191,9 @@ impl Session {
             }
             let queue = stream.ready_queue();
             self.store.unlink(queue, key);
-            self.cut_frame(key, out);
+            if self.cut_frame(key, out) {
+                self.schedule(key);
+            }
         }
         true
     }
@@ -196,6 +212,7 @@ impl Session {
         self.frame_sent();
     }
 
+    #[inline]
     fn cut_orphans(&mut self, out: &mut Transmit, limit: usize) {
         if self.orphans.is_empty() {
             return;
@@ -208,7 +225,14 @@ impl Session {
     }
 
     /// RSTs and WNDINCs; RSTs are at the front of the queue.
+    #[inline]
     fn cut_control(&mut self, out: &mut Transmit, limit: usize) {
+        if !self.store.list(Queue::Control).is_empty() {
+            self.cut_control_queue(out, limit);
+        }
+    }
+
+    fn cut_control_queue(&mut self, out: &mut Transmit, limit: usize) {
         while out.len() < limit {
             let Some(key) = self.store.pop(Queue::Control) else { break };
             let Some(stream) = self.store.live_mut(key) else { continue };
@@ -242,16 +266,26 @@ impl Session {
         while out.len() < limit {
             let Some(queue) = self.store.most_urgent() else { break };
             let Some(key) = self.store.pop(queue) else { break };
-            self.cut_frame(key, out);
+            while self.cut_frame(key, out) {
+                // One that is alone in its class has its turn again.
+                let others = self.store.most_urgent().is_some_and(|next| !queue.precedes(next));
+                if others || out.len() >= limit {
+                    self.schedule(key);
+                    break;
+                }
+            }
         }
     }
 
-    /// Cuts one DATA frame, and the FIN frame after a SYN.
-    fn cut_frame(&mut self, key: Key, out: &mut Transmit) {
+    /// Cuts one DATA frame, and the FIN behind a SYN. Returns whether there is more that can leave:
+    /// then the stream is in no ready queue.
+    fn cut_frame(&mut self, key: Key, out: &mut Transmit) -> bool {
         let max = self.pace.frame(self.config.max_frame_size);
-        let Some(stream) = self.store.live_mut(key) else { return };
+        let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);
+        let Some(stream) = self.store.live_mut(key) else { return false };
         if !stream.can_send() {
-            return self.stall(key);
+            self.stall(key);
+            return false;
         }
         if stream.outgoing.is_empty() && stream.send.is_silent() {
             // Its reader waits.
@@ -259,7 +293,8 @@ impl Session {
         }
         stream.batch = self.handover.current();
         let id = stream.id;
-        let (buffered, before) = (stream.outgoing.len(), stream.outgoing.size());
+        let before = stream.outgoing.size();
+        let buffered = stream.outgoing.len();
         let syn = stream.send.owes_syn();
         // A type gets its own frame, as every known peer sends it.
         let max = if syn && stream.stream_type.is_some() { TYPE_LEN } else { max };
@@ -271,9 +306,9 @@ impl Session {
         let fin = ends && !syn;
         let flags = if syn { Flags::SYN } else { Flags::NONE };
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
-        out.join(&Header::data(id, length, flags).encode());
-        stream.outgoing.transmit(count, out, &mut self.pool);
+        out.join_header(Header::data(id, length, flags).encode());
         if count > 0 {
+            stream.outgoing.transmit(count, out, &mut self.pool);
             self.farewell.moved(self.now);
         }
         if stream.is_counted() {
@@ -282,7 +317,8 @@ impl Session {
             self.beats.cut(self.outlet.position());
         }
         stream.send_window.spend(length);
-        if stream.is_stalled() {
+        let stalls = stream.is_stalled();
+        if stalls {
             // The peer may let the rest wait without a limit.
             stream.outgoing.compact(BLOCK);
         }
@@ -292,28 +328,33 @@ impl Session {
         } else {
             stream.sent_since_stall.saturating_add(length)
         };
-        stream.send = stream.send.syn_sent();
-        stream.announced = true;
+        if syn {
+            stream.send = stream.send.syn_sent();
+            stream.announced = true;
+        }
         stream.spoke |= length > 0;
         if ends {
             if syn {
-                out.join(&Header::data(id, 0, Flags::FIN).encode());
-                self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+                out.join_header(Header::data(id, 0, Flags::FIN).encode());
+                self.stats.frames_sent = self.stats.frames_sent.wrapping_add(1);
             }
             stream.send = stream.send.fin_sent();
         }
-        let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);
         let echo = stream.owner == Owner::Echo;
-        let roomy = stream.outgoing.len() <= half;
+        let roomy = buffered.saturating_sub(count) <= half;
         let watched = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
+        let waits = stream.is_watched(Edge::Writable);
+        let goes_on = !ends && !echo && stream.can_send();
         if count == buffered {
             // There is space for it again, independent of other streams.
-            self.store.unlink(Queue::Budget, key);
+            if waits {
+                self.store.unlink(Queue::Budget, key);
+            }
             if watched {
                 self.store.push(Queue::Taking, key);
             }
         }
-        self.stats.payload_sent = self.stats.payload_sent.saturating_add(u64::from(length));
+        self.stats.payload_sent = self.stats.payload_sent.wrapping_add(u64::from(length));
         self.frame_sent();
         if syn {
             self.announced(id);
@@ -322,13 +363,16 @@ impl Session {
             self.spare(key);
             self.free_if_done(key);
         } else {
-            self.schedule(key);
+            if stalls {
+                self.schedule(key);
+            }
             if echo {
                 self.echo(key);
-            } else if roomy && !self.store.is_in(Queue::Budget, key) {
+            } else if waits && roomy && !self.store.is_in(Queue::Budget, key) {
                 self.notify(key, Edge::Writable);
             }
         }
-        self.wake_writers();
+        self.wake_writers(goes_on);
+        goes_on
     }
 }

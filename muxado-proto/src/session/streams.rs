@@ -48,7 +48,7 @@ impl Session {
             let first = due.map(|due| armed.map_or(due, |armed| armed.min(due)));
             self.timers.set(Timer::Stalled, first);
             // It may have been the last stream with data to send, and writers wait for that.
-            self.wake_writers();
+            self.wake_writers(false);
         }
     }
 
@@ -93,15 +93,20 @@ impl Session {
             self.store.unlink(queue, key);
         }
         self.budget.resize(before, Size::default());
-        self.wake_writers();
+        self.wake_writers(false);
     }
 
     /// Wakes writers that wait for space in the session's send buffer, if there is enough.
-    pub(super) fn wake_writers(&mut self) {
-        if self.store.list(Queue::Budget).is_empty() {
-            return;
+    /// `cutting`: a stream that is in no queue has more to send.
+    #[inline]
+    pub(super) fn wake_writers(&mut self, cutting: bool) {
+        if !self.store.list(Queue::Budget).is_empty() {
+            self.wake_waiting_writers(cutting);
         }
-        let nothing_ready = self.store.most_urgent().is_none();
+    }
+
+    fn wake_waiting_writers(&mut self, cutting: bool) {
+        let nothing_ready = !cutting && self.store.most_urgent().is_none();
         if self.budget.wakes_writers(nothing_ready, &self.config) {
             while let Some(key) = self.store.pop(Queue::Budget) {
                 self.notify(key, Edge::Writable);
@@ -273,9 +278,14 @@ impl Session {
     /// it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        let growth = self.credit.close_if_done(stream, &self.config);
-        if let Some(share) = &mut self.share {
-            share.release_growth(growth);
+        if stream.recv.is_open() && matches!(stream.owner, Owner::Application | Owner::Backlog) {
+            return;
+        }
+        if self.credit.growth() > 0 {
+            let growth = self.credit.close_if_done(stream, &self.config);
+            if let Some(share) = &mut self.share {
+                share.release_growth(growth);
+            }
         }
         if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
             stream.complete = true;
@@ -320,10 +330,17 @@ impl Session {
     }
 
     /// An accepted stream that both sides have finished takes no slot once it is read to the end.
+    #[inline]
     pub(super) fn rest(&mut self, key: Key) {
+        if self.store.get(key).is_some_and(|stream| stream.is_finished_and_read()) {
+            self.rest_finished(key);
+        }
+    }
+
+    fn rest_finished(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
-        if accepted && !stream.takes_no_slot && stream.is_finished_and_read() {
+        if accepted && !stream.takes_no_slot {
             stream.takes_no_slot = true;
             self.counts.finished();
             self.report_acceptable();
@@ -349,23 +366,29 @@ impl Session {
     }
 
     fn forget(&mut self, key: Key) {
-        self.drop_incoming(key);
-        self.drop_outgoing(key);
         let Some(stream) = self.store.live(key) else { return };
-        let own = self.ids.is_own(stream.id);
+        let (received, sends) = (!stream.incoming.is_empty(), stream.links.is_linked(Link::Data));
+        if sends || !stream.outgoing.is_empty() {
+            self.drop_outgoing(key);
+        }
+        if received {
+            self.drop_incoming(key);
+        }
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let (id, own, echo) = (stream.id, self.ids.is_own(stream.id), stream.owner == Owner::Echo);
         // It was never announced.
         let silent = own && !stream.announced && !stream.answered;
         let remembered = stream.send != SendState::Finished && !silent;
-        let Some(mut stream) = self.store.remove(key, remembered) else { return };
+        let growth = self.credit.close(stream, &self.config);
+        self.counts.removed(stream, own);
+        self.store.remove(key, remembered);
         if silent {
-            self.ids.give_back(stream.id);
+            self.ids.give_back(id);
         }
-        let growth = self.credit.close(&mut stream, &self.config);
-        self.release_stream(stream.id, growth);
-        if stream.owner == Owner::Echo {
+        self.release_stream(id, growth);
+        if echo {
             self.beats.responder_removed();
         }
-        self.counts.removed(&stream, own);
         if own {
             self.arm_unanswered();
         }
@@ -374,7 +397,14 @@ impl Session {
     }
 
     /// The peer has sent something on one of our streams.
+    #[inline]
     pub(super) fn answered(&mut self, key: Key) {
+        if self.store.get(key).is_some_and(|stream| !stream.answered) {
+            self.first_answer(key);
+        }
+    }
+
+    fn first_answer(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
             stream.answered = true;

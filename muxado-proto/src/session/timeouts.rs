@@ -63,6 +63,7 @@ impl Session {
                 self.store.push(Queue::Control, key);
             }
             self.pool.shrink_to_use();
+            self.store.shrink();
         }
     }
 

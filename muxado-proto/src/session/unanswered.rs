@@ -34,7 +34,14 @@ impl Session {
 
     /// Removes answered and ended streams from the front, and sets the timer for the first
     /// unanswered one.
+    #[inline]
     pub(super) fn arm_unanswered(&mut self) {
+        if !self.unanswered.announced.is_empty() {
+            self.arm_first_unanswered();
+        }
+    }
+
+    fn arm_first_unanswered(&mut self) {
         while let Some(&(_, id)) = self.unanswered.announced.front() {
             if self.unanswered_key(id).is_some() {
                 break;

@@ -122,22 +122,23 @@ impl Buffer {
     ) -> usize {
         let Some(inner) = self.0.as_mut() else { return 0 };
         let mut done = 0usize;
-        while done < max && inner.len() > 0 {
-            let front = inner.front();
-            let piece = front.get(..max.saturating_sub(done)).unwrap_or(front);
-            put(piece);
-            let count = piece.len();
-            inner.consume(count);
-            done = done.saturating_add(count);
+        while done < max {
+            done = done.saturating_add(inner.take_to(max.saturating_sub(done), &mut put));
+            if inner.len() == 0 {
+                self.give_back(pool);
+                break;
+            }
         }
-        self.give_back_if_empty(pool);
         done
     }
 
     /// Takes at most `max` contiguous bytes from the front, without a copy.
     pub(crate) fn pop(&mut self, max: usize, pool: &mut Pool) -> Option<Bytes> {
-        let piece = self.0.as_mut().filter(|_| max > 0)?.pop(max);
-        self.give_back_if_empty(pool);
+        let inner = self.0.as_mut().filter(|_| max > 0)?;
+        let piece = inner.pop(max);
+        if inner.len() == 0 {
+            self.give_back(pool);
+        }
         Some(piece)
     }
 
@@ -146,23 +147,25 @@ impl Buffer {
     pub(crate) fn transmit(&mut self, count: usize, out: &mut Transmit, pool: &mut Pool) {
         let Some(inner) = self.0.as_mut() else { return };
         let mut left = count;
-        while left > 0 && inner.len() > 0 {
-            let front = inner.front();
-            let here = front.len().min(left);
+        while left > 0 {
+            let here = inner.front().len().min(left);
             if here <= JOIN_LIMIT || inner.is_remnant(here) {
-                out.join(front.get(..here).unwrap_or_default());
-                inner.consume(here);
+                inner.take_to(here, |piece| out.join(piece));
             } else {
                 out.push_chunk(inner.pop(here));
             }
             left = left.saturating_sub(here);
+            if inner.len() == 0 {
+                return self.give_back(pool);
+            }
         }
-        self.give_back_if_empty(pool);
     }
 
-    fn give_back_if_empty(&mut self, pool: &mut Pool) {
-        if self.0.as_ref().is_some_and(|inner| inner.len() == 0) {
-            self.clear(pool);
+    /// It is empty.
+    #[inline]
+    fn give_back(&mut self, pool: &mut Pool) {
+        if let Some(chunks) = self.0.take() {
+            pool.give(chunks);
         }
     }
 }

@@ -132,26 +132,46 @@ impl IdMap {
 
     #[inline]
     pub(crate) fn get(&self, id: StreamId) -> Option<u32> {
-        let (at, found) = self.find(id.get())?;
-        if found { self.places.get(at).map(|place| place.1) } else { None }
+        let mask = self.places.len().checked_sub(1)?;
+        let mut at = self.home(id.get(), mask);
+        loop {
+            let &(key, value) = self.places.get(at)?;
+            if key == id.get() {
+                return Some(value);
+            }
+            if key == 0 {
+                return None;
+            }
+            at = at.wrapping_add(1) & mask;
+        }
     }
 
-    /// Inserts or replaces. `id` must not be 0, which no stream has.
-    pub(crate) fn insert(&mut self, id: StreamId, value: u32) {
+    /// Inserts or replaces; gives what was there. `id` must not be 0, which no stream has.
+    pub(crate) fn insert(&mut self, id: StreamId, value: u32) -> Option<u32> {
         if self.len.saturating_mul(4) >= self.places.len().saturating_mul(3) {
             self.resize(self.places.len().saturating_mul(2).max(4));
         }
-        let Some((at, found)) = self.find(id.get()) else { return };
-        if let Some(place) = self.places.get_mut(at) {
-            *place = (id.get(), value);
-            if !found {
-                self.len = self.len.saturating_add(1);
-            }
+        let (at, found) = self.find(id.get())?;
+        let place = self.places.get_mut(at)?;
+        let (_, before) = core::mem::replace(place, (id.get(), value));
+        if found {
+            return Some(before);
         }
+        self.len = self.len.saturating_add(1);
+        None
     }
 
-    pub(crate) fn remove(&mut self, id: StreamId) {
-        let Some((mut hole, true)) = self.find(id.get()) else { return };
+    /// Removes an id if it has a value that passes; whether it was removed.
+    pub(crate) fn remove_if(&mut self, id: StreamId, passes: impl FnOnce(u32) -> bool) -> bool {
+        let Some((at, true)) = self.find(id.get()) else { return false };
+        let removed = self.places.get(at).is_some_and(|&(_, value)| passes(value));
+        if removed {
+            self.close_hole(at);
+        }
+        removed
+    }
+
+    fn close_hole(&mut self, mut hole: usize) {
         let mask = self.places.len().wrapping_sub(1);
         let mut at = hole;
         loop {
@@ -319,11 +339,12 @@ mod tests {
             let mut model = BTreeMap::new();
             for (insert, id, value) in ops {
                 if insert {
-                    map.insert(StreamId::new(id), value);
-                    model.insert(id, value);
+                    let before = map.insert(StreamId::new(id), value);
+                    prop_assert_eq!(before, model.insert(id, value));
                 } else {
-                    map.remove(StreamId::new(id));
-                    model.remove(&id);
+                    prop_assert!(!map.remove_if(StreamId::new(id), |_| false));
+                    let removed = map.remove_if(StreamId::new(id), |_| true);
+                    prop_assert_eq!(removed, model.remove(&id).is_some());
                 }
                 prop_assert_eq!(map.len, model.len());
             }

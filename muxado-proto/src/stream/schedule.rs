@@ -71,13 +71,22 @@ impl Link {
         [Self::Data, Self::Control, Self::Event, Self::Owed, Self::Wait];
 }
 
-/// A queue of streams.
+/// A queue of streams. The order is that of their urgency, as far as they have one; queues that share
+/// a link stand together, and so do those whose length is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// Heartbeats to send; before all data.
     Beat,
-    /// Data or a FIN to send.
-    Ready(Priority),
+    /// Data or a FIN to send, at [`Priority::HIGHEST`].
+    Ready7,
+    /// The same, in the classes below.
+    Ready6,
+    Ready5,
+    Ready4,
+    Ready3,
+    Ready2,
+    Ready1,
+    Ready0,
     /// Data to send and no credit, oldest first. Used only with a stall limit.
     Stalled,
     /// An RST or a WNDINC to send.
@@ -93,10 +102,10 @@ pub(crate) enum Queue {
     Untyped,
     /// Inbound, and not accepted yet.
     Accept,
-    /// The writer waits for space in the session's send buffer.
-    Budget,
     /// Released and sent, and the peer has not ended it; oldest first.
     GivenUp,
+    /// The writer waits for room in the session's send buffer.
+    Budget,
     /// The rest of its output is in the batch that the driver is writing, and the application waits
     /// for that.
     Taking,
@@ -107,55 +116,55 @@ impl Queue {
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Beat,
-        Self::Ready(Priority(7)),
-        Self::Ready(Priority(6)),
-        Self::Ready(Priority(5)),
-        Self::Ready(Priority(4)),
-        Self::Ready(Priority(3)),
-        Self::Ready(Priority(2)),
-        Self::Ready(Priority(1)),
-        Self::Ready(Priority(0)),
+        Self::Ready7,
+        Self::Ready6,
+        Self::Ready5,
+        Self::Ready4,
+        Self::Ready3,
+        Self::Ready2,
+        Self::Ready1,
+        Self::Ready0,
         Self::Stalled,
         Self::Control,
         Self::Event,
         Self::Owed,
+        Self::Spared,
         Self::Untyped,
         Self::Accept,
-        Self::Budget,
         Self::GivenUp,
+        Self::Budget,
         Self::Taking,
-        Self::Spared,
     ];
+
+    /// The queue of streams of this class with data or a FIN to send.
+    #[inline]
+    pub(crate) const fn ready(priority: Priority) -> Self {
+        match priority.0 {
+            0 => Self::Ready0,
+            1 => Self::Ready1,
+            2 => Self::Ready2,
+            3 => Self::Ready3,
+            4 => Self::Ready4,
+            5 => Self::Ready5,
+            6 => Self::Ready6,
+            _ => Self::Ready7,
+        }
+    }
 
     /// The place of this queue in [`Self::ALL`].
     #[inline]
     pub(crate) const fn index(self) -> usize {
-        match self {
-            Self::Beat => 0,
-            Self::Ready(Priority(class)) => 8usize.saturating_sub(class as usize),
-            Self::Stalled => 9,
-            Self::Control => 10,
-            Self::Event => 11,
-            Self::Owed => 12,
-            Self::Untyped => 13,
-            Self::Accept => 14,
-            Self::Budget => 15,
-            Self::GivenUp => 16,
-            Self::Taking => 17,
-            Self::Spared => 18,
-        }
+        self as usize
     }
 
     #[inline]
     pub(crate) const fn link(self) -> Link {
-        match self {
-            Self::Beat | Self::Ready(_) | Self::Stalled => Link::Data,
-            Self::Control => Link::Control,
-            Self::Event => Link::Event,
-            Self::Owed | Self::Spared => Link::Owed,
-            Self::Untyped | Self::Accept | Self::Budget | Self::GivenUp | Self::Taking => {
-                Link::Wait
-            }
+        match self.index() {
+            ..=9 => Link::Data,
+            10 => Link::Control,
+            11 => Link::Event,
+            12 | 13 => Link::Owed,
+            _ => Link::Wait,
         }
     }
 
@@ -173,21 +182,20 @@ impl Queue {
     /// For a ready queue, how many are more urgent.
     #[inline]
     pub(crate) const fn urgency(self) -> Option<u32> {
-        match self {
-            Self::Beat => Some(0),
-            Self::Ready(Priority(class)) => Some(8u32.saturating_sub(class as u32)),
-            _ => None,
-        }
+        if self.index() < Self::Stalled.index() { Some(self.index() as u32) } else { None }
+    }
+
+    /// Whether a ready queue is served before another one.
+    #[inline]
+    pub(crate) const fn precedes(self, other: Self) -> bool {
+        self.index() < other.index()
     }
 
     /// The ready queue with that many before it.
     #[inline]
-    pub(crate) const fn ready_at(urgency: u32) -> Option<Self> {
-        match urgency {
-            0 => Some(Self::Beat),
-            1..=8 => Some(Self::Ready(Priority(8u32.saturating_sub(urgency) as u8))),
-            _ => None,
-        }
+    pub(crate) fn ready_at(urgency: u32) -> Option<Self> {
+        let queue = Self::ALL.get(urgency as usize).copied();
+        queue.filter(|queue| queue.urgency().is_some())
     }
 }
 
@@ -196,7 +204,7 @@ impl Stream {
     pub(crate) const fn ready_queue(&self) -> Queue {
         match self.owner {
             Owner::Beats | Owner::Echo => Queue::Beat,
-            _ => Queue::Ready(self.priority),
+            _ => Queue::ready(self.priority),
         }
     }
 }
@@ -221,7 +229,7 @@ impl Ready {
 
     /// The most urgent ready queue that is not empty.
     #[inline]
-    pub(super) const fn most_urgent(self) -> Option<Queue> {
+    pub(super) fn most_urgent(self) -> Option<Queue> {
         Queue::ready_at(self.0.trailing_zeros())
     }
 
@@ -276,6 +284,24 @@ impl Links {
     pub(crate) fn queue(&self, link: Link) -> Option<Queue> {
         let index = usize::from(self.inside[link as usize].checked_sub(1)?);
         Queue::ALL.get(index).copied()
+    }
+
+    /// Whether the stream stands in no queue.
+    #[inline]
+    pub(crate) fn is_free(&self) -> bool {
+        self.inside == [0; 5]
+    }
+
+    /// Whether the stream stands in this queue.
+    #[inline]
+    pub(crate) const fn is_in(&self, queue: Queue) -> bool {
+        self.inside[queue.link() as usize] == Self::tag(queue)
+    }
+
+    /// Whether the stream stands in a queue by way of this link.
+    #[inline]
+    pub(crate) const fn is_linked(&self, link: Link) -> bool {
+        self.inside[link as usize] != 0
     }
 
     /// Enters a queue between two neighbours; `false` if the link is taken.
@@ -338,10 +364,21 @@ mod tests {
     fn queues_know_their_places() {
         for (index, queue) in Queue::ALL.into_iter().enumerate() {
             assert_eq!(queue.index(), index);
-            if let Some(urgency) = queue.urgency() {
-                assert_eq!(Queue::ready_at(urgency), Some(queue));
-            }
+            assert_eq!(Queue::ready_at(index as u32), queue.urgency().and(Some(queue)));
+            let link = match queue {
+                Queue::Stalled => Link::Data,
+                Queue::Control => Link::Control,
+                Queue::Event => Link::Event,
+                Queue::Owed | Queue::Spared => Link::Owed,
+                _ if queue.urgency().is_some() => Link::Data,
+                _ => Link::Wait,
+            };
+            assert_eq!(queue.link(), link);
         }
         assert_eq!(Queue::ready_at(u16::BITS), None);
+        for class in 0..=7 {
+            let queue = Queue::ready(Priority::new(class));
+            assert_eq!(queue.urgency(), Some(8 - u32::from(class)));
+        }
     }
 }

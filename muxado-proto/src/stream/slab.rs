@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 /// Places on a page.
 const PAGE: usize = 32;
 
+/// Entries for pages that a slab keeps when a crowd has gone.
+const KEPT_PAGES: usize = 4;
+
 /// Some places, and which of them are taken.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
@@ -22,15 +25,16 @@ struct Page<T> {
 impl<T> Page<T> {
     const EMPTY: Self = Self { places: Vec::new(), taken: 0, has_room: false, below: None };
 
-    /// Puts a value into its first free place.
-    fn insert(&mut self, value: T) -> usize {
+    /// Puts a value into its first free place. `first`: it is the first page of all.
+    fn insert(&mut self, value: T, first: bool) -> usize {
         let at = self.taken.trailing_ones();
         self.taken |= 1u32.checked_shl(at).unwrap_or_default();
         let at = at as usize;
         if self.places.len() <= at {
             if self.places.capacity() <= at {
-                // One stream needs one place; most sessions have few.
-                self.places.reserve_exact((at / 2).clamp(1, PAGE.saturating_sub(at)));
+                // One stream needs one place, and most sessions have few; a crowd needs whole pages.
+                let more = if first { (at / 2).max(1) } else { PAGE };
+                self.places.reserve_exact(more.min(PAGE.saturating_sub(at)));
             }
             self.places.resize_with(at.saturating_add(1), || None);
         }
@@ -40,11 +44,16 @@ impl<T> Page<T> {
         at
     }
 
-    fn remove(&mut self, at: usize) -> Option<T> {
-        let value = self.places.get_mut(at)?.take()?;
+    fn has(&self, at: usize) -> bool {
+        self.places.get(at).is_some_and(Option::is_some)
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(place) = self.places.get_mut(at) {
+            *place = None;
+        }
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         self.taken &= !1u32.checked_shl(at).unwrap_or_default();
-        Some(value)
     }
 }
 
@@ -114,7 +123,7 @@ impl<T> Slab<T> {
         let index = self.roomy.unwrap_or_else(|| self.add_page());
         let mut at = 0;
         if let Some(page) = self.pages.get_mut(index as usize) {
-            at = page.insert(value);
+            at = page.insert(value, index == 0);
             if page.taken == u32::MAX {
                 page.has_room = false;
                 self.roomy = page.below.take();
@@ -136,10 +145,13 @@ impl<T> Slab<T> {
         index
     }
 
-    pub(super) fn remove(&mut self, number: u32) -> Option<T> {
+    /// Removes a value; `false` if there is none.
+    pub(super) fn remove(&mut self, number: u32) -> bool {
         let (index, at) = split(number);
-        let page = self.pages.get_mut(index)?;
-        let value = page.remove(at)?;
+        let Some(page) = self.pages.get_mut(index).filter(|page| page.has(at)) else {
+            return false;
+        };
+        page.remove(at);
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         if !page.has_room {
             page.has_room = true;
@@ -148,7 +160,7 @@ impl<T> Slab<T> {
         debug_assert!(self.len > 0, "what is removed was counted");
         self.len = self.len.saturating_sub(1);
         if page.taken > 0 {
-            return Some(value);
+            return true;
         }
         if self.spare.is_some() {
             page.places = Vec::new();
@@ -156,9 +168,30 @@ impl<T> Slab<T> {
             self.spare = Some(number);
         }
         if self.len == 0 && self.pages.len() > 1 {
+            self.keep_first_page();
+        }
+        true
+    }
+
+    /// A crowd has gone: the next one, or few that come and go, begin with a page that has memory.
+    fn keep_first_page(&mut self) {
+        self.pages.truncate(1);
+        self.pages.shrink_to(KEPT_PAGES);
+        self.roomy = None;
+        self.spare = None;
+        if let Some(first) = self.pages.first_mut() {
+            first.has_room = true;
+            first.below = None;
+            self.roomy = Some(0);
+            self.spare = Some(0).filter(|_| first.places.capacity() > 0);
+        }
+    }
+
+    /// Gives all memory back if nothing is in it.
+    pub(super) fn shrink(&mut self) {
+        if self.len == 0 {
             *self = Self::default();
         }
-        Some(value)
     }
 }
 
@@ -189,7 +222,8 @@ mod tests {
             let numbers: Vec<u32> = (0..2000).map(|value| slab.insert(value)).collect();
             for (index, number) in numbers.into_iter().enumerate() {
                 if index != stays {
-                    assert_eq!(slab.remove(number), Some(index));
+                    assert_eq!(slab.get(number), Some(&index));
+                    assert!(slab.remove(number));
                 }
             }
             assert!(slab.capacity() <= 2 * PAGE, "{}", slab.capacity());
@@ -198,11 +232,29 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_that_has_gone_keeps_one_page_until_it_is_shrunk() {
+        let mut slab = Slab::default();
+        for _ in 0..2 {
+            let numbers: Vec<u32> = (0..2000).map(|value| slab.insert(value)).collect();
+            assert_eq!(numbers.first(), Some(&0));
+            assert!(numbers.iter().rev().all(|&number| slab.remove(number)));
+            assert!(slab.is_sound() && slab.pages.capacity() <= KEPT_PAGES);
+            assert!(slab.capacity() <= PAGE, "{}", slab.capacity());
+        }
+        let stays = slab.insert(1);
+        slab.shrink();
+        assert_eq!(slab.get(stays), Some(&1));
+        slab.remove(stays);
+        slab.shrink();
+        assert_eq!((slab.capacity(), slab.pages.capacity()), (0, 0));
+    }
+
+    #[test]
     fn few_need_little() {
         let mut slab = Slab::default();
         let first = slab.insert(1);
         assert_eq!(slab.capacity(), 1);
-        assert_eq!((slab.remove(first), slab.insert(2)), (Some(1), first));
+        assert_eq!((slab.remove(first), slab.remove(first), slab.insert(2)), (true, false, first));
         assert_eq!(slab.capacity(), 1);
     }
 
@@ -214,7 +266,7 @@ mod tests {
                 if insert {
                     prop_assert_eq!(model.insert(slab.insert(value), value), None);
                 } else if let Some(&number) = model.keys().nth(pick) {
-                    prop_assert_eq!(slab.remove(number), model.remove(&number));
+                    prop_assert_eq!(slab.remove(number), model.remove(&number).is_some());
                 }
                 for number in 0..slab.end() + 40 {
                     prop_assert_eq!(slab.get(number), model.get(&number));

@@ -135,25 +135,42 @@ impl Store {
     pub(crate) fn insert(&mut self, stream: Stream) -> Key {
         let id = stream.id;
         let key = Key::new(self.slab.insert(stream));
+        let before = self.ids.insert(id, key.number());
         // The peer may have sent DATA on the id before it was opened.
-        self.unbury(id);
-        self.ids.insert(id, key.number());
+        if before == Some(RESET) {
+            self.settled = self.settled.saturating_add(1);
+        }
         key
     }
 
     /// Removes a stream from the slab and all queues. With `remembered` its id gets a tombstone.
-    pub(crate) fn remove(&mut self, key: Key, remembered: bool) -> Option<Stream> {
+    pub(crate) fn remove(&mut self, key: Key, remembered: bool) {
+        let Some(stream) = self.get(key) else { return };
+        let id = stream.id;
+        if !stream.links.is_free() {
+            self.unlink_all(key);
+        }
+        self.slab.remove(key.number());
+        if remembered {
+            let _live = self.ids.insert(id, RESET);
+            self.add_tombstone(id);
+        } else {
+            self.ids.remove_if(id, |_| true);
+        }
+    }
+
+    fn unlink_all(&mut self, key: Key) {
         for link in Link::ALL {
-            if let Some(queue) = self.get(key)?.links.queue(link) {
-                self.unlink(queue, key);
+            let queue = self.get(key).and_then(|stream| stream.links.queue(link));
+            if let Some(queue) = queue {
+                self.unlink_from(queue, key);
             }
         }
-        let stream = self.slab.remove(key.number())?;
-        self.ids.remove(stream.id);
-        if remembered {
-            self.bury(stream.id);
-        }
-        Some(stream)
+    }
+
+    /// Gives memory back that nothing is in.
+    pub(crate) fn shrink(&mut self) {
+        self.slab.shrink();
     }
 
     /// Records a tombstone for an id without a stream; the oldest is removed to make room.
@@ -161,8 +178,12 @@ impl Store {
         if self.entry(id).is_some() {
             return;
         }
+        let _new = self.ids.insert(id, RESET);
+        self.add_tombstone(id);
+    }
+
+    fn add_tombstone(&mut self, id: StreamId) {
         self.tombstones.push_back(id);
-        self.ids.insert(id, RESET);
         if self.settled > self.max_tombstones {
             // Compacted from time to time, so that stale entries take little memory.
             let ids = &self.ids;
@@ -178,8 +199,7 @@ impl Store {
 
     /// Forgets a tombstone, if there is one.
     fn unbury(&mut self, id: StreamId) {
-        if self.entry(id) == Some(Entry::Reset) {
-            self.ids.remove(id);
+        if self.ids.remove_if(id, |value| value == RESET) {
             self.settled = self.settled.saturating_add(1);
         }
     }
@@ -213,16 +233,16 @@ impl Store {
     /// Whether the stream is in this queue, or in one that shares its link.
     #[inline]
     pub(crate) fn is_linked(&self, link: Link, key: Key) -> bool {
-        self.get(key).is_some_and(|stream| stream.links.queue(link).is_some())
+        self.get(key).is_some_and(|stream| stream.links.is_linked(link))
     }
 
     /// Whether the stream is in this queue.
+    #[inline]
     pub(crate) fn is_in(&self, queue: Queue, key: Key) -> bool {
-        self.get(key).is_some_and(|stream| stream.links.queue(queue.link()) == Some(queue))
+        self.get(key).is_some_and(|stream| stream.links.is_in(queue))
     }
 
     /// Appends a stream to a queue, unless it is already in one with that link.
-    #[inline]
     pub(crate) fn push(&mut self, queue: Queue, key: Key) {
         let tail = self.list(queue).tail;
         let Some(stream) = self.get_mut(key) else { return };
@@ -271,8 +291,28 @@ impl Store {
         if head == Key::NONE {
             return None;
         }
-        self.unlink(queue, head);
+        self.pop_front(queue, head);
         Some(head)
+    }
+
+    fn pop_front(&mut self, queue: Queue, head: Key) {
+        let Some(stream) = self.get_mut(head) else { return };
+        let Some((_, next)) = stream.links.leave(queue) else { return };
+        if queue == Queue::Stalled {
+            let since = stream.waits_since;
+            self.stalled.remove(&(since, head.number()));
+        }
+        self.list_mut(queue).head = next;
+        if next == Key::NONE {
+            self.list_mut(queue).tail = next;
+            self.mark_ready(queue);
+        } else if let Some(after) = self.get_mut(next) {
+            after.links.set_prev(queue.link(), Key::NONE);
+        }
+        self.count_len(queue, |len| {
+            debug_assert!(len > 0, "what leaves a queue was counted");
+            len.saturating_sub(1)
+        });
     }
 
     #[inline]
@@ -289,6 +329,12 @@ impl Store {
     /// Takes a stream out of a queue, if it is there.
     #[inline]
     pub(crate) fn unlink(&mut self, queue: Queue, key: Key) {
+        if self.is_in(queue, key) {
+            self.unlink_from(queue, key);
+        }
+    }
+
+    fn unlink_from(&mut self, queue: Queue, key: Key) {
         let Some(stream) = self.get_mut(key) else { return };
         let Some((prev, next)) = stream.links.leave(queue) else { return };
         if queue == Queue::Stalled {
@@ -304,9 +350,7 @@ impl Store {
             Some(after) => after.links.set_prev(link, prev),
             None => self.list_mut(queue).tail = prev,
         }
-        if self.list(queue).is_empty() {
-            self.mark_ready(queue);
-        }
+        self.mark_ready(queue);
         self.count_len(queue, |len| {
             debug_assert!(len > 0, "what leaves a queue was counted");
             len.saturating_sub(1)
@@ -327,6 +371,7 @@ impl Store {
     }
 
     /// Notes whether a queue is empty.
+    #[inline]
     fn mark_ready(&mut self, queue: Queue) {
         let empty = self.list(queue).is_empty();
         self.ready.note(queue, empty);

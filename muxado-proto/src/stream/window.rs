@@ -24,8 +24,9 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
+    #[inline]
     pub(crate) fn on_data(&mut self, now: Timestamp) {
-        if now - self.last >= PAUSE {
+        if now.is_after(self.last, PAUSE) {
             self.pause = (self.last, now);
         }
         self.last = now;
@@ -33,7 +34,7 @@ impl Arrivals {
 
     /// Whether the latest pause was long, measured from `since`, when the peer could continue.
     fn had_paused(&self, since: Timestamp) -> bool {
-        self.pause.1 - self.pause.0.max(since) >= PAUSE
+        self.pause.1.is_after(self.pause.0.max(since), PAUSE)
     }
 }
 
@@ -133,7 +134,7 @@ impl ReceiveWindow {
         self.credit = credit;
         self.missing = self.missing.saturating_add(length).min(DEFAULT_WINDOW);
         if length > 0 {
-            if arrivals.had_paused(self.stopped) {
+            if self.stopped != Timestamp::NEVER && arrivals.had_paused(self.stopped) {
                 self.waited = Wait::Long;
             }
             let at_a_limit = self.before_update == length || credit == 0;
@@ -210,7 +211,7 @@ impl ReceiveWindow {
         }
         // Until now the peer waited for our reader.
         if self.stopped != Timestamp::NEVER {
-            if self.credit == 0 && now - self.stopped < PAUSE {
+            if self.credit == 0 && !now.is_after(self.stopped, PAUSE) {
                 self.waited = self.waited.max(Wait::Brief);
             }
             self.stopped = now;

@@ -26,7 +26,7 @@ const SLICES: usize = 128;
 
 /// Slices that are filled first. They are enough for most writes, and filling an array of
 /// [`SLICES`] takes longer than cutting a small frame.
-const FEW_SLICES: usize = 4;
+const FEW_SLICES: usize = 12;
 
 /// If one read wakes this many tasks or more, they are woken in two halves. A model checker cannot
 /// have so many.
@@ -79,6 +79,8 @@ pub struct Driver<T, C> {
     latest: Timestamp,
     log: Log,
     signal: Arc<Signal>,
+    /// The waker that the signal has.
+    known: Option<Waker>,
     transport_waker: Waker,
     /// Output the transport has not taken.
     out: Option<Box<Transmit>>,
@@ -167,6 +169,7 @@ impl<T, C> Driver<T, C> {
             log,
             transport_waker: Waker::from(Arc::clone(&signal)),
             signal,
+            known: None,
             out: None,
             armed: None,
             progress: 0,
@@ -200,8 +203,11 @@ impl<T, C> Driver<T, C> {
     }
 
     /// Wakes the tasks that were held back.
+    #[inline]
     fn release(&mut self) {
-        wake_all(core::mem::take(&mut self.withheld));
+        if !self.withheld.is_empty() {
+            wake_all(core::mem::take(&mut self.withheld));
+        }
     }
 }
 
@@ -213,7 +219,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
-        if self.signal.take(cx.waker()) {
+        if self.signal.take(cx.waker(), &mut self.known) {
             self.readable = !self.ended;
             if self.output == Output::Blocked {
                 self.output = Output::Unflushed;
@@ -509,6 +515,9 @@ impl Wait {
 }
 
 /// Wakes all collected wakers, without holding a lock.
+#[inline]
 fn wake(scratch: &mut Scratch) {
-    wake_all(scratch.wakes.drain(..));
+    if !scratch.wakes.is_empty() {
+        wake_all(scratch.wakes.drain(..));
+    }
 }

@@ -173,7 +173,14 @@ impl State {
     }
 
     /// Carries out the requests.
+    #[inline]
     pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
+        if !self.requests.is_empty() {
+            self.carry_out_requests(now, wakes);
+        }
+    }
+
+    fn carry_out_requests(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
         for request in core::mem::take(&mut self.requests) {
             match request {
                 Request::Close { code, text } => self.session.close(now, code, text),
@@ -191,7 +198,14 @@ impl State {
     }
 
     /// Delivers the pending events: collects the wakers of their waiters.
+    #[inline]
     pub(super) fn deliver(&mut self, wakes: &mut Vec<Waker>) {
+        if self.session.has_events() {
+            self.deliver_events(wakes);
+        }
+    }
+
+    fn deliver_events(&mut self, wakes: &mut Vec<Waker>) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Readable(id) => {

@@ -20,15 +20,14 @@ impl Signal {
         Arc::new(Self { ready: AtomicBool::new(true), driver: Mutex::new(None) })
     }
 
-    /// Takes the signal, and stores the waker for the next one.
-    pub(super) fn take(&self, driver: &Waker) -> bool {
-        let mut stale = None;
-        let mut slot = self.driver.lock();
-        if !slot.as_ref().is_some_and(|current| current.will_wake(driver)) {
-            stale = slot.replace(driver.clone());
+    /// Takes the signal, and the waker to wake when it comes again. `known` is the one that was
+    /// taken last: only the driver calls this, so it need not look behind the lock.
+    pub(super) fn take(&self, driver: &Waker, known: &mut Option<Waker>) -> bool {
+        if !known.as_ref().is_some_and(|current| current.will_wake(driver)) {
+            *known = Some(driver.clone());
+            let stale = self.driver.lock().replace(driver.clone());
+            drop(stale);
         }
-        drop(slot);
-        drop(stale);
         self.ready.swap(false, Ordering::AcqRel)
     }
 }

@@ -12,7 +12,7 @@ const MOST: usize = 16;
 
 /// Some chunks from the front of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Taken([Bytes; MOST]);
+pub(super) struct Taken([Option<Bytes>; MOST]);
 
 impl Taken {
     /// Takes received bytes, at most `max` and as many chunks as there are places. An end or an
@@ -24,7 +24,7 @@ impl Taken {
             match stream.read_chunk(left) {
                 Ok(Some(chunk)) if left > 0 => {
                     left = left.saturating_sub(chunk.len());
-                    *place = chunk;
+                    *place = Some(chunk);
                 }
                 _ => break,
             }
@@ -35,11 +35,9 @@ impl Taken {
     pub(super) fn put(&mut self, put: &mut impl FnMut(&[u8])) -> usize {
         let mut count = 0usize;
         for place in &mut self.0 {
-            let chunk = core::mem::take(place);
-            if !chunk.is_empty() {
-                put(&chunk);
-                count = count.saturating_add(chunk.len());
-            }
+            let Some(chunk) = place.take() else { break };
+            put(&chunk);
+            count = count.saturating_add(chunk.len());
         }
         count
     }

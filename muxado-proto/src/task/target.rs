@@ -104,7 +104,8 @@ impl Target {
         loop {
             let more = taken.put(&mut put);
             count = count.saturating_add(more);
-            if more == 0 || count >= max {
+            // For crumbs the lock is not worth taking again.
+            if more == 0 || max.saturating_sub(count) <= LARGE_READ {
                 return Poll::Ready(Ok(count));
             }
             self.with(|stream| taken.fill(stream, max.saturating_sub(count)));

@@ -58,14 +58,17 @@ pub(super) struct Chunks {
     chunks: VecDeque<Chunk>,
     /// The sum of what is counted for the chunks.
     charges: usize,
+    /// The memory it keeps alive beside itself: it is asked for more often than it changes.
+    beside: usize,
     /// Logically after all of `chunks`; bytes before `start` have been consumed. An index is
     /// cheaper than advancing the tail, and makes all its memory usable again as soon as it is
     /// empty.
     tail: BytesMut,
     start: usize,
-    /// The allocation of the tail: its capacity, and what was split off its front.
-    block: usize,
     len: usize,
+    /// The memory behind the tail: its capacity, and what was split off its front. A tail takes no
+    /// more than a block at once.
+    block: u32,
     /// The allocation of the tail is, or was, larger than [`SMALL_TAIL`].
     large: bool,
 }
@@ -83,10 +86,21 @@ impl Chunks {
     }
 
     /// The memory it keeps alive, in bytes, without bytes that the application has taken.
-    pub(super) fn held(&self) -> usize {
+    #[inline]
+    pub(super) const fn held(&self) -> usize {
+        self.beside.saturating_add(size_of::<Self>())
+    }
+
+    /// What is counted, the tail or the places for chunks have changed.
+    fn recount(&mut self) {
         let heads = self.chunks.capacity().saturating_mul(size_of::<Chunk>());
-        let queue = heads.saturating_add(size_of::<Self>());
-        self.charges.saturating_add(self.block).saturating_add(queue)
+        self.beside = self.charges.saturating_add(self.block()).saturating_add(heads);
+    }
+
+    /// The memory behind the tail.
+    #[inline]
+    fn block(&self) -> usize {
+        usize::try_from(self.block).unwrap_or(usize::MAX)
     }
 
     /// Whether it holds enough beyond its unread bytes that compacting it gains something.
@@ -102,9 +116,12 @@ impl Chunks {
 
     /// Drops the contents, and keeps the memory of the tail and of some chunks.
     pub(super) fn clear(&mut self) {
-        self.chunks.clear();
-        self.shrink_places();
-        self.charges = 0;
+        if self.chunks.capacity() > 0 {
+            self.chunks.clear();
+            self.charges = 0;
+            self.shrink_places();
+            self.recount();
+        }
         self.tail.clear();
         self.start = 0;
         self.len = 0;
@@ -116,6 +133,7 @@ impl Chunks {
         self.start = 0;
         self.block = 0;
         self.large = false;
+        self.recount();
     }
 
     fn unread_tail(&self) -> &[u8] {
@@ -128,6 +146,7 @@ impl Chunks {
     }
 
     /// The contiguous bytes at the front; empty if the queue is.
+    #[inline]
     pub(super) fn front(&self) -> &[u8] {
         match self.chunks.front() {
             Some(chunk) => &chunk.bytes,
@@ -140,7 +159,7 @@ impl Chunks {
     pub(super) fn is_remnant(&self, count: usize) -> bool {
         let (rest, memory) = match self.chunks.front() {
             Some(chunk) => (chunk.bytes.len(), chunk.charge),
-            None => (self.unread_tail().len(), self.block),
+            None => (self.unread_tail().len(), self.block()),
         };
         rest == count && count.saturating_mul(REMNANT) < memory
     }
@@ -194,6 +213,7 @@ impl Chunks {
         }
         self.charges = self.charges.saturating_add(charge);
         self.chunks.push_back(Chunk { bytes, charge });
+        self.recount();
     }
 
     fn pop_front(&mut self) -> Option<Bytes> {
@@ -202,11 +222,19 @@ impl Chunks {
         if self.chunks.len() < self.chunks.capacity() / 4 {
             self.shrink_places();
         }
+        self.recount();
         Some(chunk.bytes)
     }
 
     /// Frees memory for chunks that is no longer needed.
+    #[inline]
     fn shrink_places(&mut self) {
+        if self.chunks.capacity() > SPARE_CHUNKS {
+            self.shrink_many_places();
+        }
+    }
+
+    fn shrink_many_places(&mut self) {
         let wanted = self.chunks.len().saturating_mul(2).max(SPARE_CHUNKS);
         if self.chunks.is_empty() && self.chunks.capacity() > wanted {
             self.chunks = VecDeque::new();
@@ -229,8 +257,11 @@ impl Chunks {
             self.tail.truncate(unread);
             self.start = 0;
         } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
+            // To the end of the block, rather than to a little before it.
             let most = BLOCK.saturating_sub(used);
-            self.tail.reserve(wanted.max(used).min(most));
+            let more = wanted.max(used);
+            let nearly = used.saturating_add(more) > BLOCK / 4 * 3;
+            self.tail.reserve(if nearly { most } else { more.min(most) });
         } else if used > 0 && self.room() == 0 {
             self.seal();
         }
@@ -239,7 +270,9 @@ impl Chunks {
             let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len()));
             self.tail.reserve(likely.min(BLOCK));
         }
-        self.block = self.block.max(self.tail.capacity());
+        let capacity = u32::try_from(self.tail.capacity()).unwrap_or(u32::MAX);
+        self.block = self.block.max(capacity);
+        self.recount();
         self.large |= self.tail.capacity() > SMALL_TAIL;
     }
 
@@ -249,7 +282,7 @@ impl Chunks {
         if unread == 0 {
             return;
         }
-        if unread < self.block / 2 {
+        if unread < self.block() / 2 {
             // The chunk would keep too much memory alive, so it is copied and the tail is reused.
             let copied = Bytes::copy_from_slice(self.unread_tail());
             self.push_back(copied, unread);
@@ -258,7 +291,7 @@ impl Chunks {
         } else {
             let mut bytes = core::mem::take(&mut self.tail).freeze();
             bytes.advance(self.start.min(bytes.len()));
-            self.push_back(bytes, self.block);
+            self.push_back(bytes, self.block());
             self.drop_tail();
         }
     }
@@ -283,11 +316,14 @@ impl Chunks {
         piece
     }
 
-    /// Consumes `count` bytes, at most as many as [`front`](Self::front) has.
-    pub(super) fn consume(&mut self, count: usize) {
+    /// Hands at most `max` bytes that lie together to `put`, and consumes them; returns how many.
+    #[inline]
+    pub(super) fn take_to(&mut self, max: usize, put: impl FnOnce(&[u8])) -> usize {
         let count = match self.chunks.front_mut() {
             Some(front) => {
-                let count = count.min(front.bytes.len());
+                let piece = front.bytes.get(..max).unwrap_or(&front.bytes);
+                put(piece);
+                let count = piece.len();
                 front.bytes.advance(count);
                 if front.bytes.is_empty() {
                     self.pop_front();
@@ -295,13 +331,16 @@ impl Chunks {
                 count
             }
             None => {
-                let end = self.start.saturating_add(count).min(self.tail.len());
-                let count = end.saturating_sub(self.start);
-                self.start = end;
+                let rest = self.tail.get(self.start..).unwrap_or_default();
+                let piece = rest.get(..max).unwrap_or(rest);
+                put(piece);
+                let count = piece.len();
+                self.start = self.start.saturating_add(count);
                 count
             }
         };
         self.len = self.len.saturating_sub(count);
+        count
     }
 
     /// Copies chunks that keep more memory alive than their size into memory of the right size,
@@ -326,6 +365,7 @@ impl Chunks {
         }
         copied.end(self);
         self.shrink_places();
+        self.recount();
         copied.count
     }
 }
@@ -359,5 +399,15 @@ impl Pieces {
             to.push_back(Bytes::copy_from_slice(&self.current), self.current.len());
             self.current.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_stream_with_bytes_has_is_small() {
+        assert!(size_of::<Chunks>() <= 104, "{}", size_of::<Chunks>());
     }
 }

@@ -126,9 +126,8 @@ impl Store {
         if sending && stream.can_send() && !inside(stream.ready_queue()) {
             return wrong("can send and is not ready");
         }
-        if matches!(stream.links.queue(Link::Data), Some(Queue::Ready(_) | Queue::Beat))
-            && !inside(stream.ready_queue())
-        {
+        let ready = stream.links.queue(Link::Data).is_some_and(|queue| queue.urgency().is_some());
+        if ready && !inside(stream.ready_queue()) {
             return wrong("stands in the ready queue of another priority");
         }
         if inside(Queue::Stalled) && !stream.is_stalled() {
