@@ -1,5 +1,6 @@
 //! Streams of this side that were announced recently and count as unanswered.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::Session;
@@ -14,14 +15,27 @@ use crate::timers::Timer;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Unanswered {
-    announced: VecDeque<(Timestamp, StreamId)>,
+    /// Without memory of its own where they are not limited.
+    announced: Option<Box<VecDeque<(Timestamp, StreamId)>>>,
+}
+
+impl Unanswered {
+    fn first(&self) -> Option<(Timestamp, StreamId)> {
+        self.announced.as_ref()?.front().copied()
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(announced) = &mut self.announced {
+            announced.pop_front();
+        }
+    }
 }
 
 impl Session {
     /// The SYN of a stream of this side was sent: the time to answer starts.
     pub(super) fn announced(&mut self, id: StreamId) {
         if self.config.max_unanswered_streams.is_some() {
-            self.unanswered.announced.push_back((self.now, id));
+            self.unanswered.announced.get_or_insert_default().push_back((self.now, id));
             self.arm_unanswered();
         }
     }
@@ -36,20 +50,20 @@ impl Session {
     /// unanswered one.
     #[inline]
     pub(super) fn arm_unanswered(&mut self) {
-        if !self.unanswered.announced.is_empty() {
+        if self.unanswered.announced.is_some() {
             self.arm_first_unanswered();
         }
     }
 
     fn arm_first_unanswered(&mut self) {
-        while let Some(&(_, id)) = self.unanswered.announced.front() {
+        while let Some((_, id)) = self.unanswered.first() {
             if self.unanswered_key(id).is_some() {
                 break;
             }
-            self.unanswered.announced.pop_front();
+            self.unanswered.forget_first();
         }
-        let first = self.unanswered.announced.front().filter(|_| !self.farewell.is_over());
-        let due = first.map(|&(at, _)| at + self.config.unanswered_timeout);
+        let first = self.unanswered.first().filter(|_| !self.farewell.is_over());
+        let due = first.map(|(at, _)| at + self.config.unanswered_timeout);
         self.timers.set(Timer::Unanswered, due);
     }
 
@@ -57,11 +71,11 @@ impl Session {
     /// them.
     pub(super) fn end_unanswered(&mut self) {
         let limit = self.config.unanswered_timeout;
-        while let Some(&(at, id)) = self.unanswered.announced.front() {
+        while let Some((at, id)) = self.unanswered.first() {
             if at + limit > self.now {
                 break;
             }
-            self.unanswered.announced.pop_front();
+            self.unanswered.forget_first();
             if let Some(key) = self.unanswered_key(id) {
                 self.answered(key);
             }
