@@ -57,7 +57,7 @@ struct Pair {
 impl Pair {
     fn new(typed: bool) -> Self {
         // Rate limits are disabled here.
-        let any = RateLimit { burst: 1 << 30, per_second: 1 << 30 };
+        let any = RateLimit::new(1 << 30, 1 << 30);
         let config = Config::builder().typed(typed).reset_limit(any).stray_data_limit(any).build();
         let config = Arc::new(config.expect("the settings are valid"));
         let now = Timestamp::ZERO;
