@@ -210,6 +210,7 @@ impl Lab {
         // The streams of one input are checked together, so the backlog may be exceeded.
         assert!(stats.backlog <= config.max_inbound_streams());
         assert!(stats.open_streams <= config.max_inbound_streams() + config.max_outbound_streams());
+        assert_eq!(self.session.audit(), Ok(()));
         if let Some(at) = self.session.poll_timeout() {
             assert!(at.as_nanos() > 0);
         }
@@ -241,5 +242,6 @@ impl Lab {
         let left = (stats.open_streams, stats.backlog, stats.send_buffered, stats.receive_buffered);
         assert_eq!(left, (0, 0, 0, 0));
         assert_eq!(stats.window_growth, 0);
+        assert_eq!(self.session.audit(), Ok(()));
     }
 }

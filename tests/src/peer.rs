@@ -34,6 +34,15 @@ pub struct Peer {
     unparsed: Vec<u8>,
 }
 
+/// However a test has treated the session, its books are right at the end.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.session.audit(), Ok(()));
+        }
+    }
+}
+
 impl Peer {
     /// The peer of a new session with this role.
     pub fn of(role: Role, config: Config) -> Self {

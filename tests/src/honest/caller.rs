@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use muxado_proto::{ErrorCode, OpenError, ReadError, Session, StreamId, WriteError};
+use muxado_proto::{ErrorCode, OpenError, ReadError, Session, StreamId, StreamType, WriteError};
 
 use super::{Leave, Load, Order, is_payload, payload};
 
@@ -48,6 +48,16 @@ impl Caller {
         self.done == self.load.streams
     }
 
+    /// Whether no more streams are to be opened, and none waits to be written to.
+    pub fn has_opened_all(&self) -> bool {
+        self.opened == self.load.streams && self.unwritten.is_empty()
+    }
+
+    /// The streams of the load.
+    pub const fn streams(&self) -> u32 {
+        self.load.streams
+    }
+
     /// The other streams, for a report.
     pub fn left(&self) -> String {
         let first: Vec<_> = self.calls.iter().take(3).collect();
@@ -67,7 +77,12 @@ impl Caller {
             && self.calls.len() < self.load.at_once as usize
         {
             any = true;
-            match session.open() {
+            let opened = if session.config().typed() {
+                session.open_typed(StreamType(7))
+            } else {
+                session.open()
+            };
+            match opened {
                 Ok(id) => self.opened(session, id.get())?,
                 Err(OpenError::Blocked) => self.can_open = false,
                 Err(error) => return Err(format!("could not open: {error}")),

@@ -6,6 +6,7 @@
 //! is a fault of the session.
 
 mod caller;
+mod hostile;
 mod pair;
 mod server;
 mod tasks;
@@ -13,9 +14,10 @@ mod tasks;
 use std::time::Duration;
 
 pub use caller::Caller;
+pub use hostile::Hostile;
 pub use pair::{Pair, fast};
 pub use server::Server;
-pub use tasks::{call_all, serve};
+pub use tasks::{call_all, handle, serve};
 
 /// How the opener leaves a stream when it has read enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

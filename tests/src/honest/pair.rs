@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use muxado_proto::{Config, Event, Role, Session, SessionKey, Timestamp, Transmit, TransportError};
+use muxado_proto::{
+    Config, ErrorCode, Event, Role, Session, SessionKey, Timestamp, Transmit, TransportError,
+};
 
-use super::{Caller, Load, Server};
+use super::{Caller, Hostile, Load, Server};
 use crate::sim::{Arrival, Link, Shape, Source};
 
 /// Output that is cut at once.
 const BATCH: usize = 64 << 10;
+
+/// The payload of a packet.
+const PACKET: usize = 1460;
 
 /// A transport with large buffers and a latency of a tenth of a millisecond.
 pub const fn fast() -> Shape {
@@ -32,6 +37,9 @@ struct End {
     server: Server,
     batch: Transmit,
     out: Bytes,
+    shut: bool,
+    /// Steps since the last audit.
+    unaudited: u32,
 }
 
 /// Two sessions with an honest application on each.
@@ -40,7 +48,14 @@ pub struct Pair {
     ends: [End; 2],
     /// By writer.
     links: [Link; 2],
+    /// A piece arrives as a whole: what a link carries in ten milliseconds, at least a packet.
+    piece: usize,
     now: Timestamp,
+    /// A hostile peer of the server's process.
+    hostile: Option<Hostile>,
+    /// Both ends close as soon as all streams are open.
+    closes: bool,
+    closing: bool,
 }
 
 impl Pair {
@@ -64,9 +79,42 @@ impl Pair {
                 server: Server::new(load),
                 batch: Transmit::new(),
                 out: Bytes::new(),
+                shut: false,
+                unaudited: 0,
             }
         });
-        Self { ends, links: [Link::new(shape), Link::new(shape)], now: Timestamp::ZERO }
+        Self {
+            ends,
+            links: [Link::new(shape), Link::new(shape)],
+            piece: match usize::try_from(10 * shape.bandwidth) {
+                Ok(piece) if piece > 0 => piece.max(PACKET),
+                _ => usize::MAX,
+            },
+            now: Timestamp::ZERO,
+            hostile: None,
+            closes: false,
+            closing: false,
+        }
+    }
+
+    /// The same, beside a hostile peer that acts whenever the server does.
+    #[must_use]
+    pub fn beside(mut self, hostile: Hostile) -> Self {
+        self.hostile = Some(hostile);
+        self
+    }
+
+    /// The same, but both ends close as soon as all streams are open: every stream still has to
+    /// end as expected, and then both sessions, cleanly.
+    #[must_use]
+    pub const fn closing_at_both_ends(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// The hostile peer.
+    pub const fn hostile(&self) -> Option<&Hostile> {
+        self.hostile.as_ref()
     }
 
     /// The session of a side.
@@ -99,11 +147,12 @@ impl Pair {
                     format!("side {side} after {:?}: {what}", self.now.as_duration())
                 })?;
             }
+            any |= self.close();
             if any {
                 continue;
             }
             if self.is_done() {
-                return Ok(());
+                return self.audit();
             }
             match self.next() {
                 Some(at) if at.as_duration() <= limit => self.now = self.now.max(at),
@@ -112,12 +161,36 @@ impl Pair {
         }
     }
 
+    /// Closes both sessions if it is time to; returns whether it was.
+    fn close(&mut self) -> bool {
+        // A stream that comes to an end that is closing is refused.
+        let open = |side: usize| match &self.ends[side].caller {
+            Some(caller) => {
+                caller.has_opened_all() && self.ends[1 - side].server.accepted == caller.streams()
+            }
+            None => true,
+        };
+        let due = self.closes && !self.closing && open(0) && open(1);
+        if due {
+            self.closing = true;
+            for end in &mut self.ends {
+                end.session.close(self.now, ErrorCode::NO_ERROR, "");
+            }
+        }
+        due
+    }
+
     fn is_done(&self) -> bool {
         self.ends.iter().all(|end| {
             end.caller.as_ref().is_none_or(Caller::is_done)
                 && end.server.is_idle()
                 && end.session.stats().open_streams == 0
+                && self.closing == end.session.close_reason().is_some()
         })
+    }
+
+    fn audit(&mut self) -> Result<(), String> {
+        self.ends.iter_mut().try_for_each(End::audit)
     }
 
     fn left(&self) -> String {
@@ -156,6 +229,21 @@ impl Pair {
         any |= self.apply(side)?;
         any |= self.transmit(side, source);
         any |= self.apply(side)?;
+        if let Some(hostile) = self.hostile.as_mut().filter(|_| any && side == 1) {
+            hostile.turn(now)?;
+        }
+        let end = &mut self.ends[side];
+        if end.session.wants_shutdown() && end.out.is_empty() && !end.shut {
+            end.shut = true;
+            self.links[side].shut();
+            any = true;
+        }
+        // An audit takes time in proportion to the streams, so it comes more rarely the more there
+        // are.
+        end.unaudited += 1;
+        if end.unaudited > 4 * end.session.stats().open_streams {
+            end.audit()?;
+        }
         Ok(any)
     }
 
@@ -178,6 +266,7 @@ impl Pair {
                 Event::Readable(id) | Event::Writable(id) => {
                     server.drive(session, now, id.get())?
                 }
+                Event::Closed(reason) if self.closing && reason.is_clean() => {}
                 Event::Closed(reason) => return Err(format!("the session is over: {reason}")),
                 _ => {}
             }
@@ -200,7 +289,7 @@ impl Pair {
                 }
                 *out = batch.copy_to_bytes(grown);
             }
-            match self.links[side].write(self.now, source, out) {
+            match self.links[side].write(self.now, source, &mut out.take(self.piece)) {
                 Ok(bytes) if bytes.is_empty() => return any,
                 Ok(bytes) => {
                     any = true;
@@ -212,5 +301,12 @@ impl Pair {
                 }
             }
         }
+    }
+}
+
+impl End {
+    fn audit(&mut self) -> Result<(), String> {
+        self.unaudited = 0;
+        self.session.audit().map_err(|error| format!("audit: {error}"))
     }
 }

@@ -98,18 +98,27 @@ async fn call<R: Runtime>(session: &R::Session, load: Load) -> Result<(), String
     Ok(())
 }
 
-/// Accepts streams and answers them, until the session is over.
+/// Accepts streams and answers them, until the session is over. Late readers wait until all
+/// streams of the load have come in.
 ///
 /// # Panics
 ///
 /// If a stream does not end as expected.
 pub async fn serve<R: Runtime>(session: R::Session, load: Load) {
-    let mut handlers = Vec::new();
+    let (mut handlers, mut waiting) = (Vec::new(), Vec::new());
+    let mut accepted = 0;
     while let Ok(stream) = session.accept().await {
-        handlers.push(R::spawn(async move {
-            let handled = handle::<R>(stream, load).await;
-            // A request may fail at any point after its opener has left.
-            assert!(load.leave.is_some() || handled.is_ok(), "{handled:?}");
+        accepted += 1;
+        waiting.push(stream);
+        if !load.late.is_zero() && accepted < load.streams {
+            continue;
+        }
+        handlers.extend(waiting.drain(..).map(|stream| {
+            R::spawn(async move {
+                let handled = handle::<R>(stream, load).await;
+                // A request may fail at any point after its opener has left.
+                assert!(load.leave.is_some() || handled.is_ok(), "{handled:?}");
+            })
         }));
     }
     for handler in handlers {
@@ -117,7 +126,12 @@ pub async fn serve<R: Runtime>(session: R::Session, load: Load) {
     }
 }
 
-async fn handle<R: Runtime>(mut stream: R::Stream, load: Load) -> Result<(), String> {
+/// Reads a request and answers it.
+///
+/// # Errors
+///
+/// What went wrong.
+pub async fn handle<R: Runtime>(mut stream: R::Stream, load: Load) -> Result<(), String> {
     let id = stream.id().get();
     let got = read(&mut stream, id, false, usize::MAX).await?;
     if got != load.request {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use muxado_proto::{Config, Role};
-use muxado_tests::honest::{Leave, Load, Order, call_all, serve};
+use muxado_tests::honest::{Leave, Load, Order, call_all, handle, serve};
 use muxado_tests::peer;
 use muxado_tests::runtime::face::*;
-use muxado_tests::runtime::{Runtime, pipe};
+use muxado_tests::runtime::{Runtime, Smol, TokioMulti, TokioSingle, pipe, watched};
 
 /// Instantiates workloads for every runtime.
 macro_rules! suite {
@@ -40,6 +40,7 @@ suite! {
     two_thousand_streams_given_up_at_once,
     ids_opened_and_abandoned,
     ids_written_in_any_order,
+    a_thousand_uploads_with_late_readers,
 }
 
 fn cancelled_downloads() -> Load {
@@ -73,6 +74,10 @@ fn ids_written_in_any_order() -> Load {
     Load { order: Order::EvenThenOdd, ..Load::small(1000) }
 }
 
+fn a_thousand_uploads_with_late_readers() -> Load {
+    Load { request: 50_000, late: Duration::from_millis(1), ..Load::small(1000) }
+}
+
 /// Runs a load in both directions of one session.
 async fn between<R: Runtime>(load: Load, hostile: bool) {
     let attack = hostile.then(attack::<R>);
@@ -91,6 +96,47 @@ async fn between<R: Runtime>(load: Load, hostile: bool) {
     for server in servers {
         server.await;
     }
+}
+
+/// Both ends close while all streams are open and nothing was read, and each has its own idea of how
+/// long a drain may stand still.
+async fn drain<R: Runtime>() {
+    let config = Config::builder();
+    let hasty = config.clone().drain_timeout(Duration::from_secs(5)).build().expect("valid");
+    let patient = config.drain_timeout(Duration::from_secs(60)).build().expect("valid");
+    for [first, second] in [[hasty.clone(), patient.clone()], [patient, hasty]] {
+        let (near, far) = pipe(4 << 10);
+        let client = R::session(near, Role::Client, first.into());
+        let server = R::session(far, Role::Server, second.into());
+        let load = Load { request: 20_000, answer: 20_000, ..Load::small(200) };
+        let opener = client.clone();
+        let calls = R::spawn(async move { call_all::<R>(&opener, load).await });
+        let mut streams = Vec::new();
+        while streams.len() < load.streams as usize {
+            streams.push(server.accept().await.expect("an honest stream"));
+        }
+        let closing =
+            [client, server].map(|session| R::spawn(async move { session.close().await }));
+        let handlers: Vec<_> =
+            streams.into_iter().map(|stream| R::spawn(handle::<R>(stream, load))).collect();
+        for handler in handlers {
+            assert_eq!(handler.await, Ok(()));
+        }
+        calls.await;
+        for closed in closing {
+            let reason = closed.await;
+            assert!(reason.is_clean(), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_drain_at_both_ends_with_different_limits() {
+    watched("honest::drain", || {
+        TokioSingle::run(drain::<TokioSingle>());
+        TokioMulti::run(drain::<TokioMulti>());
+        Smol::run(drain::<Smol>());
+    });
 }
 
 /// A hostile peer on its own session: a flood of streams that are reset, abandoned, and filled; it

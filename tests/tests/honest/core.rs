@@ -2,44 +2,83 @@
 
 use std::time::Duration;
 
-use muxado_proto::Config;
-use muxado_tests::honest::{Leave, Load, Order, Pair, fast};
+use muxado_proto::{Config, ConfigBuilder, Heartbeat, MemoryBudget};
+use muxado_tests::honest::{Hostile, Leave, Load, Order, Pair, fast};
 use muxado_tests::sim::Shape;
 
-/// Runs a load between two ends with the same settings, and expects that nothing was refused.
-fn run(config: &Config, load: Load, both: bool, limit: Duration) -> Pair {
-    let mut pair = Pair::new([config.clone(), config.clone()], fast(), load, both);
-    if let Err(what) = pair.run(limit) {
-        panic!("{what}");
-    }
-    for side in [0, 1] {
-        assert_eq!(pair.session(side).stats().streams_refused, 0, "by side {side}");
-        assert_eq!(pair.session(side).audit(), Ok(()));
-    }
-    pair
+/// A load between two ends with the same settings.
+pub struct Case<'a> {
+    pub config: &'a ConfigBuilder,
+    pub link: Shape,
+    pub load: Load,
+    /// Both ends open streams.
+    pub both: bool,
+    /// Both ends close when all streams are open.
+    pub closing: bool,
+    /// In virtual time.
+    pub limit: Duration,
 }
 
-fn defaults(load: Load, both: bool, limit: Duration) -> Pair {
-    run(&Config::default(), load, both, limit)
+impl Case<'_> {
+    /// Runs it, and again beside a hostile peer, and expects that nothing was refused.
+    pub fn run(self) {
+        for hostile in [false, true] {
+            let mut pair = self.pair(hostile);
+            if let Err(what) = pair.run(self.limit) {
+                panic!("{}{what}", if hostile { "beside a hostile peer: " } else { "" });
+            }
+            let streams = u64::from(self.load.streams);
+            for side in [0, 1] {
+                let stats = pair.session(side).stats();
+                assert_eq!((stats.streams_refused, stats.streams_cut), (0, 0), "by side {side}");
+                let accepted = if side == 1 || self.both { streams } else { 0 };
+                assert_eq!(u64::from(pair.server(side).accepted), accepted, "by side {side}");
+            }
+        }
+    }
+
+    fn pair(&self, hostile: bool) -> Pair {
+        let config = self.config.clone().build().expect("valid");
+        let mut server = config.clone();
+        if hostile {
+            // The server's process has memory for two sessions, and the hostile peer uses all that
+            // it is allowed.
+            let budget = MemoryBudget::new(2 * config.max_memory());
+            server = self.config.clone().memory_budget(budget).build().expect("valid");
+        }
+        let mut pair = Pair::new([config, server.clone()], self.link, self.load, self.both);
+        if self.closing {
+            pair = pair.closing_at_both_ends();
+        }
+        if hostile { pair.beside(Hostile::new(server)) } else { pair }
+    }
+}
+
+fn run(config: &ConfigBuilder, load: Load, both: bool, limit: Duration) {
+    Case { config, link: fast(), load, both, closing: false, limit }.run();
+}
+
+fn defaults(load: Load, both: bool, limit: Duration) {
+    run(&Config::builder(), load, both, limit);
 }
 
 #[test]
 fn a_hundred_thousand_cancelled_downloads() {
     let leave = Some((100, Leave::Drop));
     let load = Load { at_once: 64, request: 1, answer: 2000, leave, ..Load::small(100_000) };
-    let mut pair = defaults(load, false, Duration::from_secs(2));
-    assert_eq!(pair.session(0).stats().streams_opened, 100_000);
+    defaults(load, false, Duration::from_secs(2));
 }
 
 #[test]
 fn downloads_cancelled_with_most_of_the_answer_unsent() {
     // A transport that holds little.
-    let narrow = Shape { capacity: 2000, ..fast() };
+    let link = Shape { capacity: 2000, ..fast() };
     for leave in [Leave::Drop, Leave::Reset] {
         let leave = Some((100, leave));
-        let load = Load { at_once: 64, request: 1, answer: 20_000, leave, ..Load::small(5000) };
-        let mut pair = Pair::new([Config::default(), Config::default()], narrow, load, true);
-        assert_eq!(pair.run(Duration::from_secs(600)), Ok(()));
+        let load = Load { at_once: 64, request: 1, answer: 20_000, leave, ..Load::small(1000) };
+        let config = &Config::builder();
+        let limit = Duration::from_secs(600);
+        Case { config, link, load, both: true, closing: false, limit }.run();
     }
 }
 
@@ -56,8 +95,7 @@ fn as_many_streams_as_allowed_with_slow_handlers() {
     for (think, hold) in [(0, 5), (5, 0), (5, 100)] {
         let [think, hold] = [think, hold].map(Duration::from_millis);
         let load = Load { at_once: 1024, think, hold, ..Load::small(5120) };
-        let pair = defaults(load, true, Duration::from_secs(5));
-        assert_eq!(pair.server(1).accepted, 5120);
+        defaults(load, true, Duration::from_secs(5));
     }
 }
 
@@ -85,10 +123,51 @@ fn ids_opened_and_abandoned_in_any_order() {
     let config = Config::builder().max_inbound_streams(5000).max_outbound_streams(5000);
     let config = config.session_receive_buffer(3 << 30);
     let order = Order::EvenThenOdd;
-    run(
-        &config.build().expect("valid"),
-        Load { order, ..Load::small(5000) },
-        true,
-        Duration::from_secs(1),
-    );
+    run(&config, Load { order, ..Load::small(5000) }, true, Duration::from_secs(1));
+}
+
+#[test]
+fn a_thousand_uploads_with_late_readers() {
+    let late = Duration::from_secs(5);
+    let load = Load { request: 200_000, late, ..Load::small(1000) };
+    defaults(load, false, Duration::from_secs(6));
+}
+
+/// Each end has its own idea of how long a drain may stand still, and take in all. Bytes move all the
+/// time, so neither cuts anything.
+#[test]
+fn a_drain_at_both_ends_with_different_limits() {
+    let config = Config::builder();
+    let hasty = config.clone().drain_timeout(Duration::from_secs(1)).build().expect("valid");
+    let patient = config.drain_timeout(Duration::from_secs(60)).build().expect("valid");
+    let link = Shape { bandwidth: 1000, ..fast() };
+    let load = Load { request: 100_000, answer: 100_000, ..Load::small(100) };
+    for configs in [[hasty.clone(), patient.clone()], [patient, hasty]] {
+        let mut pair = Pair::new(configs, link, load, true).closing_at_both_ends();
+        assert_eq!(pair.run(Duration::from_secs(60)), Ok(()));
+        // Twenty megabytes each way, at a megabyte a second.
+        assert!(pair.elapsed() > Duration::from_secs(20), "{:?}", pair.elapsed());
+        assert_eq!([0, 1].map(|side| pair.session(side).stats().streams_cut), [0; 2]);
+    }
+}
+
+/// From 5 kB/s to 1 GB/s, with queues from 4 KiB to 4 MiB.
+#[test]
+fn uploads_over_every_link_with_heartbeats() {
+    let config = &Config::builder().typed(true).heartbeat(Some(Heartbeat::default()));
+    for rate in [5, 17, 125, 1250, 12_500, 125_000, 1_000_000] {
+        for queue in [4, 16, 64, 256, 1024, 4096] {
+            let queue = queue << 10;
+            let latency = Duration::from_millis(10);
+            let link = Shape { capacity: queue, bandwidth: rate, latency, ..fast() };
+            // For some minutes at the slower rates.
+            let total = (2 << 20).min(100_000 * rate);
+            let request = usize::try_from(total / 4).expect("it fits");
+            let load = Load { request, ..Load::small(4) };
+            // What the queue holds is under way for the latency.
+            let seconds = total as f64 / (1000.0 * rate as f64).min(queue as f64 * 100.0);
+            let limit = Duration::from_secs_f64(seconds * 1.25 + 2.0);
+            Case { config, link, load, both: false, closing: false, limit }.run();
+        }
+    }
 }
