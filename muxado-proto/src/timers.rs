@@ -43,7 +43,7 @@ const COUNT: usize = Timer::Spared as usize + 1;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Timers {
-    /// Of those that are set.
+    /// Of the timers that are set.
     at: [Timestamp; COUNT],
     /// Which are set, one bit each.
     set: u16,

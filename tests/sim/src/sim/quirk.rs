@@ -19,7 +19,7 @@ const MISHAPS: u64 = 40;
 /// The ways of a peer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quirks {
-    /// Credit above the first window is dropped (ngrok).
+    /// Credit above the initial window is discarded (ngrok).
     pub clamps: bool,
     /// An empty first write loses the SYN (Go).
     pub loses_syn: bool,
