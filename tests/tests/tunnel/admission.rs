@@ -46,7 +46,10 @@ fn a_name_or_a_port_that_another_has_is_refused() {
     let port = foreign.local_addr().expect("it listens").port();
     let offer = format!("{port}=127.0.0.1:1");
     refused(server.agent("second", &["--tcp", &offer]), &format!("port {port} is taken"));
-    refused(server.agent("second", &["--tcp", "80=127.0.0.1:1"]), "port 80 is not one of those");
+    refused(
+        server.agent("second", &["--tcp", "80=127.0.0.1:1"]),
+        "port 80 is not allowed for agents",
+    );
     refused(server.agent("se cond", &["--tcp", "0=127.0.0.1:1"]), "a name has letters");
 }
 
