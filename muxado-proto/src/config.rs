@@ -169,6 +169,8 @@ settings! {
     send_buffer: u32 = 256 << 10;
     /// Bytes written and not yet sent, per session. When this is used up, each stream may still
     /// hold 4 KiB, so that streams without credit do not stop the others. Default 16 MiB.
+    /// Each [priority class](crate::Priority) leaves one
+    /// `send_buffer`, or a 64th of this if that is less, to each class above it.
     session_send_buffer: u32 = 16 << 20;
     /// Credit that the peer may hold and unread bytes together, in bytes, per session. Default
     /// 571736064: 2053 initial windows, and 32 MiB.

@@ -20,6 +20,8 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
     let config = Config::builder().session_send_buffer(BUFFER).send_buffer(BUFFER);
     let config = config.max_frame_size(4096).build().expect("valid");
     let mut peer = Peer::with_streams(config, &[3, 5]);
+    peer.stream(3).set_priority(Priority::HIGHEST);
+    peer.stream(5).set_priority(Priority::HIGHEST);
     peer.write(3, &vec![1; BUFFER as usize]);
     peer.write(5, &[2; 4096]);
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::Blocked));
@@ -39,7 +41,7 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
     // A writer without data of its own is woken when half of the buffer is free.
     peer.write(3, &vec![1; BUFFER as usize]);
     peer.write(5, &[2; 4096]);
-    peer.stream(3).set_priority(Priority::HIGHEST);
+    peer.stream(5).set_priority(Priority::new(6));
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::Blocked));
     let mut free = Vec::new();
     while batch(&mut peer, 1) > 0 {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use muxado_proto::{Config, ErrorCode, Event, ReadError, StreamId, WriteError};
+use muxado_proto::{Config, ErrorCode, Event, Priority, ReadError, StreamId, WriteError};
 use muxado_tests::peer::{self, Peer};
 
 fn id(number: u32) -> StreamId {
@@ -330,6 +330,7 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
     for number in [3, 5, 7] {
         peer.send(peer::syn(number, b""));
         stuck.push(peer.accept());
+        peer.stream(number).set_priority(Priority::HIGHEST);
         peer.write(number, &[0; 262_144]);
         peer.receive();
         peer.write(number, &[0; 262_144]);
@@ -338,6 +339,7 @@ fn writers_that_wait_for_the_session_are_woken_although_others_stay_stuck() {
     for number in [9, 11] {
         peer.send(peer::syn(number, b""));
         peer.accept();
+        peer.stream(number).set_priority(Priority::HIGHEST);
     }
     peer.write(9, &[0; 262_144]);
     // No stream is shut out: a little can always be written, independent of the others.
@@ -358,12 +360,14 @@ fn streams_without_credit_shut_nobody_out() {
     for number in [3, 5, 7, 9] {
         peer.send(peer::syn(number, b""));
         peer.accept();
+        peer.stream(number).set_priority(Priority::HIGHEST);
         peer.write(number, &[0; 262_144]);
         peer.receive();
         peer.write(number, &[0; 262_144]);
     }
     peer.send(peer::syn(11, b""));
     peer.accept();
+    peer.stream(11).set_priority(Priority::HIGHEST);
     // Another one can send all its credit, in small steps.
     let mut sent = 0;
     while sent < 262_144 {

@@ -4,9 +4,15 @@ use super::tally::change;
 use crate::config::{BLOCK, Config};
 use crate::stream::Stream;
 use crate::stream::buffer::Size;
+use crate::stream::schedule::Priority;
 
 /// Written bytes that each stream may hold even if all streams together have used up the limit.
 const RESERVED_ROOM: usize = 4096;
+
+/// The part of the room that a class leaves to each class above it: one of so many, but no more than
+/// one stream may hold. So even the lowest class has
+/// most of it.
+const CLASS_SHARE: u64 = 64;
 
 /// How much a stream accepts now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub(super) struct SendBudget {
     held: u64,
     /// The limit on bytes written and not sent.
     most: u32,
+    /// The most urgent of the writers that have waited for room since they were last woken.
+    waiting: Priority,
 }
 
 /// The memory that `most` written bytes may keep alive.
@@ -44,7 +52,17 @@ impl SendBudget {
             Some(_) => u32::try_from(config.min_send_buffer()).unwrap_or(u32::MAX),
             None => config.session_send_buffer,
         };
-        Self { unsent: 0, held: 0, most }
+        Self { unsent: 0, held: 0, most, waiting: Priority::LOWEST }
+    }
+
+    /// A writer of this class waits for room.
+    pub(super) fn wait(&mut self, class: Priority) {
+        self.waiting = self.waiting.max(class);
+    }
+
+    /// All writers that waited have been woken.
+    pub(super) const fn woken(&mut self) {
+        self.waiting = Priority::LOWEST;
     }
 
     /// The limit on bytes written and not sent.
@@ -82,7 +100,7 @@ impl SendBudget {
     #[cfg(feature = "audit")]
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         // The memory counts only if it reduces the space left.
-        digest.value(&[self.unsent, self.left()]);
+        digest.value(&[self.unsent, self.left(), self.waiting.get().into()]);
     }
 
     /// How much all streams together may still take.
@@ -92,9 +110,18 @@ impl SendBudget {
         most.saturating_sub(self.unsent).min(memory(most).saturating_sub(self.held))
     }
 
+    /// How much the streams of a class may still take together. Each class leaves room to those above
+    /// it, so that an urgent writer finds some in whatever order writers come back for it.
+    fn left_for(&self, class: Priority, config: &Config) -> u64 {
+        let step = u64::from(config.send_buffer).min(self.most() / CLASS_SHARE);
+        let above = Priority::HIGHEST.get().saturating_sub(class.get());
+        self.left().saturating_sub(step.saturating_mul(above.into()))
+    }
+
     /// How much a stream accepts now.
     pub(super) fn room(&self, stream: &Stream, config: &Config) -> Room {
-        let shared = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        let shared = self.left_for(stream.priority, config);
+        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
         let limit = usize::try_from(config.send_buffer).unwrap_or(usize::MAX);
         let buffered = stream.outgoing.len();
         let own = limit.saturating_sub(buffered);
@@ -111,7 +138,7 @@ impl SendBudget {
     /// last frame that can be sent (`nothing_ready`), as streams without credit may hold the rest
     /// without a time limit.
     pub(super) fn wakes_writers(&self, nothing_ready: bool, config: &Config) -> bool {
-        let room = self.left();
+        let room = self.left_for(self.waiting, config);
         let half = u64::from(self.most / 2);
         let enough = u64::from(config.send_buffer).min(half);
         room > 0 && (room >= enough || nothing_ready)
@@ -130,6 +157,7 @@ mod tests {
         let config = Config::default();
         let id = StreamId::new(3);
         let mut stream = Stream::new(id, Owner::Application, SendState::Open, &config);
+        stream.priority = Priority::HIGHEST;
         let mut budget = SendBudget::new(&config);
         let limit = config.send_buffer as usize;
         assert_eq!(budget.room(&stream, &config), Room::Bytes(limit));
@@ -146,6 +174,7 @@ mod tests {
     fn writers_are_woken_for_a_fair_amount_or_with_the_last_frame() {
         let config = Config::default();
         let mut budget = SendBudget::new(&config);
+        budget.wait(Priority::HIGHEST);
         let all = u64::from(config.session_send_buffer);
         budget.unsent = all;
         assert!(!budget.wakes_writers(true, &config));
@@ -157,5 +186,33 @@ mod tests {
         // The last bytes of many blocks count as the blocks.
         (budget.unsent, budget.held) = (1000, 2 * all + BLOCK as u64);
         assert!(!budget.wakes_writers(true, &config));
+    }
+
+    #[test]
+    fn every_class_leaves_room_to_those_above_it() {
+        let config = Config::default();
+        let (step, all) = (u64::from(config.send_buffer), u64::from(config.session_send_buffer));
+        let mut budget = SendBudget::new(&config);
+        for class in 0..=7 {
+            budget.unsent = all - step * u64::from(7 - class);
+            assert_eq!(budget.left_for(Priority::new(class), &config), 0);
+            assert_eq!(
+                budget.left_for(Priority::new(class + 1), &config),
+                step * u64::from(class < 7)
+            );
+        }
+        // Writers are woken for the most urgent of them.
+        budget.unsent = all - step;
+        budget.wait(Priority::DEFAULT);
+        assert!(!budget.wakes_writers(true, &config));
+        budget.wait(Priority::HIGHEST);
+        budget.wait(Priority::LOWEST);
+        assert!(budget.wakes_writers(false, &config));
+        budget.woken();
+        assert!(!budget.wakes_writers(true, &config));
+        // A small room is shared, too, and the lowest class has most of it.
+        budget.limit(640);
+        budget.unsent = 0;
+        assert_eq!(budget.left_for(Priority::LOWEST, &config), 640 - 7 * 10);
     }
 }

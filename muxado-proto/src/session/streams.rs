@@ -108,6 +108,7 @@ impl Session {
     fn wake_waiting_writers(&mut self, cutting: bool) {
         let nothing_ready = !cutting && self.store.most_urgent().is_none();
         if self.budget.wakes_writers(nothing_ready, &self.config) {
+            self.budget.woken();
             while let Some(key) = self.store.pop(Queue::Budget) {
                 self.notify(key, Edge::Writable);
             }

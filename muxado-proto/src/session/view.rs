@@ -84,6 +84,10 @@ impl<'a> StreamMut<'a> {
             self.session.store.unlink(old, key);
             self.session.schedule(key);
         }
+        if self.session.store.is_in(Queue::Budget, key) {
+            self.session.budget.wait(priority);
+            self.session.wake_writers(false);
+        }
     }
 
     /// What the stream holds now.
@@ -273,6 +277,9 @@ impl<'a> StreamMut<'a> {
             // It has something to send again, so it no longer waits for that.
             session.store.unlink(Queue::Taking, self.key);
             session.store.push(Queue::Budget, self.key);
+            if let Some(stream) = session.store.live(self.key) {
+                session.budget.wait(stream.priority);
+            }
         }
         Err(WriteError::Blocked)
     }

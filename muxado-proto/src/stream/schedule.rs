@@ -11,6 +11,9 @@ use super::{Owner, Stream};
 /// How urgent a stream's data is. Classes are strict: as long as a stream of a higher class can
 /// send, those below wait; within a class streams take turns, frame by frame.
 ///
+/// Room in the session's send buffer is kept for higher classes, so an urgent writer does not wait for
+/// the bulk of others, in whatever order the application writes.
+///
 /// ```
 /// use muxado_proto::Priority;
 ///

@@ -9,5 +9,6 @@ mod greetings;
 mod limits;
 mod memory;
 mod pair;
+mod priorities;
 mod streams;
 mod waits;
