@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use muxado_proto::task::{self, Endpoint};
-use muxado_proto::{CloseReason, Config, Role};
+use muxado_proto::{CloseReason, Config};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::cooperative;
 
@@ -204,25 +203,7 @@ impl<T> Builder<T> {
         Self(endpoint.local_addr(local).peer_addr(peer))
     }
 
-    /// The settings.
-    pub fn config(self, config: impl Into<Arc<Config>>) -> Self {
-        Self(self.0.config(config))
-    }
-
-    /// The address of this end, for [`Session::local_addr`].
-    pub fn local_addr(self, address: SocketAddr) -> Self {
-        Self(self.0.local_addr(Some(address)))
-    }
-
-    /// The address of the peer, for [`Session::peer_addr`] and the log.
-    pub fn peer_addr(self, address: SocketAddr) -> Self {
-        Self(self.0.peer_addr(Some(address)))
-    }
-
-    /// The name of the peer, for [`Session::peer_name`] and the log.
-    pub fn peer_name(self, name: impl Into<Arc<str>>) -> Self {
-        Self(self.0.peer_name(name))
-    }
+    muxado_proto::task_builder_settings!();
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Builder<T> {
@@ -250,17 +231,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Builder<T> {
         spawn(self.server_with_driver())
     }
 
-    /// The client's end, and its driver, which the caller has to poll.
-    pub fn client_with_driver(self) -> (Session, Driver<T>) {
-        let (session, driver) = self.0.start(Role::Client);
-        (Session(session), Driver(driver))
-    }
-
-    /// The server's end, and its driver, which the caller has to poll.
-    pub fn server_with_driver(self) -> (Session, Driver<T>) {
-        let (session, driver) = self.0.start(Role::Server);
-        (Session(session), Driver(driver))
-    }
+    muxado_proto::task_builder_drivers!();
 }
 
 fn spawn<T>((session, driver): (Session, Driver<T>)) -> Session

@@ -108,6 +108,18 @@ impl Peer {
         bytes
     }
 
+    /// Takes one batch of output of at most `max` bytes, and drops it; returns its length.
+    ///
+    /// # Panics
+    ///
+    /// If the batch has another length than the session says.
+    pub fn batch(&mut self, max: usize) -> usize {
+        let mut out = Transmit::new();
+        let grown = self.session.poll_transmit(self.now, &mut out, max);
+        assert_eq!(grown, out.remaining());
+        grown
+    }
+
     /// Takes everything the session has to send now, as frames.
     ///
     /// # Panics

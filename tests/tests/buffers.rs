@@ -2,17 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use muxado_proto::{Config, Event, Priority, StreamId, Transmit, WriteError};
+use bytes::Bytes;
+use muxado_proto::{Config, Event, Priority, StreamId, WriteError};
 use muxado_tests::peer::{self, Peer};
-
-/// How many bytes one batch of at most `max` has.
-fn batch(peer: &mut Peer, max: usize) -> usize {
-    let mut out = Transmit::new();
-    let grown = peer.session.poll_transmit(peer.now(), &mut out, max);
-    assert_eq!(grown, out.remaining());
-    grown
-}
 
 #[test]
 fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
@@ -27,7 +19,7 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::Blocked));
     let mut frames = 0;
     let mut told = Vec::new();
-    while batch(&mut peer, 1) > 0 {
+    while peer.batch(1) > 0 {
         frames += 1;
         told.extend(
             peer.events().contains(&Event::Writable(peer.stream(5).id())).then_some(frames),
@@ -44,7 +36,7 @@ fn writers_wait_for_a_fair_part_of_the_sessions_buffer() {
     peer.stream(5).set_priority(Priority::new(6));
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::Blocked));
     let mut free = Vec::new();
-    while batch(&mut peer, 1) > 0 {
+    while peer.batch(1) > 0 {
         let left = peer.session.stats().send_buffered;
         let writable = peer.events().contains(&Event::Writable(peer.stream(5).id()));
         free.extend(writable.then(|| u64::from(BUFFER) - left));
@@ -59,7 +51,7 @@ fn a_writer_is_told_when_half_of_its_buffer_is_free() {
     peer.write(3, &[0; 64 << 10]);
     assert_eq!(peer.stream(3).write(b"x"), Err(WriteError::Blocked));
     let mut left = Vec::new();
-    while batch(&mut peer, 1) > 0 {
+    while peer.batch(1) > 0 {
         let told = !peer.events().is_empty();
         left.extend(told.then(|| peer.stream(3).stats().send_buffered));
     }

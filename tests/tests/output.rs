@@ -6,14 +6,6 @@ use bytes::Buf;
 use muxado_proto::{Config, ErrorCode, Transmit};
 use muxado_tests::peer::{self, Peer};
 
-/// How many bytes one batch of at most `max` has.
-fn batch(peer: &mut Peer, max: usize) -> usize {
-    let mut out = Transmit::new();
-    let grown = peer.session.poll_transmit(peer.now(), &mut out, max);
-    assert_eq!(grown, out.remaining());
-    grown
-}
-
 #[test]
 fn a_batch_ends_as_soon_as_it_is_as_long_as_asked_for() {
     let control: &[fn(&mut Peer, u32)] = &[
@@ -28,11 +20,11 @@ fn a_batch_ends_as_soon_as_it_is_as_long_as_asked_for() {
         let ids = [3, 5, 7];
         let mut peer = Peer::with_streams(Config::default(), &ids);
         ids.into_iter().for_each(|id| work(&mut peer, id));
-        assert_eq!(batch(&mut peer, 0), 0);
+        assert_eq!(peer.batch(0), 0);
         // Frames of 12 bytes: what is begun is finished.
-        assert_eq!(batch(&mut peer, 12), 12);
-        assert_eq!(batch(&mut peer, 13), 24);
-        assert_eq!(batch(&mut peer, 100), 0);
+        assert_eq!(peer.batch(12), 12);
+        assert_eq!(peer.batch(13), 24);
+        assert_eq!(peer.batch(100), 0);
     }
 }
 

@@ -5,6 +5,7 @@
 //! `impl` blocks, including documentation. `$cooperative` makes a future use the runtime's
 //! scheduling budget; it is `core::convert::identity` if there is none.
 
+mod builder;
 mod session;
 mod stream;
 
