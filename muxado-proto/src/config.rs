@@ -40,17 +40,17 @@ macro_rules! settings {
         /// The settings of a session. Immutable and cheap to share: one `Arc<Config>` serves any
         /// number of sessions.
         ///
-        /// Most sessions need none of them changed. By what they are about:
+        /// Most sessions need no changes. The settings by topic:
         ///
         /// | group | settings |
         /// |---|---|
         /// | the peer | [`typed`](Self::typed), [`heartbeat`](Self::heartbeat), [`receive_window`](Self::receive_window), [`send_window`](Self::send_window): both ends have to agree on these |
-        /// | windows that grow | [`auto_tune`](Self::auto_tune), [`max_receive_window`](Self::max_receive_window), [`window_budget`](Self::window_budget), [`update_delay`](Self::update_delay) |
+        /// | window growth | [`auto_tune`](Self::auto_tune), [`max_receive_window`](Self::max_receive_window), [`window_budget`](Self::window_budget), [`update_delay`](Self::update_delay) |
         /// | memory | [`send_buffer`](Self::send_buffer), [`session_send_buffer`](Self::session_send_buffer), [`session_receive_buffer`](Self::session_receive_buffer), [`overcommit`](Self::overcommit), [`memory_budget`](Self::memory_budget), [`max_frame_size`](Self::max_frame_size) |
-        /// | how many streams | [`max_inbound_streams`](Self::max_inbound_streams), [`accept_backlog`](Self::accept_backlog), [`max_outbound_streams`](Self::max_outbound_streams), [`max_open_streams`](Self::max_open_streams), [`max_unanswered_streams`](Self::max_unanswered_streams), [`unanswered_timeout`](Self::unanswered_timeout), [`max_heartbeat_responders`](Self::max_heartbeat_responders) |
-        /// | how long a stream may take | [`typed_timeout`](Self::typed_timeout), [`stream_stall_timeout`](Self::stream_stall_timeout), [`given_up_timeout`](Self::given_up_timeout), [`reset_on_drop`](Self::reset_on_drop) |
-        /// | how long a session may stand still | [`write_stall_timeout`](Self::write_stall_timeout), [`frame_stall_timeout`](Self::frame_stall_timeout), [`idle_timeout`](Self::idle_timeout) |
-        /// | how a session ends | [`drain_timeout`](Self::drain_timeout), [`drain_limit`](Self::drain_limit), [`linger_timeout`](Self::linger_timeout), [`announce_close`](Self::announce_close), [`goaway_text`](Self::goaway_text) |
+        /// | number of streams | [`max_inbound_streams`](Self::max_inbound_streams), [`accept_backlog`](Self::accept_backlog), [`max_outbound_streams`](Self::max_outbound_streams), [`max_open_streams`](Self::max_open_streams), [`max_unanswered_streams`](Self::max_unanswered_streams), [`unanswered_timeout`](Self::unanswered_timeout), [`max_heartbeat_responders`](Self::max_heartbeat_responders) |
+        /// | time limits of a stream | [`typed_timeout`](Self::typed_timeout), [`stream_stall_timeout`](Self::stream_stall_timeout), [`given_up_timeout`](Self::given_up_timeout), [`reset_on_drop`](Self::reset_on_drop) |
+        /// | time limits of a session | [`write_stall_timeout`](Self::write_stall_timeout), [`frame_stall_timeout`](Self::frame_stall_timeout), [`idle_timeout`](Self::idle_timeout) |
+        /// | end of a session | [`drain_timeout`](Self::drain_timeout), [`drain_limit`](Self::drain_limit), [`linger_timeout`](Self::linger_timeout), [`announce_close`](Self::announce_close), [`goaway_text`](Self::goaway_text) |
         /// | what a peer may cause | [`reset_limit`](Self::reset_limit), [`stray_data_limit`](Self::stray_data_limit), [`empty_data_limit`](Self::empty_data_limit), [`unknown_bytes_limit`](Self::unknown_bytes_limit), [`tombstones`](Self::tombstones), [`pending_resets`](Self::pending_resets), [`id_gaps`](Self::id_gaps) |
         ///
         /// ```

@@ -198,7 +198,7 @@ impl Decoder {
         self.decode_inline(input)
     }
 
-    /// As [`decode`](Self::decode), for the loop that does little else.
+    /// As [`decode`](Self::decode), for the hot loop.
     #[inline(always)]
     pub(crate) fn decode_inline<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
         loop {

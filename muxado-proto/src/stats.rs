@@ -12,7 +12,7 @@ macro_rules! stats {
             $($(#[$note])* pub $now: $kind,)*
         }
 
-        /// What a session has done so far. What it holds now its parts know. The figures of frames
+        /// What a session has done so far. Its parts know what it holds now. The counters of frames
         /// and bytes would wrap after centuries.
         #[derive(Debug, Default)]
         #[cfg_attr(feature = "audit", derive(Clone))]

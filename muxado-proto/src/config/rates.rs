@@ -1,4 +1,4 @@
-//! Settings that are made of several figures.
+//! Settings that have several values.
 
 use core::time::Duration;
 
@@ -30,8 +30,8 @@ pub struct Heartbeat {
 }
 
 impl RateLimit {
-    /// A limit of `burst` events at once, and `per_second` of them in the long run. A burst of 0
-    /// allows none.
+    /// A limit of `burst` events at once, and `per_second` of them on average. A burst of 0 allows
+    /// none.
     ///
     /// ```
     /// use muxado_proto::{Config, RateLimit};

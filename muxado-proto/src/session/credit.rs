@@ -72,7 +72,8 @@ impl Credit {
         self.held > promises.saturating_add(BLOCK as u64)
     }
 
-    /// Whether [`is_short`](Self::is_short) has to be asked: not of sessions that hold little.
+    /// Whether [`is_short`](Self::is_short) has to be checked. Sessions that hold little need no
+    /// check.
     #[inline]
     pub(super) const fn may_be_short(&self) -> bool {
         self.is_short(0)
@@ -147,7 +148,7 @@ impl Credit {
     ) -> Grant {
         let drained = stream.incoming.is_empty();
         stream.recv_window.consume(u32::try_from(bytes).unwrap_or(u32::MAX));
-        // Most streams have not grown, and their peers do not wait.
+        // Most windows have not grown, and their peers do not wait.
         if self.growth > 0 || stream.recv_window.waited() != Wait::None {
             self.resize_window(stream, drained, streams, config, share);
         }
@@ -160,7 +161,7 @@ impl Credit {
         }
     }
 
-    /// Takes back what windows have grown by beyond what they may, or widens this one.
+    /// Takes back growth beyond the budget, or grows this window.
     fn resize_window(
         &mut self,
         stream: &mut Stream,

@@ -34,7 +34,7 @@ impl Handover {
         }
     }
 
-    /// The last batch is written, or the one that was begun turned out empty.
+    /// The previous batch was written, or the new one is empty.
     pub(super) const fn taken(&mut self) {
         if matches!(self.fate, Fate::Pending) {
             self.fate = Fate::Taken;

@@ -328,7 +328,7 @@ impl Session {
         None
     }
 
-    /// Whether [`poll_event`](Self::poll_event) may have something.
+    /// Whether [`poll_event`](Self::poll_event) may return an event.
     #[cfg(feature = "task")]
     #[inline]
     pub(crate) fn has_events(&self) -> bool {

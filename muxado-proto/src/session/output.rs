@@ -33,7 +33,7 @@ impl Session {
         if self.wants_transmit() { self.cut_batch(out, max) } else { self.nothing_to_say() }
     }
 
-    /// There is nothing to send, and the transport has taken all that was.
+    /// There is nothing to send, and the transport has taken everything.
     fn nothing_to_say(&mut self) -> usize {
         self.outlet.rest();
         self.timers.set(Timer::Write, None);
@@ -267,7 +267,7 @@ impl Session {
             let Some(queue) = self.store.most_urgent() else { break };
             let Some(key) = self.store.pop(queue) else { break };
             while self.cut_frame(key, out) {
-                // One that is alone in its class has its turn again.
+                // A stream that is alone in its class has the next turn, too.
                 let others = self.store.most_urgent().is_some_and(|next| !queue.precedes(next));
                 if others || out.len() >= limit {
                     self.schedule(key);
@@ -277,8 +277,8 @@ impl Session {
         }
     }
 
-    /// Cuts one DATA frame, and the FIN behind a SYN. Returns whether there is more that can leave:
-    /// then the stream is in no ready queue.
+    /// Cuts one DATA frame, and the FIN frame after a SYN. Returns whether more can be sent: then
+    /// the stream is in no ready queue.
     fn cut_frame(&mut self, key: Key, out: &mut Transmit) -> bool {
         let max = self.pace.frame(self.config.max_frame_size);
         let half = usize::try_from(self.config.send_buffer / 2).unwrap_or(usize::MAX);

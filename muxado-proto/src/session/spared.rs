@@ -1,8 +1,8 @@
-//! Streams that this side has ended behind an answer and does not read any more (PROTOCOL.md §4.6).
+//! Streams with a complete answer that this side no longer reads (PROTOCOL.md §4.6).
 //!
-//! Whatever the peer sends then is answered by an RST, and credit lets a blocked peer send. But some
-//! peers give their reader the RST instead of what is left of the answer. So for a while nothing is
-//! said, and what comes is thrown away.
+//! Data that the peer sends then is answered with an RST, and credit lets a blocked peer send. But
+//! some peers give their reader the RST instead of the rest of the answer. So for a while nothing
+//! is sent, and arriving data is discarded.
 
 use core::time::Duration;
 
@@ -13,19 +13,20 @@ use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
 use crate::timers::Timer;
 
-/// How long the peer has for reading the end of an answer before it can be told that nobody reads
-/// what it sends. It counts from our FIN, which is ahead of what is said later on the same
-/// connection: how far the peer is away does not matter, only how soon its reader gets a turn.
+/// How long the peer has to read the end of an answer before it learns that nobody reads its data.
+/// The time starts with our FIN, and later frames follow on the same connection: so latency does
+/// not matter, only how soon the peer's reader runs.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// Says nothing on a stream for a while, if the peer may be reading an answer, or will as soon as
-    /// the transport has it: a writer that gets credit ahead of the answer would go on.
+    /// Sends nothing on a stream for a while, if the peer may be reading an answer, or will read it
+    /// when the transport has taken it: a writer that gets credit before the answer would continue.
     pub(super) fn spare(&mut self, key: Key) {
         let now = self.now;
         let Some(stream) = self.store.live_mut(key) else { return };
         let sent = stream.send == SendState::Finished || stream.can_send();
-        // Whoever has opened a stream, asked, and drops it wants no answer: it is to end soon.
+        // A side that opened a stream, sent a request and drops the stream wants no answer: the
+        // stream should end soon.
         if !stream.may_spoil_an_answer() || !sent || self.ids.is_own(stream.id) {
             return;
         }
@@ -46,7 +47,7 @@ impl Session {
         self.timers.set_by_command(Timer::Spared, due);
     }
 
-    /// The peers of some streams have had their time: they are told now what there is to tell.
+    /// The time of some streams is over: now their peers get what is due.
     pub(super) fn end_spared(&mut self) {
         while let Some(key) = self.store.front(Queue::Spared) {
             let Some(stream) = self.store.get(key) else { break };
@@ -58,7 +59,8 @@ impl Session {
             if provoked {
                 self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
             } else if owed > 0 {
-                // Its writer may be out of credit: it has to go on to learn that nobody reads.
+                // The peer's writer may be out of credit: it has to continue to learn that nobody
+                // reads.
                 self.grant_now(key);
             }
         }
@@ -66,7 +68,7 @@ impl Session {
     }
 
     /// DATA for a stream that this side has ended and does not read: the peer could not know. It is
-    /// answered by an RST, when that spoils no answer.
+    /// answered with an RST, when that destroys no answer.
     pub(super) fn refuse_unread(&mut self, key: Key, length: u32, fin: bool) {
         let spared = self.store.is_in(Queue::Spared, key);
         let Some(stream) = self.store.live_mut(key) else { return };
@@ -75,7 +77,7 @@ impl Session {
             stream.recv_window.consume(length);
             stream.provoked = true;
             if fin {
-                // It is complete at both ends, so there is nothing to tell any more.
+                // It is complete at both ends, so nothing has to be sent.
                 self.on_fin(key);
             }
             return;
@@ -83,7 +85,7 @@ impl Session {
         if fin {
             stream.recv = stream.recv.fin();
         }
-        // With its FIN the peer's writer waits for nothing; the RST is due all the same.
+        // After its FIN the peer's writer waits for nothing, but the RST is still due.
         let unread = if fin { Unread::Keep } else { Unread::Drop };
         self.reset_stream(key, ErrorCode::STREAM_CLOSED, unread);
     }

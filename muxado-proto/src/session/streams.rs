@@ -232,7 +232,8 @@ impl Session {
         let Some(stream) = self.store.live_mut(key) else { return };
         let answers = !self.ids.is_own(stream.id) && (stream.spoke || !stream.outgoing.is_empty());
         if !answers && stream.recv.is_open() && stream.recv_window.owed() > 0 {
-            // Its writer may be out of credit: it has to go on to learn that nobody reads.
+            // The peer's writer may be out of credit: it has to continue to learn that nobody
+            // reads.
             self.grant_now(key);
         }
         let Some(stream) = self.store.live_mut(key) else { return };

@@ -15,7 +15,7 @@ use crate::timers::Timer;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Unanswered {
-    /// Without memory of its own where they are not limited.
+    /// Allocated only if unanswered streams are limited.
     announced: Option<Box<VecDeque<(Timestamp, StreamId)>>>,
 }
 

@@ -146,7 +146,7 @@ impl IdMap {
         }
     }
 
-    /// Inserts or replaces; gives what was there. `id` must not be 0, which no stream has.
+    /// Inserts or replaces; returns the previous value. `id` must not be 0, which no stream has.
     pub(crate) fn insert(&mut self, id: StreamId, value: u32) -> Option<u32> {
         if self.len.saturating_mul(4) >= self.places.len().saturating_mul(3) {
             self.resize(self.places.len().saturating_mul(2).max(4));
@@ -161,7 +161,7 @@ impl IdMap {
         None
     }
 
-    /// Removes an id if it has a value that passes; whether it was removed.
+    /// Removes an id if its value passes the check; returns whether it was removed.
     pub(crate) fn remove_if(&mut self, id: StreamId, passes: impl FnOnce(u32) -> bool) -> bool {
         let Some((at, true)) = self.find(id.get()) else { return false };
         let removed = self.places.get(at).is_some_and(|&(_, value)| passes(value));

@@ -116,7 +116,7 @@ pub(crate) struct Stream {
     pub(crate) complete: bool,
     /// Accepted, finished by both sides and read to the end.
     pub(crate) takes_no_slot: bool,
-    /// DATA has come that is answered once the peer had the time to read the answer before it.
+    /// DATA has arrived that is answered after the peer had the time to read the answer.
     pub(crate) provoked: bool,
     pub(crate) links: Links,
     /// Since when it has waited for its type, has had data to send but no credit, has been used only by
@@ -195,8 +195,8 @@ impl Stream {
             && self.recv == RecvState::Stopped
     }
 
-    /// Whether an answer is complete and the peer may be reading it, or will soon, while nobody reads
-    /// what the peer sends.
+    /// Whether an answer is complete and the peer may be reading it, or will soon, while this side
+    /// has no reader.
     pub(crate) fn may_spoil_an_answer(&self) -> bool {
         let complete = matches!(self.send, SendState::Finishing { .. } | SendState::Finished);
         let answers = self.spoke || !self.outgoing.is_empty();

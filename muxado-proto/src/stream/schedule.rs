@@ -74,8 +74,8 @@ impl Link {
         [Self::Data, Self::Control, Self::Event, Self::Owed, Self::Wait];
 }
 
-/// A queue of streams. The order is that of their urgency, as far as they have one; queues that share
-/// a link stand together, and so do those whose length is limited.
+/// A queue of streams. Queues with an urgency are in that order; queues that share a link are
+/// adjacent, and so are those whose length is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queue {
     /// Heartbeats to send; before all data.
@@ -98,8 +98,8 @@ pub(crate) enum Queue {
     Event,
     /// Credit owed and the buffer empty.
     Owed,
-    /// The peer may still be reading an answer that is complete, and nobody reads what it sends:
-    /// nothing is said for a while. Oldest first.
+    /// The peer may still be reading a complete answer, and this side has no reader: nothing is
+    /// sent for a while. Oldest first.
     Spared,
     /// Inbound, typed, and the type has not arrived; oldest first.
     Untyped,
@@ -107,7 +107,7 @@ pub(crate) enum Queue {
     Accept,
     /// Released and sent, and the peer has not ended it; oldest first.
     GivenUp,
-    /// The writer waits for room in the session's send buffer.
+    /// The writer waits for space in the session's send buffer.
     Budget,
     /// The rest of its output is in the batch that the driver is writing, and the application waits
     /// for that.
@@ -289,19 +289,19 @@ impl Links {
         Queue::ALL.get(index).copied()
     }
 
-    /// Whether the stream stands in no queue.
+    /// Whether the stream is in no queue.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
         self.inside == [0; 5]
     }
 
-    /// Whether the stream stands in this queue.
+    /// Whether the stream is in this queue.
     #[inline]
     pub(crate) const fn is_in(&self, queue: Queue) -> bool {
         self.inside[queue.link() as usize] == Self::tag(queue)
     }
 
-    /// Whether the stream stands in a queue by way of this link.
+    /// Whether the stream is in a queue through this link.
     #[inline]
     pub(crate) const fn is_linked(&self, link: Link) -> bool {
         self.inside[link as usize] != 0

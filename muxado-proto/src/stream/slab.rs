@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 /// Places on a page.
 const PAGE: usize = 32;
 
-/// Entries for pages that a slab keeps when a crowd has gone.
+/// Entries for pages that a slab keeps after many values were removed.
 const KEPT_PAGES: usize = 4;
 
 /// Some places, and which of them are taken.
@@ -32,7 +32,8 @@ impl<T> Page<T> {
         let at = at as usize;
         if self.places.len() <= at {
             if self.places.capacity() <= at {
-                // One stream needs one place, and most sessions have few; a crowd needs whole pages.
+                // One stream needs one place, and most sessions have few; many streams need whole
+                // pages.
                 let more = if first { (at / 2).max(1) } else { PAGE };
                 self.places.reserve_exact(more.min(PAGE.saturating_sub(at)));
             }
@@ -173,7 +174,7 @@ impl<T> Slab<T> {
         true
     }
 
-    /// A crowd has gone: the next one, or few that come and go, begin with a page that has memory.
+    /// Many values were removed: later ones begin with a page that has memory.
     fn keep_first_page(&mut self) {
         self.pages.truncate(1);
         self.pages.shrink_to(KEPT_PAGES);
@@ -187,7 +188,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Gives all memory back if nothing is in it.
+    /// Frees all memory if it is empty.
     pub(super) fn shrink(&mut self) {
         if self.len == 0 {
             *self = Self::default();

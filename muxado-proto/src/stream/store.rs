@@ -168,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Gives memory back that nothing is in.
+    /// Frees unused memory.
     pub(crate) fn shrink(&mut self) {
         self.slab.shrink();
     }
@@ -357,7 +357,7 @@ impl Store {
         });
     }
 
-    /// Takes a stream out of the queue it stands in by way of a link, if there is one.
+    /// Takes a stream out of the queue that it is in through a link, if any.
     pub(crate) fn unlink_any(&mut self, link: Link, key: Key) {
         if let Some(queue) = self.get(key).and_then(|stream| stream.links.queue(link)) {
             self.unlink(queue, key);

@@ -79,7 +79,7 @@ pub struct Driver<T, C> {
     latest: Timestamp,
     log: Log,
     signal: Arc<Signal>,
-    /// The waker that the signal has.
+    /// The waker that is stored in the signal.
     known: Option<Waker>,
     transport_waker: Waker,
     /// Output the transport has not taken.

@@ -58,7 +58,8 @@ pub(super) struct Chunks {
     chunks: VecDeque<Chunk>,
     /// The sum of what is counted for the chunks.
     charges: usize,
-    /// The memory it keeps alive beside itself: it is asked for more often than it changes.
+    /// The memory that it keeps alive beside itself. It is stored, because it is read more often
+    /// than it changes.
     beside: usize,
     /// Logically after all of `chunks`; bytes before `start` have been consumed. An index is
     /// cheaper than advancing the tail, and makes all its memory usable again as soon as it is
@@ -66,8 +67,8 @@ pub(super) struct Chunks {
     tail: BytesMut,
     start: usize,
     len: usize,
-    /// The memory behind the tail: its capacity, and what was split off its front. A tail takes no
-    /// more than a block at once.
+    /// The allocation of the tail: its capacity, and what was split off its front. A tail has at
+    /// most one block.
     block: u32,
     /// The allocation of the tail is, or was, larger than [`SMALL_TAIL`].
     large: bool,
@@ -91,7 +92,7 @@ impl Chunks {
         self.beside.saturating_add(size_of::<Self>())
     }
 
-    /// What is counted, the tail or the places for chunks have changed.
+    /// The counted memory, the tail or the places for chunks have changed.
     fn recount(&mut self) {
         let heads = self.chunks.capacity().saturating_mul(size_of::<Chunk>());
         self.beside = self.charges.saturating_add(self.block()).saturating_add(heads);
@@ -257,7 +258,7 @@ impl Chunks {
             self.tail.truncate(unread);
             self.start = 0;
         } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
-            // To the end of the block, rather than to a little before it.
+            // Up to the end of the block.
             let most = BLOCK.saturating_sub(used);
             let more = wanted.max(used);
             let nearly = used.saturating_add(more) > BLOCK / 4 * 3;
@@ -316,7 +317,7 @@ impl Chunks {
         piece
     }
 
-    /// Hands at most `max` bytes that lie together to `put`, and consumes them; returns how many.
+    /// Passes at most `max` contiguous bytes to `put`, and consumes them; returns how many.
     #[inline]
     pub(super) fn take_to(&mut self, max: usize, put: impl FnOnce(&[u8])) -> usize {
         let count = match self.chunks.front_mut() {
