@@ -18,6 +18,11 @@ impl Source<'_> {
         matches!(self, Self::Bytes([]))
     }
 
+    /// Whether a fuzzer chooses: it prefers many small runs to few large ones.
+    pub const fn is_fuzzed(&self) -> bool {
+        matches!(self, Self::Bytes(_))
+    }
+
     /// A number below `bound`, or 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         if bound <= 1 {
