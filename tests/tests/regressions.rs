@@ -176,3 +176,23 @@ fn streams_that_need_nothing_of_a_batch_are_not_cut_with_it() {
     let reason = session.close_reason().expect("it is over");
     assert!(matches!(reason, CloseReason::Cut { streams: 1, .. }), "{reason:?}");
 }
+
+/// What was left of a frame whose reader went behind an answer was missing in the window.
+#[test]
+fn the_rest_of_a_frame_behind_an_answer_gives_its_credit_back() {
+    let mut session = server();
+    feed(&mut session, &syn(1));
+    feed(&mut session, b"?");
+    let id = session.accept().expect("a stream");
+    let mut stream = session.stream(id).expect("held");
+    assert_eq!(stream.write(b"!"), Ok(1));
+    stream.finish().unwrap();
+    output(&mut session, NOW);
+    feed(&mut session, &Header::data(id, 4, Flags::FIN).encode());
+    feed(&mut session, b"mo");
+    session.stream(id).expect("held").stop();
+    for rest in [b"r", b"e"] {
+        feed(&mut session, rest);
+        assert_eq!(session.audit(), Ok(()));
+    }
+}

@@ -296,7 +296,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
         if stream.recv == RecvState::Stopped && stream.send == SendState::Finished {
             // The reader was dropped in the middle of the frame, with the rest of the credit.
-            return self.refuse_unread(key, 0, fin);
+            return self.refuse_rest(key, bytes.len(), fin, end);
         }
         if stream.recv == RecvState::Stopped {
             self.consumed(key, bytes.len());

@@ -89,4 +89,18 @@ impl Session {
         let unread = if fin { Unread::Keep } else { Unread::Drop };
         self.reset_stream(key, ErrorCode::STREAM_CLOSED, unread);
     }
+
+    /// The same for a part of a frame that had begun before the reader went: of `count` bytes, and the
+    /// last one of its frame if `end`.
+    pub(super) fn refuse_rest(&mut self, key: Key, count: usize, fin: bool, end: bool) {
+        if !self.store.is_in(Queue::Spared, key) {
+            return self.refuse_unread(key, 0, fin);
+        }
+        let Some(stream) = self.store.live_mut(key) else { return };
+        stream.recv_window.consume(u32::try_from(count).unwrap_or(u32::MAX));
+        stream.provoked = true;
+        if end && fin {
+            self.on_fin(key);
+        }
+    }
 }
