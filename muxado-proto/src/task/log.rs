@@ -20,7 +20,7 @@ use tracing::{Level, debug, info, trace, warn};
 use super::observe::GoAway;
 use super::shared::{Shared, State};
 use crate::decode::{Decoder, Item};
-use crate::{CloseReason, ErrorCode, Role, SessionStats, Timestamp};
+use crate::{CloseReason, ErrorCode, Role, SessionStats, Timestamp, Warning};
 
 /// The target of the lines about frames.
 const FRAMES: &str = "muxado_proto::frames";
@@ -56,6 +56,8 @@ pub(super) struct Log {
     /// When the next refusals may be reported.
     quiet_until: Timestamp,
     going_away: bool,
+    /// The warning that was reported last.
+    warned: Option<Warning>,
     frames: Option<Box<Frames>>,
 }
 
@@ -64,6 +66,7 @@ pub(super) struct Log {
 pub(super) enum News {
     Refused(u64),
     GoingAway(GoAway),
+    Warned(Warning),
 }
 
 impl Log {
@@ -83,6 +86,10 @@ impl Log {
         if let Some(said) = state.going_away.as_ref().filter(|_| !self.going_away) {
             self.going_away = true;
             return Some(News::GoingAway(GoAway::clone(said)));
+        }
+        if let Some(warning) = state.warning.filter(|_| self.warned != state.warning) {
+            self.warned = Some(warning);
+            return Some(News::Warned(warning));
         }
         let refused = state.session.stats().streams_refused;
         if refused == self.refused || now < self.quiet_until {
@@ -116,6 +123,9 @@ impl News {
     pub(super) fn tell(self, shared: &Shared) {
         match self {
             Self::Refused(streams) => say!(warn, shared, streams, "streams of the peer refused"),
+            Self::Warned(warning) => {
+                say!(warn, shared, %warning, "something is odd about the peer")
+            }
             Self::GoingAway(GoAway { code, text }) => {
                 let text = alloc::string::String::from_utf8_lossy(&text);
                 say!(debug, shared, %code, %text, "peer is going away");
