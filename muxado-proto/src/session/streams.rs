@@ -214,9 +214,11 @@ impl Session {
             stops = stream.recv == RecvState::Open;
             stream.recv = stream.recv.stop();
             stream.awaited = false;
+            if !stream.incoming.is_empty() {
+                let dropped = self.drop_incoming(key);
+                self.consumed(key, dropped);
+            }
         }
-        let dropped = self.drop_incoming(key);
-        self.consumed(key, dropped);
         if stops {
             self.spare(key);
         }
@@ -280,7 +282,10 @@ impl Session {
     /// it or was sent an RST.
     pub(super) fn free_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        if stream.recv.is_open() && matches!(stream.owner, Owner::Application | Owner::Backlog) {
+        let (open, complete) = (stream.recv.is_open(), stream.complete);
+        // What waits in the backlog when the session ends can still be accepted, and read.
+        let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
+        if open && needed {
             return;
         }
         if self.credit.growth() > 0 {
@@ -289,18 +294,20 @@ impl Session {
                 share.release_growth(growth);
             }
         }
-        if !stream.complete && stream.send.is_over() && !stream.recv.is_open() {
-            stream.complete = true;
+        let ends = !complete && !open && stream.send.is_over();
+        stream.complete |= ends;
+        let rests = stream.is_finished_and_read() && !stream.takes_no_slot;
+        let given_up = stream.is_given_up() && !stream.links.is_linked(Link::Wait);
+        if ends {
             self.completed(key);
         }
-        self.rest(key);
-        let Some(stream) = self.store.live(key) else { return };
-        // Streams in the backlog can still be accepted and read after the session ends.
-        let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
-        if !needed && (stream.complete || self.farewell.is_over()) {
+        if rests {
+            self.rest_finished(key);
+        }
+        if !needed && (complete || ends || self.farewell.is_over()) {
             return self.forget(key);
         }
-        if stream.is_given_up() && !self.store.is_linked(Link::Wait, key) {
+        if given_up {
             self.give_up(key);
         }
     }

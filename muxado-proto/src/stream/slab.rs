@@ -45,16 +45,15 @@ impl<T> Page<T> {
         at
     }
 
-    fn has(&self, at: usize) -> bool {
-        self.places.get(at).is_some_and(Option::is_some)
-    }
-
-    fn remove(&mut self, at: usize) {
-        if let Some(place) = self.places.get_mut(at) {
-            *place = None;
-        }
+    /// Empties a place; `false` if it is empty.
+    fn remove(&mut self, at: usize) -> bool {
+        let Some(place) = self.places.get_mut(at).filter(|place| place.is_some()) else {
+            return false;
+        };
+        *place = None;
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         self.taken &= !1u32.checked_shl(at).unwrap_or_default();
+        true
     }
 }
 
@@ -149,10 +148,10 @@ impl<T> Slab<T> {
     /// Removes a value; `false` if there is none.
     pub(super) fn remove(&mut self, number: u32) -> bool {
         let (index, at) = split(number);
-        let Some(page) = self.pages.get_mut(index).filter(|page| page.has(at)) else {
+        let Some(page) = self.pages.get_mut(index) else { return false };
+        if !page.remove(at) {
             return false;
-        };
-        page.remove(at);
+        }
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         if !page.has_room {
             page.has_room = true;

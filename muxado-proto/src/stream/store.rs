@@ -230,12 +230,6 @@ impl Store {
         &mut self.lists[queue.index()]
     }
 
-    /// Whether the stream is in this queue, or in one that shares its link.
-    #[inline]
-    pub(crate) fn is_linked(&self, link: Link, key: Key) -> bool {
-        self.get(key).is_some_and(|stream| stream.links.is_linked(link))
-    }
-
     /// Whether the stream is in this queue.
     #[inline]
     pub(crate) fn is_in(&self, queue: Queue, key: Key) -> bool {
