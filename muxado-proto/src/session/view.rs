@@ -197,6 +197,29 @@ impl<'a> StreamMut<'a> {
         self.wait_to_read().map(|()| None)
     }
 
+    /// Takes up to `max` bytes of what has arrived, without a copy and as [`consume`](Self::consume)
+    /// does, and hands them to `put` in chunks until that wants no more. Returns how many.
+    #[cfg(feature = "task")]
+    pub(crate) fn take_chunks(&mut self, max: usize, mut put: impl FnMut(Bytes) -> bool) -> usize {
+        let session = &mut *self.session;
+        let Some(stream) = session.store.get_mut(self.key) else { return 0 };
+        let (before, mut taken) = (stream.incoming.size(), 0usize);
+        while taken < max {
+            let left = max.saturating_sub(taken);
+            let Some(chunk) = stream.incoming.pop(left, &mut session.pool) else { break };
+            taken = taken.saturating_add(chunk.len());
+            if !put(chunk) {
+                break;
+            }
+        }
+        if taken > 0 {
+            session.credit.resize(before, stream.incoming.size());
+            session.reads();
+            session.took(self.key, taken);
+        }
+        taken
+    }
+
     /// Discards up to `count` received bytes; returns how many. Together with [`peek`](Self::peek)
     /// it reads without waiting.
     pub fn consume(&mut self, count: usize) -> usize {

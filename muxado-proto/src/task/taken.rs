@@ -18,17 +18,15 @@ impl Taken {
     /// Takes received bytes, at most `max` and as many chunks as there are places. An end or an
     /// error after them is left for the next call.
     pub(super) fn fill(&mut self, stream: &mut StreamMut<'_>, max: usize) {
-        let arrived = usize::try_from(stream.stats().receive_buffered).unwrap_or(usize::MAX);
-        let mut left = max.min(arrived);
-        for place in &mut self.0 {
-            match stream.read_chunk(left) {
-                Ok(Some(chunk)) if left > 0 => {
-                    left = left.saturating_sub(chunk.len());
-                    *place = Some(chunk);
-                }
-                _ => break,
+        let mut places = self.0.iter_mut();
+        let mut free = places.next();
+        stream.take_chunks(max, |chunk| {
+            if let Some(place) = free.take() {
+                *place = Some(chunk);
             }
-        }
+            free = places.next();
+            free.is_some()
+        });
     }
 
     /// Passes the chunks on and drops them; returns their size in bytes.
