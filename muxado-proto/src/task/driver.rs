@@ -24,17 +24,15 @@ use crate::{CloseReason, Timestamp, Transmit, TransportError};
 /// Maximum number of slices of one vectored write.
 const SLICES: usize = 128;
 
-/// Slices that are filled first. They are enough for most writes, and filling an array of
-/// [`SLICES`] takes longer than cutting a small frame.
+/// Slices that are filled first: enough for most writes, and faster than filling [`SLICES`].
 const FEW_SLICES: usize = 12;
 
 /// If one read wakes this many tasks or more, they are woken in two halves. A model checker cannot
 /// have so many.
 const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
 
-/// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport,
-/// which a session cuts at once. So the peer handles one segment while the next is cut, and neither
-/// end waits for the other.
+/// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport. So
+/// the peer handles one segment while the next is cut, and neither end waits for the other.
 const TURN: usize = 65_440;
 
 /// Minimum charge per transport call: it limits the number of calls per turn.
@@ -332,8 +330,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 }
                 moved = moved.saturating_add(self.write_some(out)?.max(CALL));
             }
-            // A batch counts as written only when the transport has flushed it. The time limit on
-            // it depends on that, and so does the time limit on the peer after the last batch.
+            // A batch counts as written only when the transport has flushed it: time limits depend
+            // on that.
             if out.is_empty() {
                 self.flush()?;
             }
