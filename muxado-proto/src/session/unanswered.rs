@@ -16,6 +16,10 @@ use crate::timers::Timer;
 #[cfg_attr(feature = "audit", derive(Clone, Hash))]
 pub(super) struct Unanswered {
     /// Allocated only if unanswered streams are limited.
+    #[allow(
+        clippy::box_collection,
+        reason = "most sessions have none, and every session this field"
+    )]
     announced: Option<Box<VecDeque<(Timestamp, StreamId)>>>,
 }
 
