@@ -49,15 +49,21 @@ impl Connection {
         }
     }
 
+    /// Does something at once. That may wake others.
+    fn act<T>(&self, action: impl FnOnce(&mut Session) -> T) -> T {
+        let mut action = Some(action);
+        self.wait(|session| action.take().map(|action| action(session)))
+    }
+
     fn read(&self) {
         let fault = |error: &io::Error| TransportError::new(io::Error::from(error.kind()));
         let mut buffer = vec![0; 64 << 10];
-        while self.wait(|session| Some(session.wants_input())) {
+        while self.act(|session| session.wants_input()) {
             let result = (&self.2).read(&mut buffer);
-            self.wait(|session| match &result {
-                Ok(0) => Some(session.handle_eof(self.now())),
-                Ok(count) => Some(session.handle_slice(self.now(), &buffer[..*count])),
-                Err(e) => Some(session.handle_transport_error(self.now(), fault(e))),
+            self.act(|session| match &result {
+                Ok(0) => session.handle_eof(self.now()),
+                Ok(count) => session.handle_slice(self.now(), &buffer[..*count]),
+                Err(e) => session.handle_transport_error(self.now(), fault(e)),
             });
         }
     }
@@ -65,8 +71,8 @@ impl Connection {
     fn write(&self) {
         let fault = |error: &io::Error| TransportError::new(io::Error::from(error.kind()));
         let mut out = Transmit::new();
-        while !self.wait(|session| Some(session.is_finished())) {
-            self.wait(|session| Some(session.handle_timeout(self.now())));
+        while !self.act(|session| session.is_finished()) {
+            self.act(|session| session.handle_timeout(self.now()));
             let mut session = self.0.lock().expect("nobody has panicked");
             if session.poll_transmit(self.now(), &mut out, 128 << 10) == 0 {
                 let end = || self.2.shutdown(Shutdown::Write);
@@ -79,9 +85,9 @@ impl Connection {
             while out.has_remaining() {
                 let result = (&self.2).write(out.chunk());
                 out.advance(*result.as_ref().unwrap_or(&usize::MAX)); // or drops what is left
-                self.wait(|session| match &result {
-                    Ok(count) => Some(session.transmitted(self.now(), *count)),
-                    Err(e) => Some(session.handle_transport_error(self.now(), fault(e))),
+                self.act(|session| match &result {
+                    Ok(count) => session.transmitted(self.now(), *count),
+                    Err(e) => session.handle_transport_error(self.now(), fault(e)),
                 });
             }
         }
@@ -93,7 +99,8 @@ struct Stream(Arc<Connection>, StreamId);
 
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.wait(|session| match session.stream(self.1)?.read(buf) {
+        let unknown = || Err(ReadError::UnknownStream(self.1));
+        self.0.wait(|mux| match mux.stream(self.1).map_or_else(unknown, |mut s| s.read(buf)) {
             Err(ReadError::Blocked) => None,
             result => Some(result.map_err(io::Error::other)),
         })
@@ -102,7 +109,8 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.wait(|session| match session.stream(self.1)?.write(buf) {
+        let unknown = || Err(WriteError::UnknownStream(self.1));
+        self.0.wait(|mux| match mux.stream(self.1).map_or_else(unknown, |mut s| s.write(buf)) {
             Err(WriteError::Blocked) => None,
             result => Some(result.map_err(io::Error::other)),
         })
@@ -115,7 +123,7 @@ impl Write for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.wait(|session| Some(session.stream(self.1).map(|stream| stream.release())));
+        self.0.act(|session| session.stream(self.1).map(|stream| stream.release()));
     }
 }
 
@@ -134,13 +142,14 @@ fn main() -> io::Result<()> {
         stream.write_all(request.to_uppercase().as_bytes())
     });
 
-    let id = client.wait(|session| Some(session.open())).map_err(io::Error::other)?;
+    let id = client.act(|session| session.open()).map_err(io::Error::other)?;
     let mut stream = Stream(client.clone(), id);
     stream.write_all(b"hello")?;
-    client.wait(|session| Some(session.stream(id)?.finish())).map_err(io::Error::other)?;
+    let finished = client.act(|session| session.stream(id).map(|mut s| s.finish()));
+    finished.transpose().map_err(io::Error::other)?;
     println!("the server says {}", io::read_to_string(&mut stream)?);
     drop(stream);
 
-    client.wait(|session| Some(session.close(client.now(), ErrorCode::NO_ERROR, "done")));
+    client.act(|session| session.close(client.now(), ErrorCode::NO_ERROR, "done"));
     ended.join().map_err(|_| io::Error::other("the thread that writes has panicked"))
 }

@@ -328,10 +328,18 @@ impl Session {
         None
     }
 
-    /// Whether [`poll_event`](Self::poll_event) may return an event.
-    #[cfg(feature = "task")]
+    /// Whether [`poll_event`](Self::poll_event) may return an event. When this is `false` it returns
+    /// `None`. This is cheaper than the call.
+    ///
+    /// ```
+    /// # use muxado_proto::{Config, Role, Session, Timestamp};
+    /// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, [1; 16].into());
+    /// assert!(!server.has_events());
+    /// server.handle_slice(Timestamp::ZERO, b"\0\0\x02\x12\0\0\0\x03hi");
+    /// assert!(server.has_events());
+    /// ```
     #[inline]
-    pub(crate) fn has_events(&self) -> bool {
+    pub fn has_events(&self) -> bool {
         !self.signals.is_empty() || self.store.front(Queue::Event).is_some()
     }
 

@@ -27,8 +27,7 @@ const SLICES: usize = 128;
 /// Slices that are filled first: enough for most writes, and faster than filling [`SLICES`].
 const FEW_SLICES: usize = 12;
 
-/// If one read wakes this many tasks or more, they are woken in two halves. A model checker cannot
-/// have so many.
+/// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
 const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport. So

@@ -51,7 +51,7 @@ impl Hostile {
         }
         // The victim gets one frame for some of its neighbour's.
         self.turns += 1;
-        if self.turns % 8 > 0 {
+        if !self.turns.is_multiple_of(8) {
             return Ok(());
         }
         let id = 3 + 2 * self.opened;
