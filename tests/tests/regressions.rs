@@ -196,3 +196,25 @@ fn the_rest_of_a_frame_behind_an_answer_gives_its_credit_back() {
         assert_eq!(session.audit(), Ok(()));
     }
 }
+
+/// A frame behind the end of a stream reset it, though it was over at both ends: it counted as over
+/// while its RST was still due.
+#[test]
+fn a_stream_that_is_over_stays_so_whatever_the_peer_sends() {
+    let mut session = server();
+    feed(&mut session, &syn(5));
+    feed(&mut session, b"hello");
+    let id = session.accept().expect("a stream");
+    session.stream(id).expect("held").finish().unwrap();
+    output(&mut session, NOW);
+    feed(&mut session, &Header::data(id, 0, Flags::FIN).encode());
+    for _ in 0..2 {
+        feed(&mut session, &Header::data(id, 1, Flags::NONE).encode());
+        feed(&mut session, b"!");
+        assert_eq!(session.audit(), Ok(()));
+    }
+    let said = output(&mut session, NOW);
+    assert_eq!(said, Header::rst(id, ErrorCode::STREAM_CLOSED.0), "once");
+    assert_eq!(session.stream(id).expect("held").read_chunk(10), Ok(Some("hello".into())));
+    assert_eq!(session.audit(), Ok(()));
+}

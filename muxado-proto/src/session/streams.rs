@@ -171,13 +171,22 @@ impl Session {
     /// The peer broke a rule of one stream. Bytes received before stay readable.
     pub(super) fn reset_for_violation(&mut self, key: Key, code: ErrorCode) {
         self.stats.oddities = self.stats.oddities.saturating_add(1);
-        let Some(stream) = self.store.live(key) else { return };
-        let inbound = stream.id.is_opened_by(self.role.peer());
+        let Some(stream) = self.store.get_mut(key) else { return };
+        let (id, inbound) = (stream.id, stream.id.is_opened_by(self.role.peer()));
         if stream.owner == Owner::Beats {
             self.leave_beats();
             return self.reset_stream(key, code, Unread::Drop);
         }
-        self.reset_stream(key, code, Unread::Keep);
+        if stream.complete {
+            // It is over and stays so, and what was received stays readable. The RST is sent as if
+            // the record had gone, once.
+            if core::mem::replace(&mut stream.provoked, true) {
+                return;
+            }
+            let _dropped_if_too_many = self.queue_reset(Orphan::new(id, code));
+        } else {
+            self.reset_stream(key, code, Unread::Keep);
+        }
         if inbound {
             self.count_reset();
         }

@@ -116,7 +116,8 @@ pub(crate) struct Stream {
     pub(crate) complete: bool,
     /// Accepted, finished by both sides and read to the end.
     pub(crate) takes_no_slot: bool,
-    /// DATA has arrived that is answered after the peer had the time to read the answer.
+    /// DATA has arrived that is answered after the peer had the time to read the answer, or, behind
+    /// the end of the stream, was answered.
     pub(crate) provoked: bool,
     pub(crate) links: Links,
     /// Since when it has waited for its type, has had data to send but no credit, has been used only by

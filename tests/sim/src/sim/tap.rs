@@ -112,8 +112,14 @@ impl Tap {
             self.done = true;
             return Ok(());
         }
-        let may_follow =
-            matches!(item, Item::GoAway { .. } | Item::Rst { code: ErrorCode::STREAM_REFUSED, .. });
+        // So may the answer to DATA that a foreign peer sends for a stream that is over, or before its
+        // SYN.
+        let is_late = |id: u32| self.lines.get(&id).is_some_and(|line| line.late);
+        let may_follow = match item {
+            Item::GoAway { .. } | Item::Rst { code: ErrorCode::STREAM_REFUSED, .. } => true,
+            Item::Rst { id, code: ErrorCode::STREAM_CLOSED } => is_late(id.get()),
+            _ => false,
+        };
         if self.done && !pad && !may_follow {
             return Err(format!("{item:?} behind the last pad"));
         }
