@@ -120,6 +120,15 @@ fn the_log_warns_of_a_violation() {
 }
 
 #[test]
+fn t10_the_log_warns_once_of_a_typed_peer() {
+    let (number, log) = Log::of(|| {
+        let beat = [peer::syn(3, &[0xff; 4]), peer::data(3, b"beat"), peer::data(3, b"beat")];
+        serve(&[beat.concat(), peer::go_away(0, 0, b"bye")])
+    });
+    log.only(&["WARN", &number, "agent 7", "it is typed, and this end is not"]);
+}
+
+#[test]
 fn t8_the_error_of_a_transport_is_in_the_log() {
     let ((), log) = Log::of(|| {
         let (near, _far) = pipe(4096);

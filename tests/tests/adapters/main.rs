@@ -18,6 +18,7 @@ mod relay;
 mod resets;
 mod rules;
 mod surface;
+mod together;
 mod turns;
 mod typed;
 

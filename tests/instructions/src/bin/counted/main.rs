@@ -5,6 +5,7 @@
 //! Every run gives the same counts: one thread, virtual time, fixed seeds.
 
 mod core;
+mod crowd;
 mod executor;
 mod task;
 
@@ -17,7 +18,10 @@ fn main() -> ExitCode {
         eprintln!("usage: counted SCENARIO ROUNDS");
         return ExitCode::FAILURE;
     };
-    match core::run(&scenario, rounds).or_else(|| task::run(&scenario, rounds)) {
+    let found = core::run(&scenario, rounds)
+        .or_else(|| crowd::run(&scenario, rounds))
+        .or_else(|| task::run(&scenario, rounds));
+    match found {
         Some(carried) => {
             println!("{carried}");
             ExitCode::SUCCESS
