@@ -204,11 +204,11 @@ impl Run {
             Closer::Dialer => self.driver_dials(),
         };
         let end = if driver_closes { &served.end } else { &driven.end };
-        // Peers close their session without waiting for streams. The stream that requested the
-        // close is still open then, and possibly the answers that the driver gave up: ours reports
-        // that.
-        let cut = matches!(self.mode, Mode::ClosedByServer | Mode::ResetByDriver)
-            && end.cause.as_deref().is_some_and(|cause| cause.contains(CUT_BY_THE_END));
+        // Peers close their session without waiting for streams. The last stream may still be open
+        // then, as are answers that the driver gave up: ours reports that.
+        let peer_closes = driver_closes != self.we_drive;
+        let cut =
+            peer_closes && end.cause.as_deref().is_some_and(|cause| cause.contains(CUT_BY_THE_END));
         match end.remote_code.as_deref() {
             Some("0") => Ok(()),
             None if cut => Ok(()),
