@@ -283,7 +283,16 @@ impl Session {
         }
     }
 
-    /// The application has read `bytes` of a stream.
+    /// The application has read `bytes` of a stream; the size of its buffer was `before`, and is `after`
+    /// now.
+    #[inline]
+    pub(super) fn has_read(&mut self, key: Key, before: Size, after: Size, bytes: usize) {
+        self.credit.resize(before, after);
+        self.reads();
+        self.took(key, bytes);
+    }
+
+    /// The application has taken `bytes` of a stream.
     pub(super) fn took(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.get(key) else { return };
         let open = stream.recv.is_open();

@@ -67,9 +67,8 @@ impl StreamMut<'_> {
         let before = stream.incoming.size();
         let count = stream.incoming.read_to(max, put, &mut session.pool);
         if count > 0 {
-            session.credit.resize(before, stream.incoming.size());
-            session.reads();
-            session.took(self.key, count);
+            let after = stream.incoming.size();
+            session.has_read(self.key, before, after, count);
             return Ok(count);
         }
         self.wait_to_read().map(|()| 0)
@@ -91,9 +90,8 @@ impl StreamMut<'_> {
         }
         let before = stream.incoming.size();
         if let Some(chunk) = stream.incoming.pop(max, &mut session.pool) {
-            session.credit.resize(before, stream.incoming.size());
-            session.reads();
-            session.took(self.key, chunk.len());
+            let after = stream.incoming.size();
+            session.has_read(self.key, before, after, chunk.len());
             return Ok(Some(chunk));
         }
         self.wait_to_read().map(|()| None)
@@ -128,9 +126,8 @@ impl StreamMut<'_> {
             }
         }
         if taken > 0 {
-            session.credit.resize(before, stream.incoming.size());
-            session.reads();
-            session.took(self.key, taken);
+            let after = stream.incoming.size();
+            session.has_read(self.key, before, after, taken);
         }
         taken
     }
