@@ -46,18 +46,8 @@ const HOP_BY_HOP: [&str; 9] = [
 
 /// Accepts connections until the server stops.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((tcp, from)) => {
-                let shared = Arc::clone(&shared);
-                shared.clone().connections.spawn(connection(tcp, from, shared));
-            }
-            Err(error) => super::pause(error).await,
-        }
+    while let Some((tcp, from)) = super::next(&listener, &shared.stop).await {
+        shared.connections.spawn(connection(tcp, from, Arc::clone(&shared)));
     }
 }
 

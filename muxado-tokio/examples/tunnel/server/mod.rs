@@ -9,7 +9,6 @@ mod peers;
 mod registry;
 mod tcp;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -169,39 +168,42 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     Ok(bound.map_err(|error| format!("cannot listen at {address}: {error}"))?)
 }
 
-/// Waits after an error of `accept`, which would repeat at once if there are no descriptors left.
-async fn pause(error: io::Error) {
-    warn!("cannot accept a connection: {error}");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-}
-
-async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
+/// The next connection, `None` when the server stops.
+async fn next(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shared.stop.cancelled() => return,
+            () = stop.cancelled() => return None,
         };
         match accepted {
-            Ok((tcp, from)) => {
-                let Ok(stranger) = Arc::clone(&shared.strangers).try_acquire_owned() else {
-                    debug!("{from}: too many are about to authenticate");
-                    continue;
-                };
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    let deadline = tokio::time::Instant::now() + HELLO_LIMIT;
-                    let met = timeout_at(deadline, meet(tcp, from, &shared)).await;
-                    drop(stranger);
-                    match met {
-                        Ok(Ok(Met::Agent(admission))) => attend(admission, shared).await,
-                        Ok(Ok(Met::Server(tls))) => peers::serve(*tls, from, shared).await,
-                        Ok(Err(error)) => warn!("{from}: {error}"),
-                        Err(_) => warn!("{from}: it did not authenticate in time"),
-                    }
-                });
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                // If there are no descriptors left, the error would repeat at once.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => pause(error).await,
         }
+    }
+}
+
+async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
+    while let Some((tcp, from)) = next(&listener, &shared.stop).await {
+        let Ok(stranger) = Arc::clone(&shared.strangers).try_acquire_owned() else {
+            debug!("{from}: too many are about to authenticate");
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let deadline = tokio::time::Instant::now() + HELLO_LIMIT;
+            let met = timeout_at(deadline, meet(tcp, from, &shared)).await;
+            drop(stranger);
+            match met {
+                Ok(Ok(Met::Agent(admission))) => attend(admission, shared).await,
+                Ok(Ok(Met::Server(tls))) => peers::serve(*tls, from, shared).await,
+                Ok(Err(error)) => warn!("{from}: {error}"),
+                Err(_) => warn!("{from}: it did not authenticate in time"),
+            }
+        });
     }
 }
 

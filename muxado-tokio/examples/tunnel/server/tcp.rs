@@ -14,19 +14,14 @@ use crate::protocol::Public;
 
 /// Accepts connections until the service is gone, or the server stops.
 pub async fn serve(listener: TcpListener, port: u16, gone: CancellationToken, shared: Arc<Shared>) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = gone.cancelled() => return,
-            () = shared.stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((tcp, from)) => {
-                let shared = Arc::clone(&shared);
-                shared.clone().connections.spawn(connection(tcp, from, port, shared));
-            }
-            Err(error) => super::pause(error).await,
+    let accept = async {
+        while let Some((tcp, from)) = super::next(&listener, &shared.stop).await {
+            shared.connections.spawn(connection(tcp, from, port, Arc::clone(&shared)));
         }
+    };
+    tokio::select! {
+        () = accept => (),
+        () = gone.cancelled() => (),
     }
 }
 
