@@ -47,7 +47,7 @@ pub(crate) struct Timers {
     at: [Timestamp; COUNT],
     /// Which are set, one bit each.
     set: u16,
-    /// A command has set one, so whoever waits for the earliest has to ask for it again.
+    /// A command has set one. A caller that waits for the earliest has to ask for it again.
     changed: bool,
 }
 

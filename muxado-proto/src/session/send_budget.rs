@@ -9,9 +9,8 @@ use crate::stream::schedule::Priority;
 /// Written bytes that each stream may hold even if all streams together have used up the limit.
 const RESERVED_ROOM: usize = 4096;
 
-/// The part of the room that a class leaves to each class above it: one of so many, but no more than
-/// one stream may hold. So even the lowest class has
-/// most of it.
+/// Each class leaves this fraction of the room to each class above it, but no more than one stream
+/// may hold. So even the lowest class has most of the room.
 const CLASS_SHARE: u64 = 64;
 
 /// How much a stream accepts now.

@@ -187,8 +187,7 @@ fn t12_a_session_that_closes_waits_for_it() {
 
 #[test]
 fn l9_a_command_that_begins_a_time_says_so() {
-    // Nothing is to be sent: whoever drives the session would not ask again when it wants to be
-    // called.
+    // Nothing is to be sent, so without this the driver would not ask for the next timeout again.
     for answer in [&b"answer"[..], b""] {
         let mut peer = with_stream(Config::default());
         peer.write(3, answer);
