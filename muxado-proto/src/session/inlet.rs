@@ -97,7 +97,8 @@ pub(super) enum FrameLimit {
 pub(super) struct Inlet {
     decoder: Decoder,
     sink: Sink,
-    /// The number of the latest frame.
+    /// The number of the latest frame: 0 before the first one, and 1 only then. After the largest
+    /// number comes 2.
     frame: u32,
     /// The frame that is watched, and the bytes since its time limit was last set.
     watched: (u32, u32),
@@ -147,10 +148,15 @@ impl Inlet {
     pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Item<'a>> {
         let item = self.decoder.decode_inline(input)?;
         if !matches!(item, Item::Payload { .. } | Item::Skipped(_)) {
-            self.frame = self.frame.wrapping_add(1);
+            self.frame = self.frame.checked_add(1).unwrap_or(2);
             self.sink = Sink::Discard;
         }
         Some(item)
+    }
+
+    /// Whether the latest frame is the first one of the session.
+    pub(super) const fn is_first_frame(&self) -> bool {
+        self.frame == 1
     }
 
     /// The payload of the new frame goes to this stream.
@@ -334,6 +340,22 @@ mod tests {
         assert!(matches!(inlet.sink(), Sink::Stream { .. }));
         assert!(matches!(inlet.next(&mut input), Some(Item::Data { .. })));
         assert!(matches!(inlet.sink(), Sink::Discard));
+    }
+
+    #[test]
+    fn one_frame_is_the_first_however_many_follow() {
+        let mut inlet = Inlet::new(0);
+        let mut next = |before: Option<u32>| {
+            inlet.frame = before.unwrap_or(inlet.frame);
+            let mut input: &[u8] = &[0, 0, 0, 0xF0, 0, 0, 0, 0];
+            assert!(matches!(inlet.next(&mut input), Some(Item::Unknown { .. })));
+            (inlet.is_first_frame(), inlet.greeting_of(b"HTTP/1.1"))
+        };
+        assert_eq!(next(None), (true, None));
+        assert_eq!(next(None), (false, None));
+        assert_eq!(next(Some(u32::MAX - 1)), (false, None));
+        assert_eq!(next(None), (false, None));
+        assert_eq!(next(None), (false, None));
     }
 
     #[test]

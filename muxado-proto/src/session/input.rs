@@ -96,7 +96,7 @@ impl Session {
             Item::Unknown { header } => {
                 if header.is_pad() {
                     self.on_pad();
-                } else if self.stats.frames_received == 1 {
+                } else if self.inlet.is_first_frame() {
                     self.warn(Warning::UnknownGreeting);
                 }
                 self.stats.unknown_frames = self.stats.unknown_frames.saturating_add(1);
