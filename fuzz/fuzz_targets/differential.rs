@@ -12,12 +12,9 @@ fuzz_target!(|input: &[u8]| {
     let mut wire = Vec::new();
     for frame in &frames {
         let bytes = reference::encode(frame);
-        let header = Header {
-            length: u32::try_from(frame.payload.len()).expect("24 bits"),
-            kind: FrameType::from_bits(frame.kind),
-            flags: Flags::from_bits(frame.flags),
-            id: StreamId::new(frame.id),
-        };
+        let length = u32::try_from(frame.payload.len()).expect("24 bits");
+        let (kind, flags) = (FrameType::from_bits(frame.kind), Flags::from_bits(frame.flags));
+        let header = Header::new(kind, flags, StreamId::new(frame.id), length);
         assert_eq!(header.encode(), bytes[..8]);
         assert_eq!(Header::decode(header.encode()), header);
         wire.extend(bytes);
@@ -43,7 +40,7 @@ fn expected(frame: &Frame) -> String {
     };
     let length = u32::try_from(frame.payload.len()).expect("24 bits");
     let flags = Flags::from_bits(frame.flags);
-    let header = Header { length, kind: FrameType::from_bits(frame.kind), flags, id };
+    let header = Header::new(FrameType::from_bits(frame.kind), flags, id, length);
     let size = Item::Malformed { header, code: ErrorCode::FRAME_SIZE };
     let item = match (frame.kind, length) {
         (0, 4) => Item::Rst { id, code: ErrorCode(word(0)) },

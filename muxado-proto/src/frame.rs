@@ -14,8 +14,9 @@ pub const MAX_U31: u32 = 0x7FFF_FFFF;
 /// The id of a stream within its session: 31 bits, odd for streams that the client opened, even for
 /// streams that the server opened.
 ///
-/// Ids are never used twice in a session, so an id that outlives its stream is harmless: calls with
-/// it return "no such stream".
+/// A session uses an id once, so an id that outlives its stream is harmless: calls with it find no
+/// stream. The exception is a stream of this side that was released before its first frame: the
+/// peer never saw its id, so a later stream gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u32);
 
@@ -36,6 +37,12 @@ impl StreamId {
     #[must_use]
     pub const fn is_opened_by(self, role: Role) -> bool {
         self.0 % 2 == role.first_id() % 2
+    }
+}
+
+impl From<StreamId> for u32 {
+    fn from(id: StreamId) -> Self {
+        id.0
     }
 }
 
@@ -176,8 +183,10 @@ impl Flags {
 /// assert_eq!(header.flags, Flags::SYN);
 /// assert_eq!(header.id, StreamId::new(3));
 /// assert_eq!(header.encode(), bytes);
+/// assert_eq!(header, Header::new(FrameType::Data, Flags::SYN, StreamId::new(3), 2));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Header {
     /// Bytes of payload that follow, at most [`MAX_PAYLOAD`].
     pub length: u32,
@@ -190,6 +199,12 @@ pub struct Header {
 }
 
 impl Header {
+    /// A header with these fields.
+    #[must_use]
+    pub const fn new(kind: FrameType, flags: Flags, id: StreamId, length: u32) -> Self {
+        Self { length, kind, flags, id }
+    }
+
     /// The wire form. A length above [`MAX_PAYLOAD`] is truncated to its low 24 bits.
     #[must_use]
     pub const fn encode(self) -> [u8; HEADER_LEN] {

@@ -79,8 +79,7 @@ pub fn decode(bytes: &[u8], size: usize) -> Vec<Decoded> {
 
 fn goaway(last: StreamId, code: ErrorCode, text: &[u8]) -> Vec<u8> {
     let length = u32::try_from(8 + text.len()).expect("a short text");
-    let header =
-        Header { length, kind: FrameType::GoAway, flags: Flags::NONE, id: StreamId::new(0) };
+    let header = Header::new(FrameType::GoAway, Flags::NONE, StreamId::new(0), length);
     let fixed = [last.get().to_be_bytes(), code.0.to_be_bytes()].concat();
     [&header.encode()[..], &fixed, text].concat()
 }

@@ -339,12 +339,8 @@ impl Foreign {
 
     fn go_away(&mut self, code: u32, text: &[u8]) {
         let length = if self.quirks.short_go_away { text.len() } else { text.len() + 8 };
-        let header = Header {
-            length: u32::try_from(length).unwrap_or(0),
-            kind: FrameType::GoAway,
-            flags: Flags::NONE,
-            id: StreamId::new(0),
-        };
+        let length = u32::try_from(length).unwrap_or(0);
+        let header = Header::new(FrameType::GoAway, Flags::NONE, StreamId::new(0), length);
         self.output.extend_from_slice(&header.encode());
         self.output.extend_from_slice(&0x7FFF_FFFFu32.to_be_bytes());
         self.output.extend_from_slice(&code.to_be_bytes());
@@ -353,7 +349,7 @@ impl Foreign {
 
     fn frame(&mut self, kind: FrameType, flags: Flags, id: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap_or(0);
-        let header = Header { length, kind, flags, id: StreamId::new(id) };
+        let header = Header::new(kind, flags, StreamId::new(id), length);
         self.output.extend_from_slice(&header.encode());
         self.output.extend_from_slice(payload);
     }
