@@ -27,11 +27,6 @@ use crate::{
     workloads::Workload,
 };
 
-/// The time a sample may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// The same for a sample whose one operation moves gigabytes.
-const HUGE_PATIENCE: Duration = Duration::from_secs(60);
-
 /// A place in the order of samples.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -85,6 +80,7 @@ fn hopeless(failed: Turn, next: Turn) -> bool {
         (Workload::Echo { payload: failed, .. }, Workload::Echo { payload: next, .. }) => {
             failed >= 1 << 20 && next >= failed
         }
+        (Workload::Streams { count: failed }, Workload::Streams { count: next }) => next >= failed,
         (failed, next) => failed == next,
     };
     same && worse
@@ -147,14 +143,18 @@ fn take(args: &RunArgs, turn: Turn) -> io::Result<Outcome> {
         contestant: turn.contestant,
         workload: turn.workload,
         runtime: turn.placement,
-        time: if turn.workload.is_huge() { 1 } else { args.time },
+        time: if matches!(turn.workload, Workload::Echo { .. }) && turn.workload.is_huge() {
+            1
+        } else {
+            args.time
+        },
         ops: None,
         check: args.check,
         idle: args.idle,
         congestion: args.congestion,
     };
-    let patience = if turn.workload.is_huge() { HUGE_PATIENCE } else { PATIENCE };
-    let output = child(Command::new(env::current_exe()?).args(sample.to_args()), patience)?;
+    let mut command = Command::new(env::current_exe()?);
+    let output = child(command.args(sample.to_args()), turn.workload.patience())?;
     Ok(serde_json::from_str(&output)?)
 }
 

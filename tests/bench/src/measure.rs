@@ -1,6 +1,7 @@
 //! The measurements of a sample: wall time, CPU time, latency, memory; and its duration.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -50,12 +51,17 @@ impl Clock {
     /// Takes one operation from the budget; returns whether there was one.
     pub(crate) fn take(&self) -> bool {
         match self.until {
-            Some(until) => Instant::now() < until,
+            Some(until) => self.left.load(Ordering::Relaxed) > 0 && Instant::now() < until,
             None => self
                 .left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                 .is_ok(),
         }
+    }
+
+    /// Ends the budget early, for all who spend it.
+    pub(crate) fn end(&self) {
+        self.left.store(0, Ordering::Relaxed);
     }
 }
 
@@ -198,6 +204,9 @@ pub(crate) struct Outcome {
     /// Resident bytes added by all operations together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resident: Option<u64>,
+    /// Further figures of this workload, by name and unit. Each is a column of its table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) also: BTreeMap<String, f64>,
     /// What the figures do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,

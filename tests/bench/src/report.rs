@@ -1,6 +1,6 @@
 //! Tables.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use comfy_table::{CellAlignment, Table, presets};
 use strum::IntoEnumIterator as _;
@@ -12,7 +12,7 @@ use crate::{
     relay,
     runtime::Placement,
     summary::{Event, Metric, Spread, Standing, events},
-    workloads::Workload,
+    workloads::{Workload, beside::Small, peak},
 };
 
 /// For whom the tables are.
@@ -159,7 +159,8 @@ fn event_table(text: &mut String, style: Style, event: &Event) {
     });
     let sentence = explain(event.workload);
     write_line(text, format_args!("\n### {}\n\n{sentence}.{apart}\n", event.workload));
-    let cpu = if metric == Metric::Throughput { "CPU s/GiB" } else { "CPU µs" };
+    let bulk = matches!(event.workload, Workload::Beside(_));
+    let cpu = if metric == Metric::Throughput || bulk { "CPU s/GiB" } else { "CPU µs" };
     let mut header =
         vec!["contestant", metric.unit(), "least – greatest", "to TCP", "to best peer"];
     let resident = metric == Metric::Resident;
@@ -171,6 +172,13 @@ fn event_table(text: &mut String, style: Style, event: &Event) {
     if latency {
         header.push("p99 µs");
     }
+    let also: BTreeSet<&str> = event
+        .standings
+        .iter()
+        .flat_map(|standing| standing.also.keys())
+        .map(String::as_str)
+        .collect();
+    header.extend(&also);
     if calls {
         header.push("calls");
     }
@@ -185,12 +193,20 @@ fn event_table(text: &mut String, style: Style, event: &Event) {
         let optional =
             |shown: bool, value: Option<f64>| shown.then(|| value.map_or_else(String::new, number));
         row.extend(optional(!resident, standing.cpu));
-        row.extend(optional(latency, standing.p99));
+        row.extend(latency.then(|| ranged(standing.p99)));
+        row.extend(also.iter().map(|name| ranged(standing.also.get(*name).copied())));
         row.extend(optional(calls, standing.calls));
         row.push(standing.note.clone().unwrap_or_default());
         rows.add_row(row);
     }
     put(text, rows, 1);
+}
+
+/// A median with the least and the greatest.
+fn ranged(spread: Option<Spread>) -> String {
+    spread.map_or_else(String::new, |s| {
+        format!("{} ({} – {})", number(s.median), number(s.min), number(s.max))
+    })
 }
 
 /// The figure, its spread, and its ratios.
@@ -285,6 +301,29 @@ fn explain(workload: Workload) -> String {
         Workload::Request { inflight } => format!(
             "Open a stream, send 64 bytes, half-close, read 64 bytes to the end; {inflight} in flight"
         ),
+        Workload::EchoWhileReading { streams, payload } => format!(
+            "{streams} stream{} at once echo {payload} bytes each: a task writes 32 KiB at a time, \
+             another reads",
+            if streams == 1 { "" } else { "s" },
+        ),
+        Workload::Burst => "A thousand requests of 64 bytes that begin at once, each on a stream of \
+             its own: the time until all are answered"
+            .to_owned(),
+        Workload::Sessions { count } => format!(
+            "Resident memory for a session of one stream that was used once, over a pipe in memory, \
+             {count} of them"
+        ),
+        Workload::Streams { count } => format!(
+            "A request on one more stream, then bulk on one more, while {count} streams are open in \
+             the session"
+        ),
+        Workload::Peak => format!(
+            "Resident memory for a session after a peak: {} sessions over pipes in memory, at the \
+             peak each with {} streams of {} KiB unread",
+            peak::SESSIONS,
+            peak::STREAMS,
+            peak::UNREAD / 1024
+        ),
         Workload::PingPong => "64 bytes there and back on one stream".to_owned(),
         Workload::Bulk { streams, write } => format!(
             "Bytes one way on {streams} stream{}, in writes of {} KiB",
@@ -302,6 +341,18 @@ fn explain(workload: Workload) -> String {
             "Bytes one way on eight streams, in writes of 64 KiB, while a ninth is full and never read"
                 .to_owned()
         }
+        Workload::Beside(beside) => format!(
+            "{}, while {} {} bulk{}",
+            match beside.small {
+                Small::Echo => "8 bytes there and back on one stream",
+                Small::Request => {
+                    "Open a stream, send 64 bytes, half-close, read 64 bytes to the end"
+                }
+            },
+            if beside.bulk == 1 { "another stream".to_owned() } else { format!("{} others", beside.bulk) },
+            if beside.bulk == 1 { "carries" } else { "carry" },
+            if beside.both_ways { " both ways" } else { " the way of the requests" },
+        ),
         Workload::Link => format!(
             "Bytes one way on one stream over a link of {} ms round trip and {:.0} MB/s, once it has \
              had some seconds to get going",

@@ -27,7 +27,10 @@ use crate::{
     measure::Outcome,
     relay,
     runtime::{Placement, Runtime, Smol, Tokio},
-    workloads::{Plan, Workload, bulk, echo, idle, link, ping_pong, pool, request, unread},
+    workloads::{
+        Plan, Workload, beside, bulk, crowd, echo, idle, link, peak, ping_pong, pool, request,
+        unread,
+    },
 };
 
 /// What to run.
@@ -43,6 +46,9 @@ pub(crate) struct Task {
     pub(crate) plan: Plan,
 }
 
+/// Requests of a burst.
+const BURST: u32 = 1000;
+
 /// Descriptors of a process that belong to no session.
 const DESCRIPTORS: usize = 256;
 
@@ -50,9 +56,12 @@ const DESCRIPTORS: usize = 256;
 pub(crate) fn run(mut task: Task) -> io::Result<Outcome> {
     let limit = raise_descriptors()?;
     let both_ends_have_one = matches!(task.workload, Workload::IdleSessions { tcp: true })
-        || (task.contestant.raw() && task.workload.measures_memory());
+        || (task.contestant.raw() && task.workload == Workload::IdleStreams);
     if both_ends_have_one {
         task.plan.idle = task.plan.idle.min(limit.saturating_sub(DESCRIPTORS) / 2);
+    }
+    if let Workload::Sessions { count } = task.workload {
+        task.plan.idle = count as usize;
     }
     match task.contestant {
         Contestant::Tcp => plain::<Tokio>(task),
@@ -93,9 +102,9 @@ fn tuning(task: Task) -> Tuning {
     Tuning {
         window: task.contestant.tuned().then_some(TUNED_WINDOW),
         streams: match task.workload {
-            // One is open beside those that are counted.
+            // Some are open beside those that are counted.
             Workload::IdleStreams => task.plan.idle + 1,
-            Workload::Echo { streams, .. } => streams as usize,
+            Workload::Streams { count } => count as usize + 2,
             _ => 1,
         },
     }
@@ -108,7 +117,9 @@ where
 {
     match task.workload {
         Workload::IdleSessions { tcp: true } => tcp_sessions::<R, Raw>(task),
-        Workload::IdleSessions { tcp: false } => pipe_sessions::<R, Raw>(task),
+        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } | Workload::Peak => {
+            pipe_sessions::<R, Raw>(task)
+        }
         _ => over_tcp::<R, Raw>(task),
     }
 }
@@ -120,7 +131,9 @@ where
 {
     match task.workload {
         Workload::IdleSessions { tcp: true } => tcp_sessions::<R, M>(task),
-        Workload::IdleSessions { tcp: false } => pipe_sessions::<R, M>(task),
+        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } | Workload::Peak => {
+            pipe_sessions::<R, M>(task)
+        }
         _ => over_tcp::<R, Muxed<M>>(task),
     }
 }
@@ -165,31 +178,47 @@ fn over_tcp<R: Runtime, C: OverTcp<R>>(task: Task) -> io::Result<Outcome> {
 
 async fn client<R: Runtime, O: Opener>(rt: R, opener: O, task: Task) -> io::Result<Outcome> {
     let plan = task.plan;
+    let whole = |len, apart| echo::Payload { len, apart, thoroughness: plan.thoroughness };
     match task.workload {
         Workload::Echo { streams, payload } => {
-            echo::client(rt, opener, streams, payload, plan).await
+            echo::client(rt, opener, streams, whole(payload, false), plan.budget).await
         }
+        Workload::EchoWhileReading { streams, payload } => {
+            echo::client(rt, opener, streams, whole(payload, true), plan.budget).await
+        }
+        Workload::Burst => {
+            echo::client(rt, opener, BURST, whole(request::SIZE as u64, false), plan.budget).await
+        }
+        Workload::Streams { count } => crowd::client(rt, opener, count, plan).await,
         Workload::Request { inflight } => request::client(rt, opener, inflight, plan).await,
         Workload::PingPong => ping_pong::client(opener, plan).await,
         Workload::Bulk { streams, write } => bulk::client(rt, opener, streams, write, plan).await,
         Workload::IdleStreams => idle::streams(opener, plan).await,
         Workload::Unread => unread::client(rt, opener, plan).await,
+        Workload::Beside(beside) => beside::client(rt, opener, beside, plan).await,
         Workload::Link => link::client(rt, opener, plan).await,
-        Workload::IdleSessions { .. } => Err(io::Error::other("this takes many sessions")),
+        Workload::IdleSessions { .. } | Workload::Sessions { .. } | Workload::Peak => {
+            Err(io::Error::other("this takes many sessions"))
+        }
     }
 }
 
 async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A, task: Task) {
     let plan = task.plan;
     match task.workload {
-        Workload::Echo { payload, .. } => echo::server(rt, acceptor, payload).await,
+        Workload::Echo { payload, .. } | Workload::EchoWhileReading { payload, .. } => {
+            echo::server(rt, acceptor, payload).await;
+        }
+        Workload::Burst => request::server(rt, acceptor).await,
+        Workload::Streams { count } => crowd::server(rt, acceptor, count, plan).await,
         Workload::Request { .. } => request::server(rt, acceptor).await,
         Workload::PingPong => ping_pong::server(rt, acceptor).await,
         Workload::Bulk { .. } => bulk::server(rt, acceptor, plan).await,
         Workload::IdleStreams => idle::server(rt, acceptor, plan).await,
         Workload::Unread => unread::server(rt, acceptor, plan).await,
+        Workload::Beside(beside) => beside::server(rt, acceptor, beside.both_ways, plan).await,
         Workload::Link => link::server(rt, acceptor, plan).await,
-        Workload::IdleSessions { .. } => {}
+        Workload::IdleSessions { .. } | Workload::Sessions { .. } | Workload::Peak => {}
     }
 }
 
@@ -219,12 +248,22 @@ fn pipe_sessions<R: Runtime, M: Mux<R, R::Pipe>>(task: Task) -> io::Result<Outco
                 let sent = dial.unbounded_send(far).map_err(|_| io::ErrorKind::BrokenPipe.into());
                 async move { sent.map(|()| near) }
             };
-            idle::sessions::<R, M, R::Pipe, _, _>(rt, connect, task.plan)
+            async move {
+                match task.workload {
+                    Workload::Peak => peak::client::<R, M, R::Pipe, _, _>(rt, connect).await,
+                    _ => idle::sessions::<R, M, R::Pipe, _, _>(rt, connect, task.plan).await,
+                }
+            }
         },
         move |rt| async move {
             while let Some(io) = accept.next().await {
                 rt.detach(async move {
-                    reported(idle::session_server::<R, M, R::Pipe>(rt, io).await);
+                    reported(match task.workload {
+                        Workload::Peak => {
+                            peak::session_server::<R, M, R::Pipe>(rt, io, task.plan).await
+                        }
+                        _ => idle::session_server::<R, M, R::Pipe>(rt, io).await,
+                    });
                 });
             }
         },

@@ -27,13 +27,22 @@ impl Metric {
     /// The metric of a workload.
     pub(crate) fn of(workload: Workload) -> Self {
         match workload {
-            Workload::Request { inflight: 1 } | Workload::PingPong => Self::MedianLatency,
+            Workload::Request { inflight: 1 }
+            | Workload::PingPong
+            | Workload::Burst
+            | Workload::Beside(_)
+            | Workload::Streams { .. } => Self::MedianLatency,
             Workload::Request { .. } => Self::Rate,
             Workload::Echo { payload, .. } if payload <= 1024 => Self::Rate,
-            Workload::Echo { .. } | Workload::Bulk { .. } | Workload::Unread | Workload::Link => {
-                Self::Throughput
-            }
-            Workload::IdleStreams | Workload::IdleSessions { .. } => Self::Resident,
+            Workload::Echo { .. }
+            | Workload::EchoWhileReading { .. }
+            | Workload::Bulk { .. }
+            | Workload::Unread
+            | Workload::Link => Self::Throughput,
+            Workload::IdleStreams
+            | Workload::IdleSessions { .. }
+            | Workload::Sessions { .. }
+            | Workload::Peak => Self::Resident,
         }
     }
 
@@ -102,7 +111,9 @@ pub(crate) struct Standing {
     /// CPU of both ends: microseconds per operation, or seconds per GiB if bytes count.
     pub(crate) cpu: Option<f64>,
     /// 99 percent of the operations took no longer, in microseconds.
-    pub(crate) p99: Option<f64>,
+    pub(crate) p99: Option<Spread>,
+    /// Further figures of the workload, by name and unit.
+    pub(crate) also: BTreeMap<String, Spread>,
     /// System calls of both ends for an operation.
     pub(crate) calls: Option<f64>,
     /// What the figures do not say.
@@ -190,9 +201,10 @@ fn standing(record: &Record, contestant: Contestant, samples: &[&Sample]) -> Sta
     // A sample with a remark instead of operations has failed.
     let outcomes: Vec<&Outcome> =
         samples.iter().filter_map(|sample| sample.outcome.as_ref()).filter(|o| o.ops > 0).collect();
-    let median = |figure: &dyn Fn(&Outcome) -> Option<f64>| {
-        Spread::of(outcomes.iter().filter_map(|o| figure(o)).collect()).map(|s| s.median)
+    let spread = |figure: &dyn Fn(&Outcome) -> Option<f64>| {
+        Spread::of(outcomes.iter().filter_map(|o| figure(o)).collect())
     };
+    let has_bulk = matches!(first.workload, Workload::Beside(_));
     let failed = samples.len() - outcomes.len();
     let failure = samples.iter().find_map(|sample| {
         sample
@@ -202,14 +214,24 @@ fn standing(record: &Record, contestant: Contestant, samples: &[&Sample]) -> Sta
     });
     Standing {
         contestant,
-        value: Spread::of(outcomes.iter().filter_map(|o| metric.value(o)).collect()),
-        cpu: median(&|outcome| {
-            Some(match metric {
-                Metric::Throughput => outcome.usage.cpu() / (outcome.bytes as f64 / GIB),
-                _ => outcome.usage.cpu() * 1e6 / outcome.ops as f64,
+        value: spread(&|outcome| metric.value(outcome)),
+        cpu: spread(&|outcome| {
+            let cpu = outcome.usage.cpu();
+            Some(if has_bulk || metric == Metric::Throughput {
+                cpu / (outcome.bytes as f64 / GIB)
+            } else {
+                cpu * 1e6 / outcome.ops as f64
             })
-        }),
-        p99: median(&|outcome| Some(outcome.latency?.p99 as f64 / 1e3)),
+        })
+        .map(|cpu| cpu.median),
+        p99: spread(&|outcome| Some(outcome.latency?.p99 as f64 / 1e3)),
+        also: outcomes
+            .iter()
+            .flat_map(|outcome| outcome.also.keys())
+            .filter_map(|name| {
+                Some((name.clone(), spread(&|outcome| outcome.also.get(name).copied())?))
+            })
+            .collect(),
         calls: record
             .calls
             .iter()

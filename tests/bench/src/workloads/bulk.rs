@@ -19,8 +19,12 @@ pub(crate) async fn server<R: Runtime, A: Acceptor>(rt: R, acceptor: A, plan: Pl
 }
 
 /// Receives one stream.
-pub(crate) async fn sink<S: Stream>(mut stream: S, thoroughness: Thoroughness) -> io::Result<()> {
-    let mut check = Check::new(thoroughness);
+pub(crate) async fn sink<S: Stream>(stream: S, thoroughness: Thoroughness) -> io::Result<()> {
+    sink_rest(stream, Check::new(thoroughness)).await
+}
+
+/// Receives the rest of a stream that was begun.
+pub(crate) async fn sink_rest<S: Stream>(mut stream: S, mut check: Check) -> io::Result<()> {
     let mut chunk = Chunk::new(READ);
     while stream.recv(&mut chunk).await? > 0 {
         check.piece(chunk.bytes())?;

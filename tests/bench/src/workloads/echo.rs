@@ -4,7 +4,7 @@ use std::io;
 
 use futures_util::future;
 
-use super::{Plan, bulk::READ, serve, wrong};
+use super::{bulk::READ, serve, wrong};
 use crate::{
     contestants::{Acceptor, Chunk, Opener, RecvHalf, SendHalf, Stream as _},
     measure::{Budget, Meter, Outcome, Recorder},
@@ -16,6 +16,20 @@ use crate::{
 const SENT_FIRST: u64 = 16 * 1024;
 /// Bytes of a write of a longer payload.
 const WRITE: u64 = 256 * 1024;
+/// Bytes of a write of the variant that reads and writes in tasks of their own.
+const SMALL_WRITE: u64 = 32 * 1024;
+
+/// What each stream does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payload {
+    /// Bytes.
+    pub(crate) len: u64,
+    /// Whether a task of its own writes, in small writes, while another reads. Otherwise one task
+    /// does both.
+    pub(crate) apart: bool,
+    /// How much is compared.
+    pub(crate) thoroughness: Thoroughness,
+}
 
 fn read_size(payload: u64) -> usize {
     usize::try_from(payload).map_or(READ, |payload| payload.clamp(64, READ))
@@ -38,18 +52,18 @@ pub(crate) async fn client<R: Runtime, O: Opener>(
     rt: R,
     opener: O,
     streams: u32,
-    payload: u64,
-    plan: Plan,
+    payload: Payload,
+    budget: Budget,
 ) -> io::Result<Outcome> {
     // One round of a huge cell is as long as many rounds of a small one, so it needs no warm-up.
-    if payload * u64::from(streams) < 512 * 1024 * 1024 {
-        rounds(rt, &opener, streams, payload, plan.budget.warm_up(), plan.thoroughness).await?;
+    if payload.len * u64::from(streams) < 512 * 1024 * 1024 {
+        rounds(rt, &opener, streams, payload, budget.warm_up()).await?;
     }
     let meter = Meter::start();
-    let recorder = rounds(rt, &opener, streams, payload, plan.budget, plan.thoroughness).await?;
+    let recorder = rounds(rt, &opener, streams, payload, budget).await?;
     Ok(Outcome {
         ops: recorder.count() * u64::from(streams),
-        bytes: recorder.count() * u64::from(streams) * payload,
+        bytes: recorder.count() * u64::from(streams) * payload.len,
         usage: meter.stop(),
         latency: recorder.latency(),
         ..Outcome::default()
@@ -60,18 +74,16 @@ async fn rounds<R: Runtime, O: Opener>(
     rt: R,
     opener: &O,
     streams: u32,
-    payload: u64,
+    payload: Payload,
     budget: Budget,
-    thoroughness: Thoroughness,
 ) -> io::Result<Recorder> {
     let clock = budget.start();
     let mut recorder = Recorder::new();
     while clock.take() {
         recorder
             .time(async {
-                let echoes: Vec<_> = (0..streams)
-                    .map(|_| rt.spawn(echo(opener.clone(), payload, thoroughness)))
-                    .collect();
+                let echoes: Vec<_> =
+                    (0..streams).map(|_| rt.spawn(echo(rt, opener.clone(), payload))).collect();
                 for echo in echoes {
                     echo.await?;
                 }
@@ -82,27 +94,30 @@ async fn rounds<R: Runtime, O: Opener>(
     Ok(recorder)
 }
 
-async fn echo<O: Opener>(
-    mut opener: O,
-    payload: u64,
-    thoroughness: Thoroughness,
-) -> io::Result<()> {
+async fn echo<R: Runtime, O: Opener>(rt: R, mut opener: O, payload: Payload) -> io::Result<()> {
+    let Payload { len, apart, thoroughness } = payload;
     let mut stream = opener.open().await?;
-    if payload <= SENT_FIRST {
-        stream.send_last(pattern(0, payload as usize)).await?;
-        return read_back(&mut stream, payload, thoroughness).await;
+    if len <= SENT_FIRST {
+        stream.send_last(pattern(0, len as usize)).await?;
+        return read_back(&mut stream, len, thoroughness).await;
     }
     let (mut recv, mut send) = stream.split();
-    future::try_join(write(&mut send, payload), read_back(&mut recv, payload, thoroughness))
-        .await?;
+    if apart {
+        let writer = rt.spawn(async move { write(&mut send, len, SMALL_WRITE).await });
+        read_back(&mut recv, len, thoroughness).await?;
+        return writer.await;
+    }
+    let both =
+        future::try_join(write(&mut send, len, WRITE), read_back(&mut recv, len, thoroughness));
+    both.await?;
     Ok(())
 }
 
-async fn write<S: SendHalf>(stream: &mut S, payload: u64) -> io::Result<()> {
+async fn write<S: SendHalf>(stream: &mut S, payload: u64, each: u64) -> io::Result<()> {
     const { assert!(WRITE <= LONGEST as u64) };
     let mut sent = 0;
     while sent < payload {
-        let len = WRITE.min(payload - sent);
+        let len = each.min(payload - sent);
         stream.send(pattern(sent, len as usize)).await?;
         sent += len;
     }

@@ -46,7 +46,8 @@ async fn answer<S: Stream>(stream: &mut S) -> io::Result<()> {
     stream.flush().await
 }
 
-async fn ask<S: Stream>(stream: &mut S, number: usize) -> io::Result<()> {
+/// Sends a message and waits for it to come back.
+pub(crate) async fn ask<S: Stream>(stream: &mut S, number: usize) -> io::Result<()> {
     let request = message(number as u64);
     stream.send(request).await?;
     stream.flush().await?;

@@ -1,18 +1,22 @@
 //! What the contestants have to do.
 
+pub(crate) mod beside;
 pub(crate) mod bulk;
+pub(crate) mod crowd;
 pub(crate) mod echo;
 pub(crate) mod idle;
 pub(crate) mod link;
+pub(crate) mod peak;
 pub(crate) mod ping_pong;
 pub(crate) mod pool;
 pub(crate) mod request;
 pub(crate) mod unread;
 
-use std::{fmt, future::Future, io, str::FromStr};
+use std::{fmt, future::Future, io, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::beside::{Beside, Small};
 use crate::{
     contestants::{Acceptor, Contestant},
     measure::Budget,
@@ -32,6 +36,15 @@ pub(crate) enum Workload {
         /// Bytes of each.
         payload: u64,
     },
+    /// The same with writes of 32 KiB, by a task of its own while another reads.
+    EchoWhileReading {
+        /// Streams at once.
+        streams: u32,
+        /// Bytes of each.
+        payload: u64,
+    },
+    /// Each operation is a thousand requests that begin at once. None may fail.
+    Burst,
     /// Each operation opens a stream, sends 64 bytes, half-closes, and reads 64 bytes to the end.
     Request {
         /// Operations under way at any time.
@@ -53,8 +66,22 @@ pub(crate) enum Workload {
         /// Over TCP, or over pipes in memory.
         tcp: bool,
     },
+    /// Opens very many sessions over pipes in memory.
+    Sessions {
+        /// How many.
+        count: u32,
+    },
+    /// Opens very many streams in one session, and opens, closes and sends beside them.
+    Streams {
+        /// How many.
+        count: u32,
+    },
+    /// Leads idle sessions through a peak, and looks at the memory after it.
+    Peak,
     /// Moves bytes one way on eight streams while a ninth, full, is never read.
     Unread,
+    /// Times small messages while other streams carry bulk.
+    Beside(Beside),
     /// Moves bytes one way on one stream, over a link of long delay and fixed bandwidth.
     Link,
 }
@@ -85,6 +112,13 @@ impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match *self {
             Self::Echo { streams, payload } => format!("echo/{streams}x{}", format_size(payload)),
+            Self::EchoWhileReading { streams, payload } => {
+                format!("echo-while-reading/{streams}x{}", format_size(payload))
+            }
+            Self::Burst => "burst".to_owned(),
+            Self::Sessions { count } => format!("sessions/{count}"),
+            Self::Streams { count } => format!("streams/{count}"),
+            Self::Peak => "peak".to_owned(),
             Self::Request { inflight } => format!("request/{inflight}"),
             Self::PingPong => "ping-pong".to_owned(),
             Self::Bulk { streams, write } => {
@@ -94,6 +128,7 @@ impl fmt::Display for Workload {
             Self::IdleSessions { tcp: true } => "idle-sessions/tcp".to_owned(),
             Self::IdleSessions { tcp: false } => "idle-sessions/pipe".to_owned(),
             Self::Unread => "unread".to_owned(),
+            Self::Beside(beside) => format!("beside/{beside}"),
             Self::Link => "link".to_owned(),
         };
         f.pad(&name)
@@ -110,6 +145,13 @@ impl FromStr for Workload {
         };
         let parsed = match text.split_once('/').unwrap_or((text, "")) {
             ("echo", cell) => grid(cell).map(|(streams, payload)| Self::Echo { streams, payload }),
+            ("echo-while-reading", cell) => {
+                grid(cell).map(|(streams, payload)| Self::EchoWhileReading { streams, payload })
+            }
+            ("burst", "") => Some(Self::Burst),
+            ("sessions", count) => count.parse().ok().map(|count| Self::Sessions { count }),
+            ("streams", count) => count.parse().ok().map(|count| Self::Streams { count }),
+            ("peak", "") => Some(Self::Peak),
             ("request", inflight) => {
                 inflight.parse().ok().map(|inflight| Self::Request { inflight })
             }
@@ -121,6 +163,7 @@ impl FromStr for Workload {
             ("idle-sessions", "tcp") => Some(Self::IdleSessions { tcp: true }),
             ("idle-sessions", "pipe") => Some(Self::IdleSessions { tcp: false }),
             ("unread", "") => Some(Self::Unread),
+            ("beside", beside) => beside.parse().ok().map(Self::Beside),
             ("link", "") => Some(Self::Link),
             _ => None,
         };
@@ -145,29 +188,43 @@ impl TryFrom<String> for Workload {
 impl Workload {
     /// Every workload, in the order of the report.
     pub(crate) fn all() -> Vec<Self> {
-        let mut all =
-            vec![Self::Request { inflight: 1 }, Self::Request { inflight: 64 }, Self::PingPong];
+        let mut all = vec![
+            Self::Request { inflight: 1 },
+            Self::Request { inflight: 64 },
+            Self::PingPong,
+            Self::Burst,
+        ];
         for streams in [1, 8] {
             for write in [1024, 64 * 1024, 1024 * 1024] {
                 all.push(Self::Bulk { streams, write });
             }
         }
+        all.push(Self::Unread);
+        for (small, both_ways) in
+            [(Small::Echo, false), (Small::Echo, true), (Small::Request, false)]
+        {
+            all.extend([1, 8].map(|bulk| Self::Beside(Beside { small, bulk, both_ways })));
+        }
         all.extend([
-            Self::Unread,
             Self::Link,
             Self::IdleStreams,
             Self::IdleSessions { tcp: false },
             Self::IdleSessions { tcp: true },
+            Self::Sessions { count: 100_000 },
+            Self::Peak,
         ]);
+        all.extend([1_000, 10_000, 100_000, 1_000_000].map(|count| Self::Streams { count }));
         for payload in [1, KIB, MIB, 32 * MIB] {
             for streams in [1, 8, 64, 256] {
                 all.push(Self::Echo { streams, payload });
             }
         }
+        all.extend([1, 8, 64].map(|streams| Self::EchoWhileReading { streams, payload: MIB }));
         all
     }
 
-    /// Whether a larger window can matter: whether more than a window is in flight.
+    /// Whether larger windows are tried, too: whether the figure is one of throughput, and more than
+    /// a window is in flight.
     pub(crate) fn fills_windows(self) -> bool {
         match self {
             Self::Echo { payload, .. } => payload >= MIB,
@@ -178,7 +235,14 @@ impl Workload {
 
     /// Whether the workload measures memory, which two runtimes and many samples do not change.
     pub(crate) fn measures_memory(self) -> bool {
-        matches!(self, Self::IdleStreams | Self::IdleSessions { .. })
+        matches!(
+            self,
+            Self::IdleStreams
+                | Self::IdleSessions { .. }
+                | Self::Sessions { .. }
+                | Self::Streams { .. }
+                | Self::Peak
+        )
     }
 
     /// Whether a sample takes several times its requested duration.
@@ -189,15 +253,27 @@ impl Workload {
         }
     }
 
-    /// Whether an operation is so long that one of them is a sample.
+    /// Whether it is so long that one sample is enough.
     pub(crate) fn is_huge(self) -> bool {
-        matches!(self, Self::Echo { streams, payload } if u64::from(streams) * payload >= 1024 * MIB)
+        match self {
+            Self::Echo { streams, payload } => u64::from(streams) * payload >= 1024 * MIB,
+            Self::Streams { count } => count >= 1_000_000,
+            _ => false,
+        }
+    }
+
+    /// The time a sample may take before it counts as hung.
+    pub(crate) fn patience(self) -> Duration {
+        let many = matches!(self, Self::Sessions { .. } | Self::Streams { count: 100_000.. });
+        Duration::from_secs(if many || self.is_huge() { 60 } else { 15 })
     }
 
     /// Whether `contestant` can do it.
     pub(crate) fn suits(self, contestant: Contestant) -> bool {
         match contestant {
             Contestant::TcpPool => matches!(self, Self::Request { .. }),
+            // A session that is a connection has one stream.
+            _ if contestant.raw() && matches!(self, Self::Streams { .. } | Self::Peak) => false,
             _ => self.fills_windows() || !contestant.tuned(),
         }
     }
@@ -250,7 +326,16 @@ mod tests {
 
     #[test]
     fn names_that_mean_nothing_are_refused() {
-        for name in ["", "echo", "echo/8", "bulk/x1KiB", "request/", "link/1", "idle-sessions"] {
+        for name in [
+            "",
+            "echo",
+            "echo/8",
+            "bulk/x1KiB",
+            "request/",
+            "link/1",
+            "beside/echo",
+            "idle-sessions",
+        ] {
             assert!(name.parse::<Workload>().is_err(), "{name}");
         }
     }

@@ -69,7 +69,8 @@ async fn phase<R: Runtime, O: Opener>(
     Ok(all)
 }
 
-async fn exchange<O: Opener>(opener: &mut O, number: u64) -> io::Result<()> {
+/// Makes one request.
+pub(crate) async fn exchange<O: Opener>(opener: &mut O, number: u64) -> io::Result<()> {
     let request = message(number);
     let mut stream = opener.open().await?;
     stream.send_last(request).await?;
