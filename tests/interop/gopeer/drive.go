@@ -39,6 +39,10 @@ func (p *peer) drive() {
 		p.driveGoAway(p.askForGoAway)
 	case "goaway-local":
 		p.driveGoAway(p.sendGoAway)
+	case "burst":
+		p.driveBurst()
+	case "late":
+		p.each(p.driveLate)
 	case "early":
 		p.each(p.driveEarly)
 	case "heartbeat":
@@ -57,11 +61,7 @@ func (p *peer) each(one func(index int) error) {
 		go func() {
 			defer running.Done()
 			for index := range indices {
-				if err := one(index); err != nil {
-					p.report.fail("stream %d: %v", index, err)
-				} else {
-					p.report.completed()
-				}
+				p.note(index, one(index))
 			}
 		}()
 	}
@@ -70,6 +70,15 @@ func (p *peer) each(one func(index int) error) {
 	}
 	close(indices)
 	running.Wait()
+}
+
+// note counts a stream that is done, or reports why it failed.
+func (p *peer) note(index int, err error) {
+	if err != nil {
+		p.report.fail("stream %d: %v", index, err)
+	} else {
+		p.report.completed()
+	}
 }
 
 // probe shows that the session still works.

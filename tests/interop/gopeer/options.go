@@ -53,7 +53,7 @@ func parseOptions(arguments []string) (*options, error) {
 	flags.IntVar(&o.beats, "beats", 3, "heartbeats to wait for")
 	flags.UintVar(&o.code, "code", 0, "error code to ask the peer to reset with")
 	flags.StringVar(&o.request, "request", "complete", "of early answers: complete, flowing or blocked")
-	flags.UintVar(&o.delay, "delay", 0, "milliseconds between the end of an early answer and the close of its stream")
+	flags.UintVar(&o.delay, "delay", 0, "milliseconds between the end of an early answer and the close of its stream, or before a late one")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this time; 0 for never")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err

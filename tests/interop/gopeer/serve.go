@@ -21,6 +21,7 @@ const (
 	cmdBye      = 'b'
 	cmdEarly    = 'a'
 	cmdBegin    = 'n'
+	cmdLate     = 'l'
 )
 
 // acceptLoop serves streams until the session is over.
@@ -94,6 +95,8 @@ func (p *peer) serve(stream Stream, streamType uint32) error {
 		return p.answerEarly(stream)
 	case cmdBegin:
 		return p.beginEarly(stream)
+	case cmdLate:
+		return p.answerLate(stream)
 	case cmdBye:
 		p.peerDone()
 		return nil

@@ -10,6 +10,7 @@ use async_lock::{Barrier, Semaphore};
 use futures_util::future::{self, Either, join_all};
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::crowd;
 use super::early;
 use super::endpoint::{Endpoint, MuxStream as _};
 use super::options::{Drive, Side};
@@ -44,6 +45,8 @@ pub(super) async fn drive<E: Endpoint>(peer: &Peer<E>) {
         Drive::Goaway => going_away(peer, true).await,
         Drive::GoawayLocal => going_away(peer, false).await,
         Drive::Heartbeat => heartbeat(peer).await,
+        Drive::Burst => crowd::burst(peer).await,
+        Drive::Late => each(peer, crowd::late).await,
         Drive::Early => early::drive(peer).await,
     }
 }
@@ -72,7 +75,7 @@ where
 }
 
 /// Spawns a future and waits for its end.
-fn worker<E: Endpoint>(
+pub(super) fn worker<E: Endpoint>(
     future: impl Future<Output = ()> + Send + 'static,
 ) -> impl Future<Output = ()> {
     let (sender, receiver) = futures_channel::oneshot::channel::<()>();
@@ -86,7 +89,8 @@ fn worker<E: Endpoint>(
     }
 }
 
-fn note<E>(peer: &Peer<E>, index: usize, result: Result<(), Trouble>) {
+/// Counts a stream that is done, or reports why it failed.
+pub(super) fn note<E>(peer: &Peer<E>, index: usize, result: Result<(), Trouble>) {
     match result {
         Ok(()) => peer.report.summary().completed += 1,
         Err(trouble) => peer.report.fail(format!("stream {index}: {trouble}")),
@@ -117,7 +121,8 @@ pub(super) fn seed<E>(peer: &Peer<E>, index: usize) -> u64 {
     side << 63 | (index as u64) << 32
 }
 
-async fn echo<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble> {
+/// Writes, half-closes, and checks what comes back.
+pub(super) async fn echo<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble> {
     let mut stream = open(&peer, index).await?;
     peer.io().write_all(&mut stream, &[command::ECHO]).await.at("first write")?;
     echo_rest(&peer, stream, index, 0).await
@@ -125,7 +130,7 @@ async fn echo<E: Endpoint>(peer: Peer<E>, index: usize) -> Result<(), Trouble> {
 
 /// Writes the pattern from `offset` on, half-closes, and checks that all of it comes back,
 /// reading and writing at the same time.
-async fn echo_rest<E: Endpoint>(
+pub(super) async fn echo_rest<E: Endpoint>(
     peer: &Peer<E>,
     stream: E::Stream,
     index: usize,

@@ -69,6 +69,8 @@ modes! {
     Many "20 000 streams"
     /// 1000 streams wanted at the same time.
     Concurrent "1000 concurrent"
+    /// 400 streams written at the same moment, ten times.
+    Bursts "bursts of 400"
     /// Both sides open 400 streams.
     BothOpen "both open 400"
     /// The side that did not drive ends the session.
@@ -242,6 +244,8 @@ impl Run {
                 Plan::drive("hold", 1000, 1).driver(&["--pending", "1000", "--preset", "go"])
             }
             Mode::Concurrent => Plan::drive("hold", if ngrok { NGROK_STREAMS } else { 1000 }, 1),
+            Mode::Bursts => Plan::drive("burst", 4000, 400)
+                .ours(self.we_drive, &["--preset", if ngrok { "ngrok" } else { "go" }]),
             Mode::BothOpen => Plan::drive("echo", 400, 50)
                 .server(&["--drive", "echo", "--streams", "400", "--in-flight", "50"])
                 .mutual(),

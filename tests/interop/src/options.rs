@@ -87,7 +87,8 @@ pub struct Options {
     /// How far the request has come when it is answered early.
     #[arg(long, value_enum, default_value = "complete")]
     pub request: Request,
-    /// Milliseconds between the end of an early answer and the drop of its stream.
+    /// Milliseconds between the end of an early answer and the drop of its stream, or before a late
+    /// answer.
     #[arg(long, default_value_t = 0)]
     pub delay: u32,
     /// Give up after this time, such as `30s`; 0 for never.
@@ -166,6 +167,10 @@ pub enum Drive {
     GoawayLocal,
     /// Wait for heartbeats.
     Heartbeat,
+    /// Streams that begin at the same moment, burst after burst.
+    Burst,
+    /// Ask for answers that come late.
+    Late,
     /// Ask for answers that come before the request was read.
     Early,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::crowd;
 use super::early;
 use super::endpoint::{Accepted, Endpoint, MuxStream};
 use super::options::{App, Options};
@@ -37,6 +38,8 @@ pub mod command {
     pub const EARLY: u8 = b'a';
     /// Begin such an answer.
     pub const BEGIN: u8 = b'n';
+    /// Echo, but only after some time.
+    pub const LATE: u8 = b'l';
 }
 
 /// Why a stream went wrong: where, and the error.
@@ -132,6 +135,7 @@ async fn serve<E: Endpoint>(
         }
         command::EARLY => early::answer(peer, stream).await,
         command::BEGIN => early::begin(peer, stream).await,
+        command::LATE => crowd::answer_late(peer, stream).await,
         command::BYE => {
             peer.bye.notify();
             Ok(())
@@ -140,7 +144,7 @@ async fn serve<E: Endpoint>(
     }
 }
 
-async fn echo_and_finish<E: Endpoint>(
+pub(super) async fn echo_and_finish<E: Endpoint>(
     peer: &Peer<E>,
     mut stream: E::Stream,
 ) -> Result<(), Trouble> {

@@ -1,6 +1,7 @@
 //! The interop matrix: ours with the implementations in use, in both roles, in every mode.
 //!
-//! `MUXADO_INTEROP_REPEAT=n` runs ours with each of them n times. Without Go, the trials that need
+//! `MUXADO_INTEROP_REPEAT=n` runs ours with each of them n times, and `MUXADO_INTEROP_POLL=n` has
+//! long polls answered after n seconds. Without Go, the trials that need
 //! it are ignored; with `MUXADO_REQUIRE_GO=1` they fail.
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use libtest_mimic::{Arguments, Trial};
 use muxado_interop::answers::{Answers, answers};
 use muxado_interop::matrix::{Mode, Run, runs};
 use muxado_interop::options::Implementation;
+use muxado_interop::polls;
 use muxado_interop::process::{Kind, Programs, go_missing};
 
 const OURS: &[Kind] = &[
@@ -45,11 +47,13 @@ fn main() -> ExitCode {
     ));
     let repeat = std::env::var("MUXADO_INTEROP_REPEAT")
         .map_or(1, |times| times.parse().expect("MUXADO_INTEROP_REPEAT is a number"));
+    let polls = (1..=repeat).map(|round| trial_of_polls(round, &programs));
     let trials = (1..=repeat)
         .flat_map(|round| runs(OURS, PEERS, Mode::ALL).into_iter().map(move |run| (round, run)))
         .chain(runs_of_peers().into_iter().map(|run| (1, run)))
         .map(|(round, run)| trial(round, run, &programs))
         .chain(answers(OURS, PEERS).into_iter().map(|answers| trial_of_answers(answers, &programs)))
+        .chain(polls)
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -66,6 +70,16 @@ fn trial_of_answers(answers: Answers, programs: &Arc<Programs>) -> Trial {
     let name = missing.map_or(answers.to_string(), |reason| format!("{answers} - {reason}"));
     let programs = programs.clone();
     Trial::test(name, move || Ok(answers.run(&programs)?)).with_ignored_flag(missing.is_some())
+}
+
+/// Streams that are answered late get through, however many they are.
+fn trial_of_polls(round: usize, programs: &Arc<Programs>) -> Trial {
+    let missing = go_missing();
+    let name = format!("long polls (round {round})");
+    let name = missing.map_or(name.clone(), |reason| format!("{name} - {reason}"));
+    let programs = programs.clone();
+    Trial::test(name, move || Ok(polls::run(&programs, OURS, PEERS)?))
+        .with_ignored_flag(missing.is_some())
 }
 
 fn trial(round: usize, run: Run, programs: &Arc<Programs>) -> Trial {
