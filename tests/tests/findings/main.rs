@@ -4,11 +4,13 @@
 mod announce;
 mod answers;
 mod beats;
+mod clocks;
 mod ends;
 mod greetings;
 mod limits;
 mod memory;
 mod pair;
 mod priorities;
+mod secrets;
 mod streams;
 mod waits;
