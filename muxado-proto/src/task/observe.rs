@@ -8,7 +8,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::session::{Session, closed, leave};
+use super::session::Session;
+use super::session::waiting::{closed, leave};
 use super::shared::Shared;
 use super::waiters::Ticket;
 use crate::{CloseReason, ErrorCode, SessionStats};

@@ -1,0 +1,198 @@
+//! The output of a session.
+
+use core::task::{Context, Poll};
+use std::io::{self, IoSlice};
+
+use bytes::Buf;
+
+use super::{CALL, Driver, TURN, Turn, wake};
+use crate::task::scratch::Scratch;
+use crate::task::shared::State;
+use crate::task::{Clock, Transport};
+use crate::{CloseReason, Timestamp, Transmit};
+
+/// Maximum number of slices of one vectored write.
+const SLICES: usize = 128;
+
+/// Slices that are filled first: enough for most writes, and faster than filling [`SLICES`].
+const FEW_SLICES: usize = 12;
+
+/// Output that the transport has to take to restart the time limit on a batch.
+const PROGRESS: usize = 4096;
+
+/// The progress of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Everything has been written and flushed.
+    Idle,
+    /// Something was written and has to be flushed.
+    Unflushed,
+    /// The transport takes no more for now.
+    Blocked,
+    /// The transport's write side is being ended.
+    ShuttingDown,
+    /// It has ended.
+    Shut,
+}
+
+impl<T: Transport, C: Clock> Driver<T, C> {
+    /// Writes the output of the session, up to the bounds of a turn, and finds out what to wait
+    /// for.
+    pub(super) fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+        out: &mut Transmit,
+    ) -> io::Result<Turn> {
+        let mut moved = 0usize;
+        loop {
+            while !out.is_empty() && self.output != Output::Blocked {
+                if moved >= TURN {
+                    return Ok(Turn::Yield);
+                }
+                moved = moved.saturating_add(self.write_some(out)?.max(CALL));
+            }
+            // A batch counts as written only when the transport has flushed it: time limits depend
+            // on that.
+            if out.is_empty() {
+                self.flush()?;
+            }
+            let Some(wait) = self.refill(cx, now, scratch, out, moved < TURN) else {
+                if out.is_empty() {
+                    return Ok(Turn::Yield);
+                } else {
+                    continue;
+                };
+            };
+            if out.is_empty() && wait.shutdown {
+                self.shut_down();
+            }
+            // After the end only the transport can be waited for, with a time limit.
+            let gone = self.output == Output::Shut || wait.deadline.is_none();
+            if let Some(reason) = wait.finished.filter(|_| gone) {
+                self.finish(scratch);
+                return Ok(Turn::Finished(reason));
+            }
+            // A deadline that has passed in the meantime is handled in the next turn, which reads
+            // the clock.
+            let asleep = self.sleep_until(wait.deadline, now);
+            return Ok(if asleep { Turn::Sleep } else { Turn::Yield });
+        }
+    }
+
+    /// Gets the next batch when the previous one was written; `None` if there is more to do at
+    /// once. Otherwise the driver is registered to be woken by handles, and gets what else to wait
+    /// for.
+    fn refill(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+        out: &mut Transmit,
+        may_continue: bool,
+    ) -> Option<Wait> {
+        let mut state = self.shared.state.lock();
+        state.carry_out(now, &mut scratch.wakes);
+        let blocked = self.output == Output::Blocked;
+        if !blocked || self.progress >= PROGRESS {
+            state.session.transmitted(now, core::mem::take(&mut self.progress));
+        }
+        if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.session.handle_timeout(now);
+        }
+        let mut grown = 0;
+        if !blocked && may_continue {
+            let batch = state.session.batch_size();
+            grown = state.session.poll_transmit(now, out, batch);
+        }
+        state.deliver(&mut scratch.wakes);
+        let mut stale = None;
+        let wait = if grown > 0 || (!blocked && !may_continue) {
+            None
+        } else {
+            stale = state.driver.replace(cx.waker().clone());
+            state.output_blocked = blocked;
+            Some(Wait::for_session(&state))
+        };
+        drop(state);
+        drop(stale);
+        self.crowd |= scratch.wakes.len() > 1;
+        wake(scratch);
+        wait
+    }
+
+    fn write_some(&mut self, out: &mut Transmit) -> io::Result<usize> {
+        let (mut few, mut many);
+        few = [IoSlice::new(&[]); FEW_SLICES];
+        let mut slices = &mut few[..];
+        let mut count = out.io_slices(slices);
+        if count == FEW_SLICES {
+            many = [IoSlice::new(&[]); SLICES];
+            slices = &mut many[..];
+            count = out.io_slices(slices);
+        }
+        let filled = slices.get(..count).unwrap_or_default();
+        let mut cx = Context::from_waker(&self.transport_waker);
+        match self.transport.poll_write(&mut cx, filled) {
+            Poll::Pending => {
+                self.output = Output::Blocked;
+                Ok(0)
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(result) => {
+                let count = result?;
+                self.log.written(&self.shared, filled, count);
+                out.advance(count);
+                self.progress = self.progress.saturating_add(count);
+                self.output = Output::Unflushed;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Everything was written: flushes it.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.output == Output::Unflushed {
+            let mut cx = Context::from_waker(&self.transport_waker);
+            self.output = match self.transport.poll_flush(&mut cx) {
+                Poll::Ready(result) => result.map(|()| Output::Idle)?,
+                Poll::Pending => Output::Blocked,
+            };
+        }
+        Ok(())
+    }
+
+    /// Ends the write side, when everything was flushed.
+    fn shut_down(&mut self) {
+        let mut cx = Context::from_waker(&self.transport_waker);
+        if self.output == Output::Idle {
+            self.output = Output::ShuttingDown;
+        }
+        if self.output == Output::ShuttingDown {
+            // A transport that fails to shut down counts as shut down.
+            if self.transport.poll_shutdown(&mut cx).is_ready() {
+                self.output = Output::Shut;
+            }
+        }
+    }
+}
+
+/// What the session waits for.
+#[derive(Debug)]
+struct Wait {
+    deadline: Option<Timestamp>,
+    /// It is over and has sent everything.
+    shutdown: bool,
+    /// The peer has ended its side, too.
+    finished: Option<CloseReason>,
+}
+
+impl Wait {
+    fn for_session(state: &State) -> Self {
+        let session = &state.session;
+        let finished = session.is_finished().then(|| session.close_reason().cloned()).flatten();
+        Self { deadline: session.poll_timeout(), shutdown: session.wants_shutdown(), finished }
+    }
+}
