@@ -7,11 +7,19 @@ use super::shared::StreamWakers;
 /// Places on a page.
 const PAGE: usize = 16;
 
-/// The waiters of each stream. Pages without a handle take no memory.
+/// The waiters of each stream. Pages without a handle are freed by [`shrink`](Self::shrink), so
+/// that one crowd after another needs no new memory.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    pages: Vec<Vec<StreamWakers>>,
+    pages: Vec<Page>,
     handles: usize,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    places: Vec<StreamWakers>,
+    /// How many of its streams have a handle.
+    live: usize,
 }
 
 impl Places {
@@ -22,7 +30,7 @@ impl Places {
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
         let slot = usize::try_from(slot).ok()?;
-        self.pages.get_mut(slot / PAGE)?.get_mut(slot % PAGE)
+        self.pages.get_mut(slot / PAGE)?.places.get_mut(slot % PAGE)
     }
 
     /// Creates a place for a stream that gets a handle.
@@ -32,17 +40,18 @@ impl Places {
         if self.pages.len() <= page {
             let more = page.saturating_add(1).saturating_sub(self.pages.len());
             self.pages.reserve_exact(more.max(self.pages.len() / 8));
-            self.pages.resize_with(page.saturating_add(1), Vec::new);
+            self.pages.resize_with(page.saturating_add(1), Page::default);
         }
-        let Some(page) = self.pages.get_mut(page) else { return };
-        if page.len() <= at {
+        let Some(Page { places, live }) = self.pages.get_mut(page) else { return };
+        if places.len() <= at {
             // One stream needs one place; most sessions have few.
-            let more = at.saturating_add(1).saturating_sub(page.len());
-            page.reserve_exact(more.max((at / 2).min(PAGE.saturating_sub(page.len()))));
-            page.resize_with(at.saturating_add(1), StreamWakers::default);
+            let more = at.saturating_add(1).saturating_sub(places.len());
+            places.reserve_exact(more.max((at / 2).min(PAGE.saturating_sub(places.len()))));
+            places.resize_with(at.saturating_add(1), StreamWakers::default);
         }
-        if let Some(place) = page.get_mut(at) {
+        if let Some(place) = places.get_mut(at) {
             *place = StreamWakers { handles: 1, ..StreamWakers::default() };
+            *live = live.saturating_add(1);
             self.handles = self.handles.saturating_add(1);
         }
     }
@@ -51,23 +60,26 @@ impl Places {
     /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
-        let place = self.get_mut(slot)?;
+        let slot = usize::try_from(slot).ok()?;
+        let Page { places, live } = self.pages.get_mut(slot / PAGE)?;
+        let place = places.get_mut(slot % PAGE)?;
         place.handles = place.handles.saturating_sub(1);
         if place.handles > 0 {
             return None;
         }
-        let stale = core::mem::take(place);
+        *live = live.saturating_sub(1);
         self.handles = self.handles.saturating_sub(1);
-        let index = usize::try_from(slot).ok()? / PAGE;
-        if self.handles == 0 && self.pages.len() > 1 {
-            self.pages = Vec::new();
-        } else if let Some(page) = self.pages.get_mut(index).filter(|_| index > 0) {
-            // The first page is kept, for sessions with few short-lived streams.
-            if page.iter().all(|place| place.handles == 0) {
-                *page = Vec::new();
-            }
+        Some(core::mem::take(place))
+    }
+
+    /// Frees the pages without a handle.
+    pub(super) fn shrink(&mut self) {
+        for page in self.pages.iter_mut().filter(|page| page.live == 0) {
+            page.places = Vec::new();
         }
-        Some(stale)
+        if self.handles == 0 {
+            self.pages = Vec::new();
+        }
     }
 }
 
@@ -84,12 +96,14 @@ mod tests {
             for slot in (0..2000).filter(|&slot| slot != stays) {
                 assert!(places.release(slot).is_some());
             }
-            let kept: usize = places.pages.iter().map(Vec::capacity).sum();
-            assert!(kept <= 2 * PAGE, "{kept}");
+            places.shrink();
+            let kept: usize = places.pages.iter().map(|page| page.places.capacity()).sum();
+            assert!(kept <= PAGE, "{kept}");
             assert_eq!(places.get_mut(stays).map(|place| place.handles), Some(1));
             assert_eq!(places.handles(), 1);
             assert!(places.release(stays).is_some());
-            assert!(places.pages.is_empty());
+            places.shrink();
+            assert_eq!(places.pages.capacity(), 0);
         }
     }
 

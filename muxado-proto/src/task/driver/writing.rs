@@ -100,6 +100,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.session.handle_timeout(now);
+            state.streams.shrink();
         }
         let mut grown = 0;
         if !blocked && may_continue {
