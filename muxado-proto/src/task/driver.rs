@@ -13,13 +13,14 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io;
 
+use reading::After;
 use writing::Output;
 
 use super::log::{self, Log};
 use super::scratch::Scratch;
 use super::shared::Shared;
 use super::signal::Signal;
-use super::wake::wake_all;
+use super::wake::wake;
 use super::{Clock, Transport};
 use crate::{CloseReason, Timestamp, Transmit, TransportError};
 
@@ -47,9 +48,9 @@ pub struct Driver<T, C> {
     /// The latest time the clock has shown.
     latest: Timestamp,
     log: Log,
-    signal: Arc<Signal>,
-    /// The waker that is stored in the signal.
-    known: Option<Waker>,
+    /// Of the transport, for the waker that the driver was polled with last.
+    signal: Option<Arc<Signal>>,
+    /// Sets the signal. The transport and the clock are polled with it.
     transport_waker: Waker,
     /// Output the transport has not taken.
     out: Option<Box<Transmit>>,
@@ -129,16 +130,14 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
 
 impl<T, C> Driver<T, C> {
     pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C, log: Log) -> Self {
-        let signal = Signal::new();
         Self {
             shared,
             transport,
             clock,
             latest: Timestamp::ZERO,
             log,
-            transport_waker: Waker::from(Arc::clone(&signal)),
-            signal,
-            known: None,
+            signal: None,
+            transport_waker: Waker::noop().clone(),
             out: None,
             armed: None,
             progress: 0,
@@ -164,7 +163,7 @@ impl<T, C> Driver<T, C> {
         let (error, stats) = (state.transport_error.clone(), state.session.stats());
         drop(state);
         drop(stale);
-        wake(scratch);
+        scratch.wakes.wake();
         self.release();
         if !ended_before {
             log::ended(&self.shared, &reason, error.as_ref(), &stats);
@@ -175,7 +174,7 @@ impl<T, C> Driver<T, C> {
     #[inline]
     fn release(&mut self) {
         if !self.withheld.is_empty() {
-            wake_all(core::mem::take(&mut self.withheld));
+            core::mem::take(&mut self.withheld).into_iter().for_each(wake);
         }
     }
 }
@@ -187,17 +186,33 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.latest
     }
 
+    /// Whether the transport may be ready.
+    fn take_signal(&mut self, driver: &Waker) -> bool {
+        match &self.signal {
+            Some(signal) if signal.wakes(driver) => signal.take(),
+            _ => {
+                let signal = Signal::new(driver);
+                self.transport_waker = Waker::from(Arc::clone(&signal));
+                self.signal = Some(signal);
+                // The clock knows the previous waker, too.
+                self.armed = None;
+                true
+            }
+        }
+    }
+
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
-        if self.signal.take(cx.waker(), &mut self.known) {
+        if self.take_signal(cx.waker()) {
             self.readable = !self.ended;
             if self.output == Output::Blocked {
                 self.output = Output::Unflushed;
             }
         }
         let now = self.now();
-        if let Err(error) = self.read(now, scratch) {
-            return self.fail(now, error, scratch);
-        }
+        let after = match self.read(cx, now, scratch) {
+            Ok(after) => after,
+            Err(error) => return self.fail(now, error, scratch),
+        };
         if let Some((error, turns, until)) = self.broken.take() {
             if self.ended || turns == 0 || until <= now {
                 return self.fail(now, error, scratch);
@@ -212,6 +227,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             return Turn::StepBack;
         }
         self.stepped_back = false;
+        if let After::Rest(deadline) = after {
+            let asleep = !self.readable && self.sleep_until(deadline, now);
+            return if asleep { Turn::Sleep } else { Turn::Yield };
+        }
         match self.write(cx, now, scratch, out) {
             // More has arrived than one turn takes; the rest waits for the next turn.
             Ok(Turn::Sleep) if self.readable => Turn::Yield,
@@ -247,7 +266,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         state.deliver(&mut scratch.wakes);
         let reason = state.close_reason().cloned().unwrap_or(CloseReason::TransportError(error));
         drop(state);
-        wake(scratch);
+        scratch.wakes.wake();
         self.finish(scratch);
         Turn::Finished(reason)
     }
@@ -260,13 +279,5 @@ impl<T, C> Drop for Driver<T, C> {
             self.finish(&mut scratch);
             scratch.give_back();
         }
-    }
-}
-
-/// Wakes all collected wakers, without holding a lock.
-#[inline]
-fn wake(scratch: &mut Scratch) {
-    if !scratch.wakes.is_empty() {
-        wake_all(scratch.wakes.drain(..));
     }
 }

@@ -2,12 +2,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 
 use super::shared::Shared;
 use super::waiters::{Ticket, Waiters};
+use super::wake::Wakes;
 use crate::{StreamEnd, StreamId};
 
 /// The waiters of each stream; allocated when there is one.
@@ -22,7 +22,7 @@ impl Endings {
     }
 
     /// The stream has ended.
-    pub(super) fn wake(&mut self, id: StreamId, wakes: &mut Vec<Waker>) {
+    pub(super) fn wake(&mut self, id: StreamId, wakes: &mut Wakes) {
         if let Some(mut waiters) = self.0.remove(&id) {
             waiters.wake_all(wakes);
         }

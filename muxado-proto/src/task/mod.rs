@@ -75,7 +75,8 @@ use crate::Timestamp;
 
 /// The byte stream under a session, as the driver uses it.
 ///
-/// All polls get the same waker, so an implementation may keep one for all of them.
+/// All methods get the same waker, so an implementation may keep one for all of them. When the task
+/// of the driver changes, so does the waker, and reading and writing are polled again.
 pub trait Transport {
     /// Reads into `buf`; 0 at the end.
     ///

@@ -2,13 +2,12 @@
 //! idle sessions share one set per worker thread.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cell::Cell;
-use core::task::Waker;
 
 use bytes::Bytes;
 
 use super::loans::Loan;
+use super::wake::Wakes;
 use crate::Transmit;
 
 /// The maximum memory that a batch of output may keep for reuse.
@@ -25,14 +24,14 @@ pub(super) struct Scratch {
     read: Option<Loan>,
     /// An empty batch with memory for the next one.
     pub(super) out: Option<Box<Transmit>>,
-    pub(super) wakes: Vec<Waker>,
+    pub(super) wakes: Wakes,
 }
 
 impl Scratch {
     pub(super) fn borrow() -> Box<Self> {
         // While a thread is destroyed there is no spare, so a new one is created.
         let spare = SPARE.try_with(Cell::take).ok().flatten();
-        spare.unwrap_or_else(|| Box::new(Self { read: None, out: None, wakes: Vec::new() }))
+        spare.unwrap_or_else(|| Box::new(Self { read: None, out: None, wakes: Wakes::default() }))
     }
 
     pub(super) fn give_back(mut self: Box<Self>) {

@@ -18,7 +18,7 @@ use super::observe::{Beat, GoAway, History};
 use super::places::Places;
 use super::sync::Mutex;
 use super::waiters::Waiters;
-use super::wake::wake_all;
+use super::wake::{Wakes, wake};
 use crate::{CloseReason, ErrorCode, Event, Session, StreamId, StreamMut, Timestamp, Warning};
 
 /// A request of a handle that needs the time, which only the driver has.
@@ -139,16 +139,15 @@ impl Shared {
     }
 
     /// Runs a command, delivers the events it caused and wakes the driver if it left work.
-    pub(super) fn command<R>(&self, command: impl FnOnce(&mut State, &mut Vec<Waker>) -> R) -> R {
-        let mut wakes = Vec::new();
-        let result = {
-            let mut state = self.state.lock();
-            let result = command(&mut state, &mut wakes);
-            state.deliver(&mut wakes);
-            wakes.extend(state.kick());
-            result
-        };
-        wake_all(wakes);
+    pub(super) fn command<R>(&self, command: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let mut state = self.state.lock();
+        let result = command(&mut state, &mut wakes);
+        state.deliver(&mut wakes);
+        let driver = state.kick();
+        drop(state);
+        wakes.wake();
+        driver.into_iter().for_each(wake);
         result
     }
 }
@@ -160,9 +159,31 @@ impl State {
 
     /// The waker of a sleeping driver, if it has work to do.
     pub(super) fn kick(&mut self) -> Option<Waker> {
-        let work =
-            !self.requests.is_empty() || (!self.output_blocked && self.session.wants_transmit());
-        if work { self.driver.take() } else { None }
+        // A driver that is awake, or was woken, looks for work itself.
+        let has_work = self.driver.is_some()
+            && (!self.requests.is_empty()
+                || (!self.output_blocked && self.session.wants_transmit()));
+        if has_work { self.driver.take() } else { None }
+    }
+
+    /// The driver sleeps until there is work. Returns the previous waker, to be dropped after the
+    /// lock.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn register_driver(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.driver {
+            Some(known) if known.will_wake(waker) => None,
+            _ => self.driver.replace(waker.clone()),
+        }
+    }
+
+    /// Whether a driver that slept, and got input, can sleep on: nobody has woken it for work, and
+    /// the input has left it none.
+    pub(super) fn rests(&self, driver: &Waker) -> bool {
+        self.driver.as_ref().is_some_and(|known| known.will_wake(driver))
+            && !self.output_blocked
+            && self.requests.is_empty()
+            && self.close_reason().is_none()
+            && !self.session.wants_transmit()
     }
 
     /// Requests something from the driver.
@@ -174,13 +195,13 @@ impl State {
 
     /// Carries out the requests.
     #[inline]
-    pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
+    pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Wakes) {
         if !self.requests.is_empty() {
             self.carry_out_requests(now, wakes);
         }
     }
 
-    fn carry_out_requests(&mut self, now: Timestamp, wakes: &mut Vec<Waker>) {
+    fn carry_out_requests(&mut self, now: Timestamp, wakes: &mut Wakes) {
         for request in core::mem::take(&mut self.requests) {
             match request {
                 Request::Close { code, text } => self.session.close(now, code, text),
@@ -199,13 +220,13 @@ impl State {
 
     /// Delivers the pending events: collects the wakers of their waiters.
     #[inline]
-    pub(super) fn deliver(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn deliver(&mut self, wakes: &mut Wakes) {
         if self.session.has_events() {
             self.deliver_events(wakes);
         }
     }
 
-    fn deliver_events(&mut self, wakes: &mut Vec<Waker>) {
+    fn deliver_events(&mut self, wakes: &mut Wakes) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Readable(id) => {
@@ -244,7 +265,7 @@ impl State {
     }
 
     /// Wakes all waiters except those on streams, whose events come from the session.
-    pub(super) fn wake_everybody(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn wake_everybody(&mut self, wakes: &mut Wakes) {
         self.opening.wake_all(wakes);
         self.accepting.wake_all(wakes);
         if let Some(pings) = &mut self.pings {

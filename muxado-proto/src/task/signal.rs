@@ -5,29 +5,31 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::task::Waker;
 
-use super::sync::{AtomicBool, Mutex, Ordering};
+use super::sync::{AtomicBool, Ordering};
 
 /// Remembers that the transport may be ready, and wakes the driver.
+///
+/// A signal wakes one waker, so it needs no lock. A driver that is polled with another waker makes
+/// another signal.
 #[derive(Debug)]
 pub(super) struct Signal {
     ready: AtomicBool,
-    driver: Mutex<Option<Waker>>,
+    driver: Waker,
 }
 
 impl Signal {
-    /// A set signal, because the transport was never polled.
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { ready: AtomicBool::new(true), driver: Mutex::new(None) })
+    /// A set signal, because the transport was never polled with it.
+    pub(super) fn new(driver: &Waker) -> Arc<Self> {
+        Arc::new(Self { ready: AtomicBool::new(true), driver: driver.clone() })
     }
 
-    /// Takes the signal, and the waker to wake when it comes again. `known` is the one that was
-    /// taken last: only the driver calls this, so it need not look behind the lock.
-    pub(super) fn take(&self, driver: &Waker, known: &mut Option<Waker>) -> bool {
-        if !known.as_ref().is_some_and(|current| current.will_wake(driver)) {
-            *known = Some(driver.clone());
-            let stale = self.driver.lock().replace(driver.clone());
-            drop(stale);
-        }
+    /// Whether it wakes this waker.
+    pub(super) fn wakes(&self, driver: &Waker) -> bool {
+        self.driver.will_wake(driver)
+    }
+
+    /// Takes the signal.
+    pub(super) fn take(&self) -> bool {
         self.ready.swap(false, Ordering::AcqRel)
     }
 }
@@ -41,9 +43,6 @@ impl Wake for Signal {
         // Not a store: loom orders a store with the driver's swaps only if one happens before the
         // other.
         let _was_ready = self.ready.swap(true, Ordering::AcqRel);
-        let driver = self.driver.lock().clone();
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        self.driver.wake_by_ref();
     }
 }

@@ -2,8 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::task::Waker;
+
+use super::wake::Wakes;
 
 /// The place of one waiter, kept in its future.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ impl Waiters {
 
     /// Wakes the waiter that has waited longest, and also the next if waking that one may have no
     /// effect.
-    pub(super) fn wake_one(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn wake_one(&mut self, wakes: &mut Wakes) {
         let Some(line) = &mut self.0 else { return };
         while let Some((_, waker, lasting)) = line.queue.pop_front() {
             wakes.push(waker);
@@ -92,7 +93,7 @@ impl Waiters {
         }
     }
 
-    pub(super) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn wake_all(&mut self, wakes: &mut Wakes) {
         if let Some(line) = &mut self.0 {
             wakes.extend(line.queue.drain(..).map(|(_, waker, _)| waker));
         }
@@ -107,7 +108,7 @@ impl Waiters {
     /// The waiter goes away; if it had been woken, the next one gets its turn. Returns its waker,
     /// to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
-    pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Vec<Waker>) -> Option<Waker> {
+    pub(super) fn leave(&mut self, ticket: &mut Ticket, wakes: &mut Wakes) -> Option<Waker> {
         let own = self.remove(ticket.place.take()?);
         if own.is_none() {
             self.wake_one(wakes);
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn a_turn_that_is_not_used_is_passed_on() {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
-        let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
+        let (mut waiters, mut wakes) = (Waiters::default(), Wakes::default());
         drop(waiters.wait(&mut first, Waker::noop()));
         drop(waiters.wait(&mut second, Waker::noop()));
         drop(waiters.wait(&mut first, Waker::noop()));
@@ -139,11 +140,11 @@ mod tests {
     #[test]
     fn one_that_leaves_the_queue_wakes_nobody() {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
-        let (mut waiters, mut wakes) = (Waiters::default(), Vec::new());
+        let (mut waiters, mut wakes) = (Waiters::default(), Wakes::default());
         drop(waiters.wait(&mut first, Waker::noop()));
         drop(waiters.wait(&mut second, Waker::noop()));
         drop(waiters.leave(&mut first, &mut wakes));
-        assert!(wakes.is_empty());
+        assert_eq!(wakes.len(), 0);
         waiters.wake_one(&mut wakes);
         drop(waiters.done(&mut second));
         drop(waiters.leave(&mut second, &mut wakes));

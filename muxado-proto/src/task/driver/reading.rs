@@ -3,10 +3,11 @@
 use core::task::{Context, Poll};
 use std::io;
 
-use super::{CALL, Driver, TURN, wake};
+use super::{CALL, Driver, TURN};
 use crate::Timestamp;
 use crate::task::loans::BUFFER;
 use crate::task::scratch::Scratch;
+use crate::task::shared::State;
 use crate::task::{Clock, Transport};
 
 /// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
@@ -15,13 +16,29 @@ const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
 /// Reads that fill at least this much of the buffer are passed on without a copy, as slices of it.
 const SHARE_MIN: usize = BUFFER / 2;
 
+/// What some input has left to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum After {
+    /// Possibly something.
+    Work,
+    /// So many streams wait that the accepting tasks should run before more input is read.
+    Crowd,
+    /// Nothing until this time: the driver is still registered to be woken by handles.
+    Rest(Option<Timestamp>),
+}
+
 impl<T: Transport, C: Clock> Driver<T, C> {
     /// Reads what the transport has, up to the bounds of a turn.
-    pub(super) fn read(&mut self, now: Timestamp, scratch: &mut Scratch) -> io::Result<()> {
-        let mut moved = 0usize;
+    pub(super) fn read(
+        &mut self,
+        cx: &Context<'_>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+    ) -> io::Result<After> {
+        let (mut moved, mut after) = (0usize, After::Work);
         while self.readable && moved < TURN {
-            let mut cx = Context::from_waker(&self.transport_waker);
-            match self.transport.poll_read(&mut cx, scratch.buffer()) {
+            let mut transport_cx = Context::from_waker(&self.transport_waker);
+            match self.transport.poll_read(&mut transport_cx, scratch.buffer()) {
                 Poll::Pending => self.readable = false,
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     moved = moved.saturating_add(CALL);
@@ -29,18 +46,24 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 Poll::Ready(result) => {
                     let count = result?;
                     moved = moved.saturating_add(count.max(CALL));
-                    if self.input(now, count, scratch) {
+                    after = self.input(cx, now, count, scratch);
+                    if matches!(after, After::Crowd) {
                         break;
                     }
                 }
             }
         }
-        Ok(())
+        Ok(after)
     }
 
-    /// Passes the first `count` bytes of the read buffer to the session; 0 means the end. Returns
-    /// whether so many streams wait that the accepting tasks should run before more input is read.
-    fn input(&mut self, now: Timestamp, count: usize, scratch: &mut Scratch) -> bool {
+    /// Passes the first `count` bytes of the read buffer to the session; 0 means the end.
+    fn input(
+        &mut self,
+        cx: &Context<'_>,
+        now: Timestamp,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> After {
         self.log.read(&self.shared, scratch.filled(count));
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
@@ -60,19 +83,27 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);
+        let after = if backlog > limit / 2 { After::Crowd } else { Self::after(cx, now, &state) };
         let news = self.log.look(now, &state);
         drop(state);
         if let Some(news) = news {
             news.tell(&self.shared);
         }
-        if !scratch.wakes.is_empty() {
-            let count = scratch.wakes.len();
+        let count = scratch.wakes.len();
+        if count > 0 {
             self.crowd = count.max(backlog) > 1;
             if count >= HALVES_FROM {
-                self.withheld.extend(scratch.wakes.drain(count / 2..));
+                scratch.wakes.withhold(&mut self.withheld);
             }
-            wake(scratch);
+            scratch.wakes.wake();
         }
-        backlog > limit / 2
+        after
+    }
+
+    /// A driver that slept, and got input which it need not answer, sleeps on.
+    fn after(cx: &Context<'_>, now: Timestamp, state: &State) -> After {
+        let deadline = state.session.poll_timeout();
+        let is_due = deadline.is_some_and(|deadline| deadline <= now);
+        if is_due || !state.rests(cx.waker()) { After::Work } else { After::Rest(deadline) }
     }
 }

@@ -5,11 +5,10 @@ use std::io::{self, IoSlice};
 
 use bytes::Buf;
 
-use super::{CALL, Driver, TURN, Turn, wake};
+use super::{CALL, Driver, TURN, Turn};
 use crate::task::scratch::Scratch;
-use crate::task::shared::State;
 use crate::task::{Clock, Transport};
-use crate::{CloseReason, Timestamp, Transmit};
+use crate::{CloseReason, Session, Timestamp, Transmit};
 
 /// Maximum number of slices of one vectored write.
 const SLICES: usize = 128;
@@ -40,7 +39,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// for.
     pub(super) fn write(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         now: Timestamp,
         scratch: &mut Scratch,
         out: &mut Transmit,
@@ -86,7 +85,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// for.
     fn refill(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         now: Timestamp,
         scratch: &mut Scratch,
         out: &mut Transmit,
@@ -95,31 +94,34 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let mut state = self.shared.state.lock();
         state.carry_out(now, &mut scratch.wakes);
         let blocked = self.output == Output::Blocked;
-        if !blocked || self.progress >= PROGRESS {
+        let mut grown = 0;
+        if !blocked && may_continue {
+            // This reports that everything before was taken.
+            self.progress = 0;
+            let batch = state.session.batch_size();
+            grown = state.session.poll_transmit(now, out, batch);
+        } else if !blocked || self.progress >= PROGRESS {
             state.session.transmitted(now, core::mem::take(&mut self.progress));
         }
-        if state.session.poll_timeout().is_some_and(|deadline| deadline <= now) {
+        let deadline = state.session.poll_timeout();
+        let due = deadline.is_some_and(|deadline| deadline <= now);
+        if due {
             state.session.handle_timeout(now);
             state.streams.shrink();
         }
-        let mut grown = 0;
-        if !blocked && may_continue {
-            let batch = state.session.batch_size();
-            grown = state.session.poll_transmit(now, out, batch);
-        }
         state.deliver(&mut scratch.wakes);
         let mut stale = None;
-        let wait = if grown > 0 || (!blocked && !may_continue) {
+        let wait = if due || grown > 0 || (!blocked && !may_continue) {
             None
         } else {
-            stale = state.driver.replace(cx.waker().clone());
+            stale = state.register_driver(cx.waker());
             state.output_blocked = blocked;
-            Some(Wait::for_session(&state))
+            Some(Wait::new(&state.session, deadline))
         };
         drop(state);
         drop(stale);
         self.crowd |= scratch.wakes.len() > 1;
-        wake(scratch);
+        scratch.wakes.wake();
         wait
     }
 
@@ -191,9 +193,10 @@ struct Wait {
 }
 
 impl Wait {
-    fn for_session(state: &State) -> Self {
-        let session = &state.session;
-        let finished = session.is_finished().then(|| session.close_reason().cloned()).flatten();
-        Self { deadline: session.poll_timeout(), shutdown: session.wants_shutdown(), finished }
+    fn new(session: &Session, deadline: Option<Timestamp>) -> Self {
+        let shutdown = session.wants_shutdown();
+        let finished = shutdown && session.is_finished();
+        let finished = finished.then(|| session.close_reason().cloned()).flatten();
+        Self { deadline, shutdown, finished }
     }
 }

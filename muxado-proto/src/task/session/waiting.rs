@@ -1,7 +1,6 @@
 //! What the calls of a session's handles wait for.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -11,7 +10,7 @@ use crate::task::observe::GoAway;
 use crate::task::shared::{Shared, State};
 use crate::task::stream::Stream;
 use crate::task::waiters::{Ticket, Waiters};
-use crate::task::wake::wake_all;
+use crate::task::wake::Wakes;
 use crate::{CloseReason, StreamId};
 
 /// A waiter in one of the queues; dropping it removes it from the queue.
@@ -38,12 +37,12 @@ pub(in crate::task) fn leave(
     queue: fn(&mut State) -> &mut Waiters,
     ticket: &mut Ticket,
 ) {
-    let mut wakes = Vec::new();
+    let mut wakes = Wakes::default();
     let mut state = shared.state.lock();
     let own = queue(&mut state).leave(ticket, &mut wakes);
     drop(state);
     drop(own);
-    wake_all(wakes);
+    wakes.wake();
 }
 
 pub(super) fn poll_open(
@@ -77,7 +76,7 @@ pub(super) fn poll_accept(
     ticket: &mut Ticket,
     cx: &Context<'_>,
 ) -> Poll<Result<Stream, CloseReason>> {
-    let mut next = Vec::new();
+    let mut next = Wakes::default();
     let mut stale = None;
     let mut state = shared.state.lock();
     let result = if let Some(id) = state.session.accept() {
@@ -94,7 +93,7 @@ pub(super) fn poll_accept(
     };
     drop(state);
     drop(stale);
-    wake_all(next);
+    next.wake();
     result
 }
 
