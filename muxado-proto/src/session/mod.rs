@@ -292,6 +292,7 @@ impl Session {
 
     /// A view of a stream that the application has opened or accepted; `None` if it has released
     /// it.
+    #[inline]
     pub fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
         let key = self.store.key(id)?;
         let owned = self.store.get(key)?.owner == Owner::Application;

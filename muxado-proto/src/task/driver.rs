@@ -58,6 +58,9 @@ pub struct Driver<T, C> {
     armed: Option<Timestamp>,
     /// Bytes written since they were last reported to the session.
     progress: usize,
+    /// When the previous turn has written its last batch, which it did not report: the next turn
+    /// takes the lock anyway.
+    written: Option<Timestamp>,
     /// The transport may have input.
     readable: bool,
     /// The transport has no more input.
@@ -141,6 +144,7 @@ impl<T, C> Driver<T, C> {
             out: None,
             armed: None,
             progress: 0,
+            written: None,
             readable: true,
             ended: false,
             output: Output::Idle,

@@ -28,6 +28,7 @@ impl Places {
         self.handles
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
         let slot = usize::try_from(slot).ok()?;
         self.pages.get_mut(slot / PAGE)?.places.get_mut(slot % PAGE)

@@ -158,6 +158,7 @@ impl State {
     }
 
     /// The waker of a sleeping driver, if it has work to do.
+    #[inline]
     pub(super) fn kick(&mut self) -> Option<Waker> {
         // A driver that is awake, or was woken, looks for work itself.
         let has_work = self.driver.is_some()
@@ -276,6 +277,7 @@ impl State {
     }
 
     /// The stream with this id, for a handle to it.
+    #[inline]
     pub(super) fn stream(&mut self, id: StreamId) -> Option<StreamMut<'_>> {
         self.session.stream(id)
     }

@@ -27,6 +27,7 @@ impl<T> Mutex<T> {
     }
 
     // Not inlined when its calls are counted.
+    #[cfg_attr(not(muxado_counted), inline)]
     #[cfg_attr(muxado_counted, inline(never))]
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
         #[cfg(not(loom))]

@@ -88,19 +88,17 @@ impl Target {
         if max <= LARGE_READ {
             return self.poll_recv(cx, |stream| stream.read_to(max, put));
         }
-        let mut taken = Taken::default();
+        let mut large = None;
         let few = u32::try_from(LARGE_READ).unwrap_or(u32::MAX);
         let first = self.poll_recv(cx, |stream| {
             if stream.stats().receive_buffered <= few {
                 return stream.read_to(max, &mut put);
             }
-            taken.fill(stream, max);
+            large.insert(Taken::default()).fill(stream, max);
             Ok(0)
         });
-        let mut count = match first {
-            Poll::Ready(Ok(count)) => count,
-            other => return other,
-        };
+        let Some(mut taken) = large else { return first };
+        let mut count = 0usize;
         loop {
             let more = taken.put(&mut put);
             count = count.saturating_add(more);

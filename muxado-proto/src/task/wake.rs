@@ -36,6 +36,7 @@ impl Wakes {
         usize::from(self.first.is_some()).saturating_add(self.more.len())
     }
 
+    #[inline]
     pub(super) fn push(&mut self, waker: Waker) {
         if self.first.is_none() {
             self.first = Some(waker);

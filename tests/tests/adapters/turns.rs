@@ -1,6 +1,7 @@
 //! The turns of the driver, polled by hand: their work is bounded, wake-ups are few, deadlines are
 //! checked, no waiter is forgotten.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -317,6 +318,30 @@ fn what_arrived_is_read_even_if_writing_fails() {
         }
         assert_eq!(total, 200_000);
     }
+}
+
+/// A turn that has written its share ends before it reports the batch. If the next one gets input
+/// that needs no answer, it still reports it.
+#[test]
+fn what_a_turn_has_written_last_is_reported_by_the_next_one() {
+    let config = Config::builder().send_window(1 << 20).send_buffer(2 << 20).build().unwrap();
+    let (near, mut far) = pipe(4 << 20);
+    let mut client = Manual::new(near, Role::Client, config);
+    let mut stream = now(client.session.open()).unwrap();
+    let turn_full = vec![0; client.session.config().max_frame_size() as usize * 4];
+    now(stream.write_chunk(vec![0; 1 << 20].into())).unwrap();
+    now(stream.write_chunk(turn_full.clone().into())).unwrap();
+    // After this the session keeps memory, and a timer for it is set: nothing else is due.
+    let mut other = now(client.session.open()).unwrap();
+    now(other.write_some(b"x")).unwrap();
+    client.settle();
+    let mut flush = Polled::new(poll_fn(|cx| stream.poll_flush(cx)));
+    assert!(flush.poll().is_pending());
+    push(&mut far, &peer::wnd_inc(3, u32::try_from(turn_full.len()).unwrap()));
+    assert!(turn(&mut client), "it has moved enough for one turn");
+    push(&mut far, &peer::wnd_inc(3, 1));
+    client.settle();
+    assert_eq!(flush.poll(), Poll::Ready(Ok(())));
 }
 
 /// The wait of a stream for credit is counted from its write, even if the session was idle for

@@ -67,6 +67,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.log.read(&self.shared, scratch.filled(count));
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
+        if let Some(then) = self.written.take() {
+            state.session.transmitted(then, core::mem::take(&mut self.progress));
+        }
         if count == 0 {
             self.ended = true;
             self.readable = false;

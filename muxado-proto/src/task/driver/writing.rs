@@ -56,8 +56,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             // on that.
             if out.is_empty() {
                 self.flush()?;
+                if moved >= TURN && self.output != Output::Blocked {
+                    self.written = Some(now);
+                    return Ok(Turn::Yield);
+                }
             }
-            let Some(wait) = self.refill(cx, now, scratch, out, moved < TURN) else {
+            let Some(wait) = self.refill(cx, now, scratch, out) else {
                 if out.is_empty() {
                     return Ok(Turn::Yield);
                 } else {
@@ -89,18 +93,20 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         now: Timestamp,
         scratch: &mut Scratch,
         out: &mut Transmit,
-        may_continue: bool,
     ) -> Option<Wait> {
         let mut state = self.shared.state.lock();
+        if let Some(then) = self.written.take() {
+            state.session.transmitted(then, core::mem::take(&mut self.progress));
+        }
         state.carry_out(now, &mut scratch.wakes);
         let blocked = self.output == Output::Blocked;
         let mut grown = 0;
-        if !blocked && may_continue {
+        if !blocked {
             // This reports that everything before was taken.
             self.progress = 0;
             let batch = state.session.batch_size();
             grown = state.session.poll_transmit(now, out, batch);
-        } else if !blocked || self.progress >= PROGRESS {
+        } else if self.progress >= PROGRESS {
             state.session.transmitted(now, core::mem::take(&mut self.progress));
         }
         let deadline = state.session.poll_timeout();
@@ -110,13 +116,13 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             state.streams.shrink();
         }
         state.deliver(&mut scratch.wakes);
-        let mut stale = None;
-        let wait = if due || grown > 0 || (!blocked && !may_continue) {
-            None
+        let awake = due || grown > 0;
+        let (stale, wait) = if awake {
+            (state.driver.take(), None)
         } else {
-            stale = state.register_driver(cx.waker());
             state.output_blocked = blocked;
-            Some(Wait::new(&state.session, deadline))
+            let wait = Wait::new(&state.session, deadline);
+            (state.register_driver(cx.waker()), Some(wait))
         };
         drop(state);
         drop(stale);
