@@ -158,7 +158,8 @@ impl Session {
 
     /// Whether there is spare memory to free, and no timer for it is set.
     fn pool_unarmed(&self) -> bool {
-        self.pool.keeps_any() && self.timers.get(Timer::Update).is_none()
+        (self.pool.keeps_any() || self.store.keeps_spare())
+            && self.timers.get(Timer::Update).is_none()
     }
 
     fn frame_sent(&mut self) {

@@ -168,6 +168,11 @@ impl Store {
         }
     }
 
+    /// Whether there is unused memory.
+    pub(crate) fn keeps_spare(&self) -> bool {
+        self.slab.keeps_spare()
+    }
+
     /// Frees unused memory.
     pub(crate) fn shrink(&mut self) {
         self.slab.shrink();

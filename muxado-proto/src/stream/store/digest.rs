@@ -25,7 +25,9 @@ impl Store {
                 stream.digest(digest);
             }
         }
-        slab.pages_with_room().for_each(|page| digest.number(page.into()));
+        // They are the numbers of the next streams.
+        digest.value(slab.free());
+        digest.flag(slab.keeps_spare());
         digest.count(tombstones.len());
         for &id in tombstones {
             digest.value(&(id, self.entry(id)));
