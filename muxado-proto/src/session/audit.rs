@@ -7,9 +7,9 @@ use core::fmt;
 use super::Session;
 use super::counts::Counts;
 use crate::stream::buffer::Size;
-use crate::stream::schedule::Queue;
+use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::RecvState;
-use crate::stream::{Edge, Owner, Stream};
+use crate::stream::{Owner, Stream};
 use crate::timers::Timer;
 
 /// A counter of a session disagrees with its streams: see [`Session::audit`].
@@ -32,6 +32,11 @@ pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, kept: T, counted: T) -
     } else {
         Err(format!("{what}: {kept:?} is kept, the streams say {counted:?}"))
     }
+}
+
+/// Whether credit will be sent as soon as it may.
+fn is_granting(stream: &Stream) -> bool {
+    stream.links.is_in(Queue::Control) || stream.links.is_in(Queue::Spared)
 }
 
 fn check(ok: bool, what: &str) -> Finding {
@@ -127,7 +132,7 @@ impl Session {
         check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
         let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);
         check(!unread || stream.incoming.is_empty(), "data that nobody will read")?;
-        let asked = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
+        let asked = stream.asks_for_progress();
         let taking = stream.links.queue(Queue::Taking.link()) == Some(Queue::Taking);
         check(asked || !taking, "waits for the transport, and nobody has asked")?;
         let handed = stream.outgoing.is_empty() && !self.handover.has_taken(stream.batch);
@@ -144,17 +149,12 @@ impl Session {
         let held = (stream.incoming.len() as u64).saturating_add(under_way as u64);
         let parts = u64::from(window.credit()).saturating_add(u64::from(window.owed()));
         same("the receive window", u64::from(window.size()), parts.saturating_add(held))?;
-        check(!window.is_due() || self.is_granting(stream), "a grant that is due and not queued")?;
+        check(!window.is_due() || is_granting(stream), "a grant that is due and not queued")?;
         let waits = window.owed() > 0 && stream.incoming.is_empty() && under_way == 0;
         check(
-            !waits || self.is_granting(stream) || stream.links.queue(Queue::Owed.link()).is_some(),
+            !waits || stream.links.is_linked(Link::Control),
             "credit that is owed for an empty buffer, and no time for it",
         )
-    }
-
-    fn is_granting(&self, stream: &Stream) -> bool {
-        let spared = stream.links.queue(Queue::Spared.link()) == Some(Queue::Spared);
-        spared || stream.links.queue(Queue::Control.link()).is_some()
     }
 
     fn audit_timers(&self) -> Finding {

@@ -271,7 +271,7 @@ impl Session {
         let streams = self.counts.open();
         let share = self.share.as_deref_mut();
         let grant = self.credit.consumed(stream, bytes, streams, &self.config, share);
-        let waits = stream.links.is_linked(Link::Control) || stream.links.is_linked(Link::Owed);
+        let waits = stream.links.is_linked(Link::Control);
         match grant {
             Grant::Now if self.store.is_in(Queue::Spared, key) => {}
             Grant::Now => self.grant_now(key),

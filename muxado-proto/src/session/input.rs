@@ -342,17 +342,17 @@ impl Session {
             return;
         }
         stream.recv = stream.recv.fin();
-        let resetting = matches!(stream.send, SendState::Resetting(_));
-        self.store.unlink_any(Link::Owed, key);
-        if !resetting {
+        let (owner, asked) = (stream.owner, stream.asks_for_progress());
+        if !matches!(stream.send, SendState::Resetting(_)) {
             // No grant is sent after the peer's FIN.
-            self.store.unlink(Queue::Control, key);
+            self.store.unlink_any(Link::Control, key);
         }
-        let Some(stream) = self.store.live_mut(key) else { return };
-        match stream.owner {
+        match owner {
             Owner::Application | Owner::Backlog => {
                 self.notify(key, Edge::Readable);
-                self.report_progress(key);
+                if asked {
+                    self.report_progress(key);
+                }
                 self.free_if_done(key);
             }
             Owner::Untyped => {
@@ -403,8 +403,7 @@ impl Session {
         if over {
             self.drop_outgoing(key);
         }
-        self.store.unlink_any(Link::Owed, key);
-        self.store.unlink(Queue::Control, key);
+        self.store.unlink_any(Link::Control, key);
         self.store.unlink(Queue::Budget, key);
         self.notify_all(key);
         if owner == Owner::Beats {

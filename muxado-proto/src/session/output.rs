@@ -343,7 +343,7 @@ impl Session {
         }
         let echo = stream.owner == Owner::Echo;
         let roomy = buffered.saturating_sub(count) <= half;
-        let watched = stream.is_watched(Edge::Flushed) || stream.is_watched(Edge::Ended);
+        let watched = stream.asks_for_progress();
         let waits = stream.is_watched(Edge::Writable);
         let goes_on = !ends && !echo && stream.can_send();
         if count == buffered {

@@ -9,8 +9,8 @@ use core::time::Duration;
 use super::{Session, Unread};
 use crate::error::ErrorCode;
 use crate::stream::key::Key;
-use crate::stream::schedule::Queue;
-use crate::stream::state::SendState;
+use crate::stream::schedule::{Link, Queue};
+use crate::stream::state::{RecvState, SendState};
 use crate::timers::Timer;
 
 /// How long the peer has to read the end of an answer before it learns that nobody reads its data.
@@ -21,7 +21,14 @@ const ANSWER_TIME: Duration = Duration::from_millis(100);
 impl Session {
     /// Sends nothing on a stream for a while, if the peer may be reading an answer, or will read it
     /// when the transport has taken it: a writer that gets credit before the answer would continue.
+    #[inline]
     pub(super) fn spare(&mut self, key: Key) {
+        if self.store.live(key).is_some_and(|stream| stream.recv == RecvState::Stopped) {
+            self.spare_unread(key);
+        }
+    }
+
+    fn spare_unread(&mut self, key: Key) {
         let now = self.now;
         let Some(stream) = self.store.live_mut(key) else { return };
         let sent = stream.send == SendState::Finished || stream.can_send();
@@ -31,9 +38,7 @@ impl Session {
             return;
         }
         stream.waits_since = now;
-        for queue in [Queue::Owed, Queue::Control, Queue::Spared] {
-            self.store.unlink(queue, key);
-        }
+        self.store.unlink_any(Link::Control, key);
         self.store.push(Queue::Spared, key);
         self.arm_spared();
     }

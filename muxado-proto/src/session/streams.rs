@@ -138,11 +138,12 @@ impl Session {
             Unread::Keep => {}
         }
         self.drop_outgoing(key);
-        self.store.unlink_any(Link::Owed, key);
-        self.store.unlink(Queue::Control, key);
+        self.store.unlink_any(Link::Control, key);
         self.store.unlink(Queue::Budget, key);
-        self.store.unlink(Queue::GivenUp, key);
-        self.arm_given_up();
+        if self.store.is_in(Queue::GivenUp, key) {
+            self.store.unlink(Queue::GivenUp, key);
+            self.arm_given_up();
+        }
         if resetting {
             // RSTs overtake the grants in the same queue.
             self.store.push_front(Queue::Control, key);
@@ -218,20 +219,23 @@ impl Session {
 
     /// The reader is gone: unread bytes are discarded.
     pub(super) fn stop(&mut self, key: Key) {
-        let mut stops = false;
-        if let Some(stream) = self.store.get_mut(key) {
-            stops = stream.recv == RecvState::Open;
-            stream.recv = stream.recv.stop();
-            stream.awaited = false;
-            if !stream.incoming.is_empty() {
-                let dropped = self.drop_incoming(key);
-                self.consumed(key, dropped);
-            }
-        }
+        let Some(stream) = self.store.get(key) else { return };
+        let stops = stream.recv == RecvState::Open;
+        self.stop_reading(key);
         if stops {
             self.spare(key);
         }
         self.rest(key);
+    }
+
+    fn stop_reading(&mut self, key: Key) {
+        let Some(stream) = self.store.live_mut(key) else { return };
+        stream.recv = stream.recv.stop();
+        stream.awaited = false;
+        if !stream.incoming.is_empty() {
+            let dropped = self.drop_incoming(key);
+            self.consumed(key, dropped);
+        }
     }
 
     /// The application releases a stream: what was written is sent, then FIN.
@@ -239,29 +243,31 @@ impl Session {
         if self.store.get(key).is_some_and(|stream| stream.reset_on_drop) {
             self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
         }
-        self.stop(key);
+        self.stop_reading(key);
         let Some(stream) = self.store.live_mut(key) else { return };
-        let answers = !self.ids.is_own(stream.id) && (stream.spoke || !stream.outgoing.is_empty());
-        if !answers && stream.recv.is_open() && stream.recv_window.owed() > 0 {
-            // The peer's writer may be out of credit: it has to continue to learn that nobody
-            // reads.
-            self.grant_now(key);
-        }
-        let Some(stream) = self.store.live_mut(key) else { return };
-        self.counts.released(stream, self.ids.is_own(stream.id));
+        let own = self.ids.is_own(stream.id);
+        let answers = !own && (stream.spoke || !stream.outgoing.is_empty());
+        let owes = stream.recv.is_open() && stream.recv_window.owed() > 0;
+        let linked = !stream.links.is_free();
+        self.counts.released(stream, own);
         stream.owner = Owner::Released;
         stream.edges = 0;
         stream.interest = 0;
-        stream.awaited = false;
         if stream.send.is_silent() && stream.outgoing.is_empty() {
             stream.send = stream.send.reset(ErrorCode::STREAM_CANCELLED);
             stream.recv = stream.recv.reset(ErrorCode::STREAM_CANCELLED);
         } else {
             stream.send = stream.send.finish();
         }
-        self.store.unlink(Queue::Event, key);
-        self.store.unlink(Queue::Budget, key);
-        self.store.unlink(Queue::Taking, key);
+        if linked {
+            self.store.unlink(Queue::Event, key);
+            self.store.unlink_any(Link::Wait, key);
+        }
+        if owes && !answers {
+            // The peer's writer may be out of credit: it has to continue to learn that nobody
+            // reads.
+            self.grant_now(key);
+        }
         self.schedule(key);
         self.spare(key);
         self.free_if_done(key);
@@ -289,14 +295,18 @@ impl Session {
     /// Notes that a stream is over, if it is, and removes the record if it is no longer needed. A
     /// stream that was given up here keeps its record, and counts as open, until the peer has ended
     /// it or was sent an RST.
+    #[inline]
     pub(super) fn free_if_done(&mut self, key: Key) {
-        let Some(stream) = self.store.live_mut(key) else { return };
-        let (open, complete) = (stream.recv.is_open(), stream.complete);
-        // What waits in the backlog when the session ends can still be accepted, and read.
-        let needed = matches!(stream.owner, Owner::Application | Owner::Backlog);
-        if open && needed {
-            return;
+        let Some(stream) = self.store.live(key) else { return };
+        if !stream.recv.is_open() || !stream.is_needed() {
+            self.end_if_done(key);
         }
+    }
+
+    fn end_if_done(&mut self, key: Key) {
+        let Some(stream) = self.store.live_mut(key) else { return };
+        let (open, needed) = (stream.recv.is_open(), stream.is_needed());
+        let complete = stream.complete;
         if self.credit.growth() > 0 {
             let growth = self.credit.close_if_done(stream, &self.config);
             if let Some(share) = &mut self.share {
@@ -318,6 +328,9 @@ impl Session {
         }
         if given_up {
             self.give_up(key);
+        }
+        if ends {
+            self.room_changed();
         }
     }
 
@@ -344,7 +357,6 @@ impl Session {
         if !own && stream.spoke && !was_reset_here {
             self.limits.give_back(Excess::Resets);
         }
-        self.room_changed();
     }
 
     /// An accepted stream that both sides have finished takes no slot once it is read to the end.
@@ -368,7 +380,6 @@ impl Session {
     /// From here only the peer uses the stream. It gets the owed credit, because its writer has to
     /// continue to learn that nobody reads, and some time to end the stream.
     fn give_up(&mut self, key: Key) {
-        self.spare(key);
         if self.store.is_in(Queue::Owed, key) {
             self.grant_now(key);
         }
@@ -396,6 +407,7 @@ impl Session {
         let (id, own, echo) = (stream.id, self.ids.is_own(stream.id), stream.owner == Owner::Echo);
         // It was never announced.
         let silent = own && !stream.announced && !stream.answered;
+        let given_up = stream.links.is_in(Queue::GivenUp);
         let remembered = stream.send != SendState::Finished && !silent;
         let growth = self.credit.close(stream, &self.config);
         self.counts.removed(stream, own);
@@ -410,7 +422,9 @@ impl Session {
         if own {
             self.arm_unanswered();
         }
-        self.arm_given_up();
+        if given_up {
+            self.arm_given_up();
+        }
         self.room_changed();
     }
 

@@ -86,6 +86,9 @@ impl SeenIds {
     }
 }
 
+/// Places of a map that are kept, so that it need not grow again for each few dozen streams.
+const KEPT_PLACES: usize = 128;
+
 /// A hash map from stream ids to small numbers: open addressing, linear probing, deletion by
 /// shifting back.
 ///
@@ -194,7 +197,7 @@ impl IdMap {
         }
         debug_assert!(self.len > 0, "what is removed was counted");
         self.len = self.len.saturating_sub(1);
-        if self.places.len() > 64 && self.len.saturating_mul(8) < self.places.len() {
+        if self.places.len() > KEPT_PLACES && self.len.saturating_mul(8) < self.places.len() {
             self.resize(self.places.len() / 2);
         }
     }

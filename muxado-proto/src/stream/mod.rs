@@ -162,6 +162,17 @@ impl Stream {
         self.interest & edge as u8 != 0
     }
 
+    /// Whether its record is needed after its end. What waits in the backlog when the session ends can
+    /// still be accepted, and read.
+    pub(crate) const fn is_needed(&self) -> bool {
+        matches!(self.owner, Owner::Application | Owner::Backlog)
+    }
+
+    /// Whether the application waits for what the transport takes, or for the end.
+    pub(crate) const fn asks_for_progress(&self) -> bool {
+        self.interest & (Edge::Flushed as u8 | Edge::Ended as u8) != 0
+    }
+
     /// Whether DATA, SYN or FIN could leave now.
     pub(crate) fn can_send(&self) -> bool {
         if self.outgoing.is_empty() {

@@ -61,17 +61,19 @@ impl fmt::Display for Priority {
 pub(crate) enum Link {
     /// The ready queues and the stalled one.
     Data = 0,
-    Control = 1,
-    Event = 2,
-    Owed = 3,
+    Event = 1,
+    /// An RST or a WNDINC, to be sent now, soon, or when it destroys no answer.
+    Control = 2,
     /// The stream waits for its type, to be accepted, for space in the session's send buffer, for
     /// the transport to take the last output, or for its end.
-    Wait = 4,
+    Wait = 3,
 }
 
 impl Link {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Data, Self::Control, Self::Event, Self::Owed, Self::Wait];
+    pub(crate) const COUNT: usize = 4;
+
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Data, Self::Event, Self::Control, Self::Wait];
 }
 
 /// A queue of streams. Queues with an urgency are in that order; queues that share a link are
@@ -92,10 +94,10 @@ pub(crate) enum Queue {
     Ready0,
     /// Data to send and no credit, oldest first. Used only with a stall limit.
     Stalled,
-    /// An RST or a WNDINC to send.
-    Control,
     /// An event to report.
     Event,
+    /// An RST or a WNDINC to send.
+    Control,
     /// Credit owed and the buffer empty.
     Owed,
     /// The peer may still be reading a complete answer, and this side has no reader: nothing is
@@ -128,8 +130,8 @@ impl Queue {
         Self::Ready1,
         Self::Ready0,
         Self::Stalled,
-        Self::Control,
         Self::Event,
+        Self::Control,
         Self::Owed,
         Self::Spared,
         Self::Untyped,
@@ -164,9 +166,8 @@ impl Queue {
     pub(crate) const fn link(self) -> Link {
         match self.index() {
             ..=9 => Link::Data,
-            10 => Link::Control,
-            11 => Link::Event,
-            12 | 13 => Link::Owed,
+            10 => Link::Event,
+            11..=13 => Link::Control,
             _ => Link::Wait,
         }
     }
@@ -268,14 +269,15 @@ impl List {
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Links {
     /// `(prev, next)` by [`Link`].
-    pairs: [(Key, Key); 5],
+    pairs: [(Key, Key); Link::COUNT],
     /// For each link, the queue that the stream is in, as its index plus one.
-    inside: [u8; 5],
+    inside: [u8; Link::COUNT],
 }
 
 #[allow(clippy::indexing_slicing, reason = "a `Link` is below the length of both arrays")]
 impl Links {
-    pub(super) const NONE: Self = Self { pairs: [(Key::NONE, Key::NONE); 5], inside: [0; 5] };
+    pub(super) const NONE: Self =
+        Self { pairs: [(Key::NONE, Key::NONE); Link::COUNT], inside: [0; Link::COUNT] };
 
     #[inline]
     const fn tag(queue: Queue) -> u8 {
@@ -292,7 +294,7 @@ impl Links {
     /// Whether the stream is in no queue.
     #[inline]
     pub(crate) fn is_free(&self) -> bool {
-        self.inside == [0; 5]
+        self.inside == [0; Link::COUNT]
     }
 
     /// Whether the stream is in this queue.
@@ -370,9 +372,8 @@ mod tests {
             assert_eq!(Queue::ready_at(index as u32), queue.urgency().and(Some(queue)));
             let link = match queue {
                 Queue::Stalled => Link::Data,
-                Queue::Control => Link::Control,
                 Queue::Event => Link::Event,
-                Queue::Owed | Queue::Spared => Link::Owed,
+                Queue::Control | Queue::Owed | Queue::Spared => Link::Control,
                 _ if queue.urgency().is_some() => Link::Data,
                 _ => Link::Wait,
             };

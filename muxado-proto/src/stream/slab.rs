@@ -41,7 +41,7 @@ impl<T> Slab<T> {
 
     /// How many values there are.
     #[inline]
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.places.len().saturating_sub(self.free.len())
     }
 
@@ -108,7 +108,7 @@ impl<T> Slab<T> {
 
     /// Whether it keeps memory for values that are not there.
     #[inline]
-    pub(super) const fn keeps_spare(&self) -> bool {
+    pub(super) fn keeps_spare(&self) -> bool {
         !self.spare.is_empty()
     }
 
