@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 macro_rules! stats {
-    ({ $($(#[$doc:meta])* $counter:ident;)* } { $($(#[$note:meta])* $now:ident: $kind:ty,)* }) => {
+    ({ $($(#[$doc:meta])* $counter:ident: $size:ty;)* } { $($(#[$note:meta])* $now:ident: $kind:ty,)* }) => {
         /// What a session has done so far, and what it holds now.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
@@ -13,17 +13,17 @@ macro_rules! stats {
         }
 
         /// What a session has done so far. Its parts know what it holds now. The counters of frames
-        /// and bytes would wrap after centuries.
+        /// and bytes would wrap after centuries; the others stay at their maximum.
         #[derive(Debug, Default)]
         #[cfg_attr(feature = "audit", derive(Clone))]
         pub(crate) struct Counters {
-            $(pub(crate) $counter: u64,)*
+            $(pub(crate) $counter: $size,)*
         }
 
         impl Counters {
             /// The counters; the caller fills in what the session holds now.
             pub(crate) fn stats(&self) -> SessionStats {
-                SessionStats { $($counter: self.$counter,)* ..SessionStats::default() }
+                SessionStats { $($counter: self.$counter.into(),)* ..SessionStats::default() }
             }
         }
     };
@@ -32,46 +32,46 @@ macro_rules! stats {
 stats! {
     {
         /// Frames cut for the transport.
-        frames_sent;
+        frames_sent: u64;
         /// Frames received, including invalid ones.
-        frames_received;
+        frames_received: u64;
         /// Bytes cut for the transport, headers included.
-        bytes_sent;
+        bytes_sent: u64;
         /// Bytes received from the transport.
-        bytes_received;
+        bytes_received: u64;
         /// Payload bytes sent.
-        payload_sent;
+        payload_sent: u64;
         /// Payload bytes that streams have received.
-        payload_received;
+        payload_received: u64;
         /// Streams this side has opened.
-        streams_opened;
+        streams_opened: u32;
         /// Streams of the peer that were admitted.
-        streams_accepted;
+        streams_accepted: u32;
         /// Streams of the peer that were refused: backlog, limit, reuse or going away.
-        streams_refused;
+        streams_refused: u32;
         /// RSTs sent on streams.
-        resets_sent;
+        resets_sent: u32;
         /// RSTs received for streams.
-        resets_received;
+        resets_received: u32;
         /// DATA frames for streams without a record.
-        stray_frames;
+        stray_frames: u32;
         /// Frames of unknown type.
-        unknown_frames;
+        unknown_frames: u32;
         /// Faults of the peer that were answered or ignored, including resets by rule.
-        oddities;
+        oddities: u32;
         /// RSTs that were not generated because too many were waiting.
-        resets_dropped;
+        resets_dropped: u32;
         /// Streams that the end of the session has cut: not ended by both sides, or the transport
         /// may not have taken their end.
-        streams_cut;
+        streams_cut: u32;
         /// Heartbeats sent.
-        beats_sent;
+        beats_sent: u32;
         /// Heartbeats that came back.
-        beats_returned;
+        beats_returned: u32;
         /// Heartbeats that were missed.
-        beats_missed;
+        beats_missed: u32;
         /// Heartbeats of the peer that were answered.
-        beats_answered;
+        beats_answered: u32;
     }
     {
         /// Streams open now, of both sides: not finished or reset in both directions.

@@ -2,23 +2,35 @@
 //!
 //! The application sees neither, and neither waits for the application.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::inlet::Newcomer;
 use super::lifecycle::Goodbye;
+use super::outlet::Outlet;
 use super::tally::{fewer, more};
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode, OpenError, PingError};
 use crate::event::Signal;
 use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester, Signs, Verdict};
-use crate::secret::BeatKey;
+use crate::secret::SessionKey;
 use crate::stream::key::Key;
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::{Owner, Stream, StreamType, TYPE_LEN};
 use crate::time::Timestamp;
 use crate::timers::Timer;
+
+/// The heartbeats of this side.
+#[derive(Debug)]
+#[cfg_attr(feature = "audit", derive(Clone))]
+struct Own {
+    requester: Requester,
+    outlet: Outlet,
+    /// When DATA other than heartbeats last arrived.
+    data: Timestamp,
+}
 
 /// The heartbeats of both sides.
 ///
@@ -27,27 +39,45 @@ use crate::timers::Timer;
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Beats {
-    requester: Requester,
-    /// When DATA other than heartbeats last arrived.
-    data: Timestamp,
+    /// Only typed sessions have heartbeats.
+    own: Option<Box<Own>>,
     /// When input last arrived that restarts the time limit on frames.
     sign: Timestamp,
     responders: u32,
 }
 
 impl Beats {
-    pub(super) const fn new(key: BeatKey, now: Timestamp) -> Self {
-        Self { requester: Requester::new(key), data: now, sign: now, responders: 0 }
+    pub(super) fn new(key: &SessionKey, now: Timestamp, typed: bool) -> Self {
+        let own = || {
+            let requester = Requester::new(key.beats());
+            Box::new(Own { requester, outlet: Outlet::default(), data: now })
+        };
+        Self { own: typed.then(own), sign: now, responders: 0 }
     }
 
     /// The round-trip time of the latest beat that came back.
     pub(super) const fn rtt(&self) -> Option<Duration> {
-        self.requester.rtt()
+        match &self.own {
+            Some(own) => own.requester.rtt(),
+            None => None,
+        }
     }
 
-    /// DATA other than heartbeats has arrived.
-    pub(super) const fn on_data(&mut self, now: Timestamp) {
-        self.data = now;
+    /// DATA other than heartbeats has arrived: the peer has answered what it has read.
+    #[inline]
+    pub(super) fn on_data(&mut self, now: Timestamp) {
+        if let Some(own) = &mut self.own {
+            own.data = now;
+            own.outlet.arrived_all();
+        }
+    }
+
+    /// The peer's reader has consumed this many more bytes.
+    #[inline]
+    pub(super) fn arrived(&mut self, bytes: u32) {
+        if let Some(own) = &mut self.own {
+            own.outlet.arrived(bytes);
+        }
     }
 
     /// The peer gives a sign of life.
@@ -60,14 +90,44 @@ impl Beats {
         self.sign
     }
 
-    /// The beat was cut behind the payload before this place.
-    pub(super) const fn cut(&mut self, place: u64) {
-        self.requester.cut(place);
+    /// A frame with so much payload was cut, not for a heartbeat.
+    #[inline]
+    pub(super) fn cut_data(&mut self, payload: u32) {
+        if let Some(own) = &mut self.own {
+            own.outlet.cut(payload);
+        }
     }
 
-    /// The transport has taken all that was cut.
-    pub(super) fn taken(&mut self, now: Timestamp) {
-        self.requester.taken(now);
+    /// The beat was cut.
+    pub(super) fn cut_beat(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.requester.cut(own.outlet.position());
+        }
+    }
+
+    /// The transport has taken the batch that was handed out at the time `since`.
+    #[inline]
+    pub(super) fn all_taken(&mut self, now: Timestamp, since: Option<Timestamp>) {
+        if let Some(own) = &mut self.own {
+            own.outlet.all_taken(now, since);
+            own.requester.taken(now);
+        }
+    }
+
+    /// The transport has taken some of that batch.
+    #[inline]
+    pub(super) fn some_taken(&mut self, now: Timestamp, since: Option<Timestamp>) {
+        if let Some(own) = &mut self.own {
+            own.outlet.some_taken(now, since);
+        }
+    }
+
+    /// There is no next batch.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.outlet.rest();
+        }
     }
 
     /// A stream that answered has lost its record.
@@ -77,14 +137,8 @@ impl Beats {
 
     /// Whether a beat is under way.
     #[cfg(feature = "audit")]
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.requester.is_waiting()
-    }
-
-    /// The place of the beat under way.
-    #[cfg(feature = "audit")]
-    pub(super) fn place(&self) -> u64 {
-        self.requester.place()
+    pub(super) fn is_waiting(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.requester.is_waiting())
     }
 
     /// Compares with the number of streams that answer.
@@ -97,11 +151,15 @@ impl Beats {
 #[cfg(feature = "audit")]
 impl Beats {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { requester, data, sign, responders } = self;
-        requester.digest(digest);
+        let Self { own, sign, responders } = self;
         digest.value(responders);
-        if digest.config.heartbeat.is_some() {
-            digest.since(*data);
+        if let Some(own) = own {
+            let Own { requester, outlet, data } = &**own;
+            requester.digest(digest);
+            outlet.digest(requester.place(), digest);
+            if digest.config.heartbeat.is_some() {
+                digest.since(*data);
+            }
         }
         if digest.config.typed || digest.config.idle_timeout.is_some() {
             digest.since(*sign);
@@ -117,7 +175,7 @@ impl Session {
     ///
     /// [`PingError`], if the session is not typed or opens no more streams.
     pub fn ping(&mut self, now: Timestamp) -> Result<(), PingError> {
-        if !self.config.typed {
+        if self.beats.own.is_none() {
             return Err(PingError::NotTyped);
         }
         self.advance_clock(now);
@@ -128,20 +186,23 @@ impl Session {
     }
 
     fn beat(&mut self) -> Result<(), OpenError> {
-        if self.beats.requester.is_waiting() {
+        let Some(own) = self.beats.own.as_ref().filter(|own| !own.requester.is_waiting()) else {
             return Ok(());
-        }
-        let current = self.beats.requester.stream.and_then(|id| self.store.key(id));
+        };
+        let current = own.requester.stream.and_then(|id| self.store.key(id));
         let key = match current {
             Some(key) => key,
             None => {
                 let id = self.open_stream(Owner::Beats)?;
-                self.beats.requester.stream = Some(id);
                 self.send_type(id, StreamType::HEARTBEAT);
                 self.store.key(id).ok_or(OpenError::StreamsExhausted)?
             }
         };
-        let value = self.beats.requester.beat(self.now);
+        let (Some(own), Some(stream)) = (&mut self.beats.own, self.store.live(key)) else {
+            return Ok(());
+        };
+        own.requester.stream = Some(stream.id);
+        let value = own.requester.beat(self.now);
         self.write_own(key, &value);
         self.schedule(key);
         self.stats.beats_sent = self.stats.beats_sent.saturating_add(1);
@@ -153,12 +214,12 @@ impl Session {
     /// The interval has passed: sends a beat, unless DATA has arrived in the meantime, which proves
     /// that the peer is alive. Then the beat is due one interval after that DATA.
     pub(super) fn on_beat_due(&mut self) {
-        let Some(settings) = self.config.heartbeat else { return };
+        let (Some(settings), Some(own)) = (self.config.heartbeat, &self.beats.own) else { return };
         if !self.farewell.is_open() {
             return;
         }
-        let mut next = self.beats.data + settings.interval;
-        if next <= self.now || self.beats.requester.rtt().is_none() {
+        let mut next = own.data + settings.interval;
+        if next <= self.now || own.requester.rtt().is_none() {
             // Without ids there is no heartbeat; the session is about to be replaced anyway.
             let _exhausted = self.beat();
             next = self.now + settings.interval;
@@ -169,16 +230,17 @@ impl Session {
     /// The time of the outstanding beat is over: judges it by all signs of life (PROTOCOL.md §9.4).
     pub(super) fn on_tolerance(&mut self) {
         let settings = self.config.heartbeat.unwrap_or_default();
+        let Some(own) = &self.beats.own else { return };
         let signs = Signs {
-            last: self.beats.sign.max(self.outlet.moved()),
-            queue: self.outlet.time_to(self.beats.requester.place()),
-            blocked: self.outlet.is_waiting(),
+            last: self.beats.sign.max(own.outlet.moved()),
+            queue: own.outlet.time_to(own.requester.place()),
+            blocked: self.pace.waits_since().is_some(),
         };
-        let verdict = self.beats.requester.judge(settings.tolerance, signs, self.now);
+        let verdict = own.requester.judge(settings.tolerance, signs, self.now);
         if let Verdict::Wait(until) = verdict {
             return self.timers.set(Timer::Tolerance, Some(until));
         }
-        let stuck = self.beats.requester.is_uncut();
+        let stuck = own.requester.is_uncut();
         self.give_up_beat();
         if stuck {
             self.abandon_beats();
@@ -193,7 +255,7 @@ impl Session {
 
     /// The outstanding beat, if any, will not come back.
     fn give_up_beat(&mut self) {
-        if self.beats.requester.give_up() {
+        if self.beats.own.as_mut().is_some_and(|own| own.requester.give_up()) {
             self.timers.set(Timer::Tolerance, None);
             self.stats.beats_missed = self.stats.beats_missed.saturating_add(1);
             self.signals.raise(Signal::HeartbeatMissed);
@@ -202,8 +264,8 @@ impl Session {
 
     /// The stream of the requester has no credit left: the next beat is sent on a new one.
     fn abandon_beats(&mut self) {
-        let stream = self.beats.requester.stream.take().and_then(|id| self.store.key(id));
-        if let Some(key) = stream {
+        let stream = self.beats.own.as_mut().and_then(|own| own.requester.stream.take());
+        if let Some(key) = stream.and_then(|id| self.store.key(id)) {
             self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
         }
     }
@@ -211,9 +273,10 @@ impl Session {
     /// Beats have come back on the stream of the requester.
     pub(super) fn on_echo(&mut self, key: Key) {
         while let Some(value) = self.take_beat(key) {
-            if let Some(echo) = self.beats.requester.echo(value, self.now) {
+            let Some(own) = &mut self.beats.own else { return };
+            if let Some(echo) = own.requester.echo(value, self.now) {
                 if let Some(place) = echo.place {
-                    self.outlet.arrived_to(place);
+                    own.outlet.arrived_to(place);
                 }
                 self.timers.set(Timer::Tolerance, None);
                 self.stats.beats_returned = self.stats.beats_returned.saturating_add(1);
@@ -235,7 +298,9 @@ impl Session {
 
     /// The next beat is sent on a new stream; the beat under way is lost.
     pub(super) fn leave_beats(&mut self) {
-        self.beats.requester.stream = None;
+        if let Some(own) = &mut self.beats.own {
+            own.requester.stream = None;
+        }
         self.give_up_beat();
     }
 

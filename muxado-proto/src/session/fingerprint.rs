@@ -43,10 +43,7 @@ impl Session {
             share: _,
             orphans,
             unanswered: _,
-            outlet,
-            // It counts sent bytes without a bound. It only decides batch sizes of 512 bytes or
-            // more, and no small world sends that much.
-            pace: _,
+            pace,
             beats,
             store,
             pool,
@@ -65,8 +62,11 @@ impl Session {
         budget.digest(digest);
         digest.value(orphans);
         beats.digest(digest);
+        // The rest of it counts sent bytes without a bound. It only decides batch sizes of 512 bytes
+        // or more, and no small world sends that much.
         if self.config.typed {
-            outlet.digest(beats.place(), digest);
+            digest.flag(pace.waits_since().is_some());
+            digest.since(pace.waits_since().unwrap_or_default());
         }
         store.digest(digest);
         pool.digest(digest);

@@ -245,7 +245,6 @@ impl Session {
         let Some(stream) = self.store.live_mut(key) else { return };
         if stream.is_counted() {
             self.beats.on_data(self.now);
-            self.outlet.arrived_all();
         }
         let empty = length == 0;
         if !empty {
@@ -419,7 +418,7 @@ impl Session {
         if id.get() == 0 {
             return self.end_for_violation(ErrorCode::PROTOCOL, "WNDINC on stream 0");
         }
-        self.outlet.arrived(increment);
+        self.beats.arrived(increment);
         let Some(key) = self.store.key(id) else { return };
         self.answered(key);
         let Some(stream) = self.store.live_mut(key) else { return };

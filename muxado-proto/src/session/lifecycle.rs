@@ -352,7 +352,7 @@ impl Session {
         if !self.farewell.end(reason) {
             return;
         }
-        self.stats.streams_cut = u64::from(cut);
+        self.stats.streams_cut = cut;
         self.timers.clear();
         self.timers.set(Timer::Linger, Some(self.now + self.config.linger_timeout));
         self.orphans.clear();

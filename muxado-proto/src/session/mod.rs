@@ -9,11 +9,10 @@
 //! | `Counts` | streams by who opened them, unanswered, incomplete | may a stream be opened or admitted; is a drain done |
 //! | `Credit` | window growth, bytes held, what is owed | when is a WNDINC due; may a window grow |
 //! | `SendBudget` | bytes written and not sent | who may write |
-//! | `Outlet` | payload cut, taken, arrived; the rate of the transport | does the transport move; how long may its queue take |
 //! | `Unanswered` | when own streams were announced | which ones no longer count as unanswered |
 //! | `Orphans` | RSTs without a record | what is still to be answered |
-//! | `Pace` | what the transport recently took | how much to cut at once |
-//! | `Beats` | the heartbeats of both sides | is the peer alive; the round-trip time |
+//! | `Pace` | the current batch, and what the transport recently took | how much to cut at once |
+//! | `Beats` | the heartbeats of both sides, and the payload that a beat may wait for | is the peer alive; the round-trip time |
 //! | `Handover` | the latest batch of output | has the transport taken it |
 //! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
 //! | `Store` | the records and their queues | where is a stream; is there a tombstone for an id |
@@ -81,7 +80,6 @@ use handover::Handover;
 use ids::Ids;
 use inlet::Inlet;
 use orphans::{Orphan, Orphans};
-use outlet::Outlet;
 use pace::Pace;
 use send_budget::SendBudget;
 use share::Share;
@@ -118,7 +116,6 @@ pub struct Session {
     /// Set if sessions share a memory budget.
     share: Option<Box<Share>>,
     orphans: Orphans,
-    outlet: Outlet,
     pace: Pace,
     beats: Beats,
     unanswered: Unanswered,
@@ -152,10 +149,9 @@ impl Session {
             share: Share::new(&config),
             orphans: Orphans::default(),
             unanswered: Unanswered::default(),
-            outlet: Outlet::default(),
             pace: Pace::new(),
             store: Store::new(key.id_map(), tombstones),
-            beats: Beats::new(key.beats(), now),
+            beats: Beats::new(&key, now, config.typed),
             pool: Pool::default(),
             limits: Limits::default(),
             timers: Timers::default(),

@@ -1,5 +1,5 @@
-//! Output of the session: what the transport has taken, how fast, and what the peer is known to
-//! have received.
+//! What a beat may have to wait for: what the transport has taken, how fast, and what the peer is
+//! known to have received. Only sessions with heartbeats keep this.
 
 use core::time::Duration;
 
@@ -26,8 +26,6 @@ pub(super) struct Outlet {
     taken: u64,
     /// How many bytes the peer is known to have received.
     arrived: u64,
-    /// When the batch was output that the transport has not taken.
-    waits_since: Option<Timestamp>,
     /// When output that had waited was last taken, which shows that the other end reads.
     moved: Timestamp,
     /// Since when, and since which byte, the transport has been continuously full.
@@ -37,38 +35,28 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// The transport has taken all that was handed out.
-    pub(super) fn all_taken(&mut self, now: Timestamp) {
-        self.some_taken(now);
+    /// The transport has taken all that was handed out at the time `since`.
+    pub(super) fn all_taken(&mut self, now: Timestamp, since: Option<Timestamp>) {
+        self.some_taken(now, since);
         self.taken = self.cut;
         self.measure(now);
-        if self.has_waited(now) {
+        if has_waited(now, since) {
             // It was full. From here on it takes bytes at its own rate; before, a part went into
             // free buffer space.
             self.span = self.span.or(Some((now, self.taken)));
         }
-        self.waits_since = None;
     }
 
-    /// The transport has taken some of the output.
-    pub(super) fn some_taken(&mut self, now: Timestamp) {
-        if self.has_waited(now) {
+    /// The transport has taken some of what was handed out at the time `since`.
+    pub(super) fn some_taken(&mut self, now: Timestamp, since: Option<Timestamp>) {
+        if has_waited(now, since) {
             self.moved = now;
         }
-    }
-
-    fn has_waited(&self, now: Timestamp) -> bool {
-        self.waits_since.is_some_and(|since| now.is_after(since, WAITED))
     }
 
     /// A frame with so much payload was cut.
     pub(super) const fn cut(&mut self, payload: u32) {
         self.cut = self.cut.saturating_add(payload as u64);
-    }
-
-    /// The transport gets the next batch, right after it has taken the previous one.
-    pub(super) const fn hand_out(&mut self, now: Timestamp) {
-        self.waits_since = Some(now);
     }
 
     /// There is no next batch.
@@ -93,11 +81,6 @@ impl Outlet {
     /// The position after everything that has been cut.
     pub(super) const fn position(&self) -> u64 {
         self.cut
-    }
-
-    /// Whether output waits for the transport.
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.waits_since.is_some()
     }
 
     /// When output that had waited was last taken.
@@ -130,19 +113,21 @@ impl Outlet {
     }
 }
 
+fn has_waited(now: Timestamp, since: Option<Timestamp>) -> bool {
+    since.is_some_and(|since| now.is_after(since, WAITED))
+}
+
 #[cfg(feature = "audit")]
 impl Outlet {
     /// Only the differences between positions count; `beat` is the position of the outstanding
     /// beat.
     pub(super) fn digest(&self, beat: u64, digest: &mut crate::digest::Digest<'_>) {
-        let Self { cut, taken, arrived, waits_since, moved, span, slowest } = self;
+        let Self { cut, taken, arrived, moved, span, slowest } = self;
         digest.number(cut.saturating_sub(*taken));
         digest.number(cut.saturating_sub(*arrived));
         digest.number(beat.saturating_sub(*arrived));
         digest.since(*moved);
         digest.value(slowest);
-        digest.flag(waits_since.is_some());
-        digest.since(waits_since.unwrap_or_default());
         let (since, from) = span.unwrap_or_default();
         digest.since(since);
         digest.number(cut.saturating_sub(from));
@@ -157,65 +142,81 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    /// Hands out a batch with this much payload, if any.
-    fn hand_out(outlet: &mut Outlet, payload: u32, now: Timestamp) {
-        outlet.all_taken(now);
-        outlet.cut(payload);
-        if payload > 0 { outlet.hand_out(now) } else { outlet.rest() }
+    /// An outlet, and when its batch was handed out.
+    #[derive(Default)]
+    struct Driven {
+        outlet: Outlet,
+        since: Option<Timestamp>,
+    }
+
+    impl Driven {
+        /// Hands out a batch with this much payload, if any.
+        fn hand_out(&mut self, payload: u32, now: Timestamp) {
+            self.outlet.all_taken(now, self.since);
+            self.outlet.cut(payload);
+            self.since = Some(now).filter(|_| payload > 0);
+            if payload == 0 {
+                self.outlet.rest();
+            }
+        }
     }
 
     #[test]
     fn output_that_has_waited_is_a_sign_of_a_reader() {
-        let mut outlet = Outlet::default();
-        hand_out(&mut outlet, 10, at(5));
-        hand_out(&mut outlet, 10, at(6));
-        assert_eq!(outlet.moved(), Timestamp::ZERO, "there was room");
-        outlet.some_taken(at(16));
-        assert_eq!(outlet.moved(), at(16));
-        assert!(outlet.is_waiting());
-        hand_out(&mut outlet, 0, at(17));
-        assert_eq!(outlet.moved(), at(17));
-        assert!(!outlet.is_waiting());
-        hand_out(&mut outlet, 0, at(100));
-        assert_eq!(outlet.moved(), at(17), "nothing was there to take");
+        let mut driven = Driven::default();
+        driven.hand_out(10, at(5));
+        driven.hand_out(10, at(6));
+        assert_eq!(driven.outlet.moved(), Timestamp::ZERO, "there was room");
+        driven.outlet.some_taken(at(16), driven.since);
+        assert_eq!(driven.outlet.moved(), at(16));
+        driven.hand_out(0, at(17));
+        assert_eq!(driven.outlet.moved(), at(17));
+        driven.hand_out(0, at(100));
+        assert_eq!(driven.outlet.moved(), at(17), "nothing was there to take");
     }
 
     #[test]
     fn the_lowest_rate_of_a_full_transport_counts() {
-        let mut outlet = Outlet::default();
+        let mut driven = Driven::default();
         // Nothing has waited so far: 4 KiB a second.
-        hand_out(&mut outlet, 8192, at(0));
-        hand_out(&mut outlet, 0, at(0));
-        assert_eq!(outlet.time_to(8192), Duration::from_secs(2));
+        driven.hand_out(8192, at(0));
+        driven.hand_out(0, at(0));
+        assert_eq!(driven.outlet.time_to(8192), Duration::from_secs(2));
         // Almost all of the first megabyte goes into free buffer space.
-        hand_out(&mut outlet, 1 << 20, at(100));
-        hand_out(&mut outlet, 100_000, at(120));
-        outlet.arrived_all();
-        assert_eq!(outlet.time_to(outlet.position() - 100_000 + 4096), Duration::from_secs(1));
+        driven.hand_out(1 << 20, at(100));
+        driven.hand_out(100_000, at(120));
+        driven.outlet.arrived_all();
+        assert_eq!(
+            driven.outlet.time_to(driven.outlet.position() - 100_000 + 4096),
+            Duration::from_secs(1)
+        );
         // Then 100 000 bytes take a second, and later two.
-        hand_out(&mut outlet, 100_000, at(1120));
-        hand_out(&mut outlet, 100_000, at(3120));
-        outlet.arrived_all();
-        let place = outlet.position() - 100_000 + 50_000;
-        assert_eq!(outlet.time_to(place), Duration::from_secs(1));
+        driven.hand_out(100_000, at(1120));
+        driven.hand_out(100_000, at(3120));
+        driven.outlet.arrived_all();
+        let place = driven.outlet.position() - 100_000 + 50_000;
+        assert_eq!(driven.outlet.time_to(place), Duration::from_secs(1));
         // Time in which there was nothing to take does not count.
-        hand_out(&mut outlet, 0, at(4000));
-        hand_out(&mut outlet, 100_000, at(90_000));
-        hand_out(&mut outlet, 0, at(99_000));
-        outlet.arrived_all();
-        assert_eq!(outlet.time_to(outlet.position() + 50_000), Duration::from_secs(1));
+        driven.hand_out(0, at(4000));
+        driven.hand_out(100_000, at(90_000));
+        driven.hand_out(0, at(99_000));
+        driven.outlet.arrived_all();
+        assert_eq!(
+            driven.outlet.time_to(driven.outlet.position() + 50_000),
+            Duration::from_secs(1)
+        );
     }
 
     #[test]
     fn the_peer_has_no_more_than_was_taken() {
-        let mut outlet = Outlet::default();
-        hand_out(&mut outlet, 4096, at(0));
-        outlet.arrived(u32::MAX);
-        assert_eq!(outlet.time_to(4096), Duration::from_secs(1));
-        hand_out(&mut outlet, 0, at(0));
-        outlet.arrived(2048);
-        assert_eq!(outlet.time_to(4096), Duration::from_millis(500));
-        outlet.arrived(u32::MAX);
-        assert_eq!(outlet.time_to(4096), Duration::ZERO);
+        let mut driven = Driven::default();
+        driven.hand_out(4096, at(0));
+        driven.outlet.arrived(u32::MAX);
+        assert_eq!(driven.outlet.time_to(4096), Duration::from_secs(1));
+        driven.hand_out(0, at(0));
+        driven.outlet.arrived(2048);
+        assert_eq!(driven.outlet.time_to(4096), Duration::from_millis(500));
+        driven.outlet.arrived(u32::MAX);
+        assert_eq!(driven.outlet.time_to(4096), Duration::ZERO);
     }
 }

@@ -26,7 +26,7 @@ impl Session {
     /// is over when everything was taken, that is, within the call that returns 0.
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Transmit, max: usize) -> usize {
         self.advance_clock(now);
-        if self.outlet.is_waiting() {
+        if self.pace.waits_since().is_some() {
             self.batch_taken();
         }
         self.defund();
@@ -35,7 +35,7 @@ impl Session {
 
     /// There is nothing to send, and the transport has taken everything.
     fn nothing_to_say(&mut self) -> usize {
-        self.outlet.rest();
+        self.beats.rest();
         self.timers.set(Timer::Write, None);
         0
     }
@@ -67,10 +67,9 @@ impl Session {
             }
         }
         let grown = out.len().saturating_sub(before);
-        self.pace.hand_out(self.now, grown, grown >= max.min(self.batch_size()));
         self.stats.bytes_sent = self.stats.bytes_sent.wrapping_add(grown as u64);
         if grown > 0 {
-            self.outlet.hand_out(now);
+            self.pace.hand_out(now, grown, grown >= max.min(self.batch_size()));
         } else {
             self.handover.taken();
             self.nothing_to_say();
@@ -86,9 +85,8 @@ impl Session {
 
     /// The transport has taken what was handed out before.
     fn batch_taken(&mut self) {
-        self.outlet.all_taken(self.now);
-        self.pace.taken(self.now, usize::MAX);
-        self.beats.taken(self.now);
+        self.beats.all_taken(self.now, self.pace.waits_since());
+        self.pace.all_taken(self.now);
         self.handover.taken();
         self.report_taken();
         self.counts.confirmed();
@@ -131,7 +129,7 @@ impl Session {
     /// and adapts [`batch_size`](Self::batch_size).
     pub fn transmitted(&mut self, now: Timestamp, count: usize) {
         self.advance_clock(now);
-        self.outlet.some_taken(self.now);
+        self.beats.some_taken(self.now, self.pace.waits_since());
         self.pace.taken(self.now, count);
         if self.timers.get(Timer::Write).is_some() {
             self.farewell.moved(self.now);
@@ -313,9 +311,9 @@ impl Session {
             self.farewell.moved(self.now);
         }
         if stream.is_counted() {
-            self.outlet.cut(length);
+            self.beats.cut_data(length);
         } else if count == buffered && stream.owner == Owner::Beats {
-            self.beats.cut(self.outlet.position());
+            self.beats.cut_beat();
         }
         stream.send_window.spend(length);
         let stalls = stream.is_stalled();

@@ -25,8 +25,8 @@ const WAIT: Duration = Duration::from_millis(1);
 /// queue, that amount is its size, and the queue delays four times as much as the batch does.
 const OF_QUEUE: u32 = 4;
 
-/// The pace of the transport, measured by what it takes. Only full batches count: small ones may
-/// have waited for something else.
+/// The batch that the transport has not taken, and the pace of the transport, measured by what it
+/// takes. Only full batches count: small ones may have waited for something else.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Pace {
@@ -34,18 +34,17 @@ pub(super) struct Pace {
     batch: u32,
     /// Bytes of full batches taken since the last wait.
     run: u32,
-    /// Bytes of the current batch, and how many of them are not taken yet.
+    /// Bytes of the current batch if it is full, and how many of them are not taken yet.
     handed_out: u32,
     left: u32,
-    /// When it was handed out.
-    since: Timestamp,
+    /// When the current batch was handed out.
+    since: Option<Timestamp>,
 }
 
 impl Pace {
     /// A transport without a measurement: it gets one frame at a time.
     pub(super) const fn new() -> Self {
-        let since = Timestamp::ZERO;
-        Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since }
+        Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since: None }
     }
 
     /// Bytes to cut at once.
@@ -58,14 +57,27 @@ impl Pace {
         if self.batch < FRAME { self.batch.min(max) } else { max }
     }
 
-    /// A batch of this many bytes is handed out; `full` if there was more to cut.
+    /// A batch of this many bytes is handed out; `full` if there was more to cut. The transport has
+    /// taken the one before.
     pub(super) fn hand_out(&mut self, now: Timestamp, bytes: usize, full: bool) {
-        self.taken(now, usize::MAX);
+        debug_assert!(self.since.is_none(), "one batch at a time");
+        self.since = Some(now);
         if full {
             self.left = u32::try_from(bytes).unwrap_or(u32::MAX);
             self.handed_out = self.left;
-            self.since = now;
         }
+    }
+
+    /// When the batch was handed out that the transport has not taken.
+    #[inline]
+    pub(super) const fn waits_since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// The transport has taken the whole batch.
+    pub(super) fn all_taken(&mut self, now: Timestamp) {
+        self.taken(now, usize::MAX);
+        self.since = None;
     }
 
     /// The transport has taken this many bytes of it.
@@ -77,7 +89,7 @@ impl Pace {
         if self.left > 0 {
             return;
         }
-        let took = now - self.since;
+        let took = now - self.since.unwrap_or(now);
         if took < WAIT {
             self.run = self.run.saturating_add(self.handed_out);
             self.batch = self.batch.max((self.run / OF_QUEUE).min(CEILING));
@@ -104,6 +116,7 @@ mod tests {
         while now < time {
             let stamp = Timestamp::from_duration(Duration::from_secs_f64(now));
             let batch = pace.batch();
+            pace.all_taken(stamp);
             pace.hand_out(stamp, batch as usize, true);
             // The queue takes the batch when it has at most `queue` bytes afterwards.
             clear = clear.max(now) + f64::from(batch) / rate;
@@ -137,6 +150,7 @@ mod tests {
         let mut pace = Pace::new();
         for _ in 0..20 {
             pace.hand_out(Timestamp::ZERO, pace.batch() as usize, true);
+            pace.all_taken(Timestamp::ZERO);
         }
         assert_eq!((pace.batch(), pace.frame(FRAME)), (CEILING, FRAME));
     }
@@ -159,6 +173,7 @@ mod tests {
         assert_eq!((pace.batch(), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
         let now = Timestamp::from_millis(100);
         let batches = (0..).find(|_| {
+            pace.all_taken(now);
             pace.hand_out(now, pace.batch() as usize, true);
             pace.batch() == CEILING
         });
