@@ -9,7 +9,7 @@ use super::counts::Counts;
 use crate::stream::buffer::Size;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::RecvState;
-use crate::stream::{Owner, Stream};
+use crate::stream::{Mark, Owner, Stream};
 use crate::timers::Timer;
 
 /// A counter of a session disagrees with its streams: see [`Session::audit`].
@@ -109,7 +109,7 @@ impl Session {
         };
         add(&mut census.unsent, stream.outgoing.size());
         add(&mut census.unread, stream.incoming.size());
-        let ended = if stream.complete { stream.incoming.len() as u64 } else { 0 };
+        let ended = if stream.is(Mark::Complete) { stream.incoming.len() as u64 } else { 0 };
         census.ended = census.ended.saturating_add(ended);
         let growth = stream.recv_window.size().saturating_sub(self.config.receive_window);
         census.window_growth = census.window_growth.saturating_add(u64::from(growth));
@@ -120,14 +120,14 @@ impl Session {
         check(self.ids.was_used(stream.id), "a stream with an id that was not used")?;
         let ended = stream.send.is_over() && !stream.recv.is_open();
         check(
-            stream.complete == ended,
+            stream.is(Mark::Complete) == ended,
             "complete, and not over in both directions, or the reverse",
         )?;
         let nobody = !matches!(stream.owner, Owner::Application | Owner::Backlog);
         check(!(nobody && ended), "a record that nobody needs")?;
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
         let rests = stream.is_finished_and_read() && accepted;
-        check(!rests || stream.takes_no_slot, "a finished stream that takes a slot")?;
+        check(!rests || stream.is(Mark::TakesNoSlot), "a finished stream that takes a slot")?;
         let silent = over || !stream.send.is_sending();
         check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
         let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);

@@ -3,7 +3,7 @@
 
 use super::tally::{fewer, more};
 use crate::config::Config;
-use crate::stream::Stream;
+use crate::stream::{Mark, Stream};
 
 /// The streams of one opener.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Counts {
     /// The application was given a stream of the peer.
     pub(super) const fn accepted(&mut self, stream: &Stream) {
         more(&mut self.accepted);
-        if stream.complete {
+        if stream.is(Mark::Complete) {
             more(&mut self.inbound.over);
         }
     }
@@ -97,12 +97,12 @@ impl Counts {
 
     /// The application has released a stream.
     pub(super) const fn released(&mut self, stream: &Stream, own: bool) {
-        if stream.complete {
+        if stream.is(Mark::Complete) {
             fewer(&mut self.side(own).over);
         }
         if !own {
             fewer(&mut self.accepted);
-            if stream.takes_no_slot {
+            if stream.is(Mark::TakesNoSlot) {
                 fewer(&mut self.finished);
             }
         }
@@ -134,10 +134,10 @@ impl Counts {
         if !stream.is_counted() {
             return;
         }
-        if !stream.complete {
+        if !stream.is(Mark::Complete) {
             fewer(&mut self.side(own).open);
         }
-        if own && !stream.answered {
+        if own && !stream.is(Mark::Answered) {
             fewer(&mut self.unanswered);
         }
     }
@@ -249,7 +249,7 @@ impl Counts {
         }
         let in_hand = matches!(stream.owner, crate::stream::Owner::Application);
         let side = self.side(own);
-        if !stream.complete {
+        if !stream.is(Mark::Complete) {
             more(&mut side.open);
         } else if in_hand {
             more(&mut side.over);
@@ -257,10 +257,10 @@ impl Counts {
         if !own && in_hand {
             more(&mut self.accepted);
         }
-        if !own && in_hand && stream.takes_no_slot {
+        if !own && in_hand && stream.is(Mark::TakesNoSlot) {
             more(&mut self.finished);
         }
-        if own && !stream.answered {
+        if own && !stream.is(Mark::Answered) {
             more(&mut self.unanswered);
         }
     }
@@ -299,8 +299,10 @@ mod tests {
 
     fn stream(config: &Config, complete: bool, takes_no_slot: bool) -> Stream {
         let id = StreamId::new(3);
-        let stream = Stream::new(id, Owner::Application, SendState::Open, config);
-        Stream { complete, takes_no_slot, ..stream }
+        let mut stream = Stream::new(id, Owner::Application, SendState::Open, config);
+        stream.put(Mark::Complete, complete);
+        stream.put(Mark::TakesNoSlot, takes_no_slot);
+        stream
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::Session;
 use super::share::Share;
 use super::tally::{add, change, take_off};
 use crate::config::{BLOCK, Config};
-use crate::stream::Stream;
 use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::RecvState;
 use crate::stream::window::{Arrivals, Wait};
+use crate::stream::{Mark, Stream};
 use crate::time::Timestamp;
 
 /// The size up to which a window grows for a peer that has waited briefly. With a small window the
@@ -296,7 +296,7 @@ impl Session {
     pub(super) fn took(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.get(key) else { return };
         let open = stream.recv.is_open();
-        if stream.complete {
+        if stream.is(Mark::Complete) {
             self.credit.taken_of_completed(bytes);
         }
         self.consumed(key, bytes);
@@ -316,7 +316,7 @@ impl Session {
         let Some(stream) = self.store.live_mut(key) else { return 0 };
         let before = stream.incoming.size();
         let dropped = stream.incoming.clear(&mut self.pool);
-        if stream.complete {
+        if stream.is(Mark::Complete) {
             self.credit.taken_of_completed(dropped);
         }
         self.credit.resize(before, Size::default());

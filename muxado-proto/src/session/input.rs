@@ -15,7 +15,7 @@ use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
 use crate::stream::store::Entry;
-use crate::stream::{Edge, Owner, Stream, StreamType};
+use crate::stream::{Edge, Mark, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
@@ -312,7 +312,7 @@ impl Session {
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.wrapping_add(count);
             match stream.owner {
-                Owner::Application if !stream.is_watched(Edge::Readable) => {}
+                Owner::Application if !stream.edges.are_watched(Edge::Readable) => {}
                 Owner::Application => self.notify(key, Edge::Readable),
                 Owner::Untyped => self.collect_type(key),
                 Owner::Beats => self.on_echo(key),
@@ -373,7 +373,8 @@ impl Session {
         match self.store.entry(id) {
             Some(Entry::Live(key)) => {
                 // The reset is free if an answer had begun or was complete.
-                let free = self.store.get(key).is_some_and(|s| s.spoke || s.is_given_up());
+                let free =
+                    self.store.get(key).is_some_and(|s| s.is(Mark::Spoke) || s.is_given_up());
                 // ngrok sends one RST for each frame that was in flight: the first one counts.
                 if !self.peer_reset(key, code) {
                     return;

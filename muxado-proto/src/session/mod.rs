@@ -307,9 +307,8 @@ impl Session {
         if let Some(key) = self.store.front(Queue::Event) {
             let stream = self.store.get_mut(key)?;
             let id = stream.id;
-            let edge = Edge::ALL.into_iter().find(|&edge| stream.edges & edge as u8 != 0)?;
-            stream.edges &= !(edge as u8);
-            if stream.edges == 0 {
+            let edge = stream.edges.take()?;
+            if !stream.edges.are_raised() {
                 self.store.unlink(Queue::Event, key);
             }
             return Some(match edge {

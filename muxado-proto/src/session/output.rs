@@ -7,7 +7,7 @@ use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
-use crate::stream::{Edge, Owner, TYPE_LEN};
+use crate::stream::{Edge, Mark, Owner, TYPE_LEN};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::transmit::Transmit;
@@ -329,9 +329,11 @@ impl Session {
         };
         if syn {
             stream.send = stream.send.syn_sent();
-            stream.announced = true;
+            stream.mark(Mark::Announced);
         }
-        stream.spoke |= length > 0;
+        if length > 0 {
+            stream.mark(Mark::Spoke);
+        }
         if ends {
             if syn {
                 out.join_header(Header::data(id, 0, Flags::FIN).encode());
@@ -342,7 +344,7 @@ impl Session {
         let echo = stream.owner == Owner::Echo;
         let roomy = buffered.saturating_sub(count) <= half;
         let watched = stream.asks_for_progress();
-        let waits = stream.is_watched(Edge::Writable);
+        let waits = stream.edges.are_watched(Edge::Writable);
         let goes_on = !ends && !echo && stream.can_send();
         if count == buffered {
             // There is space for it again, independent of other streams.

@@ -95,8 +95,8 @@ impl Session {
     /// has ended.
     pub(super) fn report_progress(&mut self, key: Key) {
         let Some(stream) = self.store.live(key) else { return };
-        let ended = stream.is_watched(Edge::Ended) && self.end_of(stream).is_some();
-        if stream.is_watched(Edge::Flushed) && self.is_flushed(stream) {
+        let ended = stream.edges.are_watched(Edge::Ended) && self.end_of(stream).is_some();
+        if stream.edges.are_watched(Edge::Flushed) && self.is_flushed(stream) {
             self.notify(key, Edge::Flushed);
         }
         if ended {

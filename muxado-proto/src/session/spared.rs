@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::{Session, Unread};
 use crate::error::ErrorCode;
+use crate::stream::Mark;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
@@ -59,7 +60,7 @@ impl Session {
             if stream.waits_since + ANSWER_TIME > self.now {
                 break;
             }
-            let (provoked, owed) = (stream.provoked, stream.recv_window.owed());
+            let (provoked, owed) = (stream.is(Mark::Provoked), stream.recv_window.owed());
             self.store.unlink(Queue::Spared, key);
             if provoked {
                 self.reset_stream(key, ErrorCode::STREAM_CLOSED, Unread::Drop);
@@ -80,7 +81,7 @@ impl Session {
         let within_credit = self.credit.receive(stream, length);
         if spared && within_credit {
             stream.recv_window.consume(length);
-            stream.provoked = true;
+            stream.mark(Mark::Provoked);
             if fin {
                 // It is complete at both ends, so nothing has to be sent.
                 self.on_fin(key);
@@ -103,7 +104,7 @@ impl Session {
         }
         let Some(stream) = self.store.live_mut(key) else { return };
         stream.recv_window.consume(u32::try_from(count).unwrap_or(u32::MAX));
-        stream.provoked = true;
+        stream.mark(Mark::Provoked);
         if end && fin {
             self.on_fin(key);
         }

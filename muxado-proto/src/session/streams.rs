@@ -9,7 +9,7 @@ use crate::stream::buffer::Size;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::{Edge, Owner};
+use crate::stream::{Edge, Edges, Mark, Owner};
 use crate::timers::Timer;
 
 /// Bytes that a stream has to send to restart the time limit on its stall.
@@ -63,23 +63,18 @@ impl Session {
     /// Reports an edge if the application waits for it.
     pub(super) fn notify(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        let bit = edge as u8;
         // The application does not know streams in the backlog: their events are reported after
         // `accept`.
-        if stream.interest & bit == 0 || stream.owner != Owner::Application {
-            return;
+        if stream.owner == Owner::Application && stream.edges.raise(edge) {
+            self.store.push(Queue::Event, key);
         }
-        stream.interest &= !bit;
-        stream.edges |= bit;
-        self.store.push(Queue::Event, key);
     }
 
     /// The application has to wait for an edge. A pending report of it is obsolete.
     pub(super) fn wait_for(&mut self, key: Key, edge: Edge) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        stream.interest |= edge as u8;
-        stream.edges &= !(edge as u8);
-        if stream.edges == 0 {
+        stream.edges.watch(edge);
+        if !stream.edges.are_raised() {
             self.store.unlink(Queue::Event, key);
         }
     }
@@ -162,7 +157,7 @@ impl Session {
             _ => return,
         };
         stream.owner = Owner::Released;
-        stream.edges = 0;
+        stream.edges = Edges::NONE;
         self.store.unlink(queue, key);
         self.store.unlink(Queue::Event, key);
         self.drop_incoming(key);
@@ -178,12 +173,13 @@ impl Session {
             self.leave_beats();
             return self.reset_stream(key, code, Unread::Drop);
         }
-        if stream.complete {
+        if stream.is(Mark::Complete) {
             // It is over and stays so, and what was received stays readable. The RST is sent as if
             // the record had gone, once.
-            if core::mem::replace(&mut stream.provoked, true) {
+            if stream.is(Mark::Provoked) {
                 return;
             }
+            stream.mark(Mark::Provoked);
             let _dropped_if_too_many = self.queue_reset(Orphan::new(id, code));
         } else {
             self.reset_stream(key, code, Unread::Keep);
@@ -231,7 +227,7 @@ impl Session {
     fn stop_reading(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         stream.recv = stream.recv.stop();
-        stream.awaited = false;
+        stream.unmark(Mark::Awaited);
         if !stream.incoming.is_empty() {
             let dropped = self.drop_incoming(key);
             self.consumed(key, dropped);
@@ -240,19 +236,18 @@ impl Session {
 
     /// The application releases a stream: what was written is sent, then FIN.
     pub(super) fn release(&mut self, key: Key) {
-        if self.store.get(key).is_some_and(|stream| stream.reset_on_drop) {
+        if self.store.get(key).is_some_and(|stream| stream.is(Mark::ResetOnDrop)) {
             self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
         }
         self.stop_reading(key);
         let Some(stream) = self.store.live_mut(key) else { return };
         let own = self.ids.is_own(stream.id);
-        let answers = !own && (stream.spoke || !stream.outgoing.is_empty());
+        let answers = !own && (stream.is(Mark::Spoke) || !stream.outgoing.is_empty());
         let owes = stream.recv.is_open() && stream.recv_window.owed() > 0;
         let linked = !stream.links.is_free();
         self.counts.released(stream, own);
         stream.owner = Owner::Released;
-        stream.edges = 0;
-        stream.interest = 0;
+        stream.edges = Edges::NONE;
         if stream.send.is_silent() && stream.outgoing.is_empty() {
             stream.send = stream.send.reset(ErrorCode::STREAM_CANCELLED);
             stream.recv = stream.recv.reset(ErrorCode::STREAM_CANCELLED);
@@ -277,7 +272,7 @@ impl Session {
     /// The writer of a stream is released, and its reader stays.
     pub(super) fn release_send(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        if stream.reset_on_drop {
+        if stream.is(Mark::ResetOnDrop) {
             return self.reset_unfinished(key, ErrorCode::STREAM_CANCELLED);
         }
         stream.send =
@@ -306,7 +301,7 @@ impl Session {
     fn end_if_done(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         let (open, needed) = (stream.recv.is_open(), stream.is_needed());
-        let complete = stream.complete;
+        let complete = stream.is(Mark::Complete);
         if self.credit.growth() > 0 {
             let growth = self.credit.close_if_done(stream, &self.config);
             if let Some(share) = &mut self.share {
@@ -314,8 +309,10 @@ impl Session {
             }
         }
         let ends = !complete && !open && stream.send.is_over();
-        stream.complete |= ends;
-        let rests = stream.is_finished_and_read() && !stream.takes_no_slot;
+        if ends {
+            stream.mark(Mark::Complete);
+        }
+        let rests = stream.is_finished_and_read() && !stream.is(Mark::TakesNoSlot);
         let given_up = stream.is_given_up() && !stream.links.is_linked(Link::Wait);
         if ends {
             self.completed(key);
@@ -354,7 +351,7 @@ impl Session {
         self.counts.completed(own, in_hand, confirmed);
         self.farewell.moved(self.now);
         let was_reset_here = matches!(stream.send, SendState::ResetLocally(_));
-        if !own && stream.spoke && !was_reset_here {
+        if !own && stream.is(Mark::Spoke) && !was_reset_here {
             self.limits.give_back(Excess::Resets);
         }
     }
@@ -370,8 +367,8 @@ impl Session {
     fn rest_finished(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
-        if accepted && !stream.takes_no_slot {
-            stream.takes_no_slot = true;
+        if accepted && !stream.is(Mark::TakesNoSlot) {
+            stream.mark(Mark::TakesNoSlot);
             self.counts.finished();
             self.report_acceptable();
         }
@@ -406,7 +403,7 @@ impl Session {
         let Some(stream) = self.store.get_mut(key) else { return };
         let (id, own, echo) = (stream.id, self.ids.is_own(stream.id), stream.owner == Owner::Echo);
         // It was never announced.
-        let silent = own && !stream.announced && !stream.answered;
+        let silent = own && !stream.is(Mark::Announced) && !stream.is(Mark::Answered);
         let given_up = stream.links.is_in(Queue::GivenUp);
         let remembered = stream.send != SendState::Finished && !silent;
         let growth = self.credit.close(stream, &self.config);
@@ -431,15 +428,15 @@ impl Session {
     /// The peer has sent something on one of our streams.
     #[inline]
     pub(super) fn answered(&mut self, key: Key) {
-        if self.store.get(key).is_some_and(|stream| !stream.answered) {
+        if self.store.get(key).is_some_and(|stream| !stream.is(Mark::Answered)) {
             self.first_answer(key);
         }
     }
 
     fn first_answer(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        if !stream.answered && stream.is_counted() && stream.id.is_opened_by(self.role) {
-            stream.answered = true;
+        if !stream.is(Mark::Answered) && stream.is_counted() && stream.id.is_opened_by(self.role) {
+            stream.mark(Mark::Answered);
             self.counts.answered();
             self.arm_unanswered();
             self.report_room();

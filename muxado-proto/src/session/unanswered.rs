@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 
 use super::Session;
 use crate::frame::StreamId;
+use crate::stream::Mark;
 use crate::stream::key::Key;
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -47,7 +48,7 @@ impl Session {
     fn unanswered_key(&self, id: StreamId) -> Option<Key> {
         let key = self.store.key(id)?;
         let stream = self.store.get(key)?;
-        (stream.is_counted() && !stream.answered).then_some(key)
+        (stream.is_counted() && !stream.is(Mark::Answered)).then_some(key)
     }
 
     /// Removes answered and ended streams from the front, and sets the timer for the first

@@ -13,7 +13,7 @@ use crate::stream::buffer::{Buffer, Pool};
 use crate::stream::key::Key;
 use crate::stream::schedule::{Priority, Queue};
 use crate::stream::state::SendState;
-use crate::stream::{Edge, Owner, Stream, StreamType};
+use crate::stream::{Edge, Mark, Owner, Stream, StreamType};
 
 /// One stream of a session, borrowed: see [`Session::stream`].
 ///
@@ -309,7 +309,7 @@ impl<'a> StreamMut<'a> {
     /// Whether [`release`](Self::release) resets the stream if it is unfinished.
     #[must_use]
     pub fn reset_on_drop(&self) -> bool {
-        self.record().is_some_and(|stream| stream.reset_on_drop)
+        self.record().is_some_and(|stream| stream.is(Mark::ResetOnDrop))
     }
 
     /// Chooses what [`release`](Self::release) does if the stream is unfinished: it resets it with
@@ -317,7 +317,7 @@ impl<'a> StreamMut<'a> {
     /// [`Config::reset_on_drop`](crate::Config::reset_on_drop).
     pub fn set_reset_on_drop(&mut self, reset: bool) {
         if let Some(stream) = self.session.store.get_mut(self.key) {
-            stream.reset_on_drop = reset;
+            stream.put(Mark::ResetOnDrop, reset);
         }
     }
 

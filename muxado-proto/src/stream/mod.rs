@@ -80,6 +80,87 @@ impl Edge {
     pub(crate) const ALL: [Self; 4] = [Self::Readable, Self::Writable, Self::Flushed, Self::Ended];
 }
 
+/// Edges the application waits for, because a call returned "blocked" or there was no call yet, and
+/// edges to report to it. An edge is never both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "audit", derive(Hash))]
+pub(crate) struct Edges {
+    /// The watched ones in the lower half, the raised ones in the upper.
+    bits: u8,
+}
+
+impl Edges {
+    const RAISED: u8 = 0b1111_0000;
+
+    pub(crate) const NONE: Self = Self { bits: 0 };
+
+    /// Of a new stream: its reader and its writer have not called yet.
+    const NEW: Self = Self { bits: Edge::Readable as u8 | Edge::Writable as u8 };
+
+    const fn raised(edge: Edge) -> u8 {
+        (edge as u8) << 4
+    }
+
+    /// Whether the application waits for an edge.
+    pub(crate) const fn are_watched(self, edge: Edge) -> bool {
+        self.bits & edge as u8 != 0
+    }
+
+    /// Whether there is something to report.
+    pub(crate) const fn are_raised(self) -> bool {
+        self.bits & Self::RAISED != 0
+    }
+
+    /// The application waits for an edge. A pending report of it is obsolete.
+    pub(crate) const fn watch(&mut self, edge: Edge) {
+        self.bits = (self.bits | edge as u8) & !Self::raised(edge);
+    }
+
+    /// Reports an edge, if the application waits for it; returns whether it does.
+    pub(crate) const fn raise(&mut self, edge: Edge) -> bool {
+        let watched = self.are_watched(edge);
+        if watched {
+            self.bits = (self.bits & !(edge as u8)) | Self::raised(edge);
+        }
+        watched
+    }
+
+    /// Takes an edge to report.
+    pub(crate) fn take(&mut self) -> Option<Edge> {
+        let edge = Edge::ALL.into_iter().find(|&edge| self.bits & Self::raised(edge) != 0)?;
+        self.bits &= !Self::raised(edge);
+        Some(edge)
+    }
+
+    /// Whether no edge is both watched and raised.
+    #[cfg(feature = "audit")]
+    pub(crate) const fn are_sound(self) -> bool {
+        self.bits & (self.bits >> 4) == 0
+    }
+}
+
+/// What is known of a stream beside its states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A read returned "blocked", and the reader waits.
+    Awaited = 1,
+    /// The stream is reset if it is released unfinished.
+    ResetOnDrop = 1 << 1,
+    /// The peer has sent something on it, or has had the time to.
+    Answered = 1 << 2,
+    /// Its SYN was sent, or received.
+    Announced = 1 << 3,
+    /// Payload was sent on it.
+    Spoke = 1 << 4,
+    /// It is over in both directions, and everything that had to be sent was sent.
+    Complete = 1 << 5,
+    /// Accepted, finished by both sides and read to the end.
+    TakesNoSlot = 1 << 6,
+    /// DATA has arrived that is answered after the peer had the time to read the answer, or, behind
+    /// the end of the stream, was answered.
+    Provoked = 1 << 7,
+}
+
 /// One stream.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
@@ -96,29 +177,11 @@ pub(crate) struct Stream {
     pub(crate) recv_window: ReceiveWindow,
     pub(crate) stream_type: Option<StreamType>,
     pub(crate) priority: Priority,
-    /// Edges the application waits for: a call returned "blocked", or there was no call yet.
-    pub(crate) interest: u8,
-    /// Edges to report.
-    pub(crate) edges: u8,
-    /// A read returned "blocked", and the reader waits.
-    pub(crate) awaited: bool,
-    /// The stream is reset if it is released unfinished.
-    pub(crate) reset_on_drop: bool,
+    pub(crate) edges: Edges,
+    /// A bit for each [`Mark`].
+    marks: u8,
     /// The batch of output that contains the latest DATA frame.
     pub(crate) batch: u32,
-    /// The peer has sent something on it, or has had the time to.
-    pub(crate) answered: bool,
-    /// Its SYN was sent, or received.
-    pub(crate) announced: bool,
-    /// Payload was sent on it.
-    pub(crate) spoke: bool,
-    /// It is over in both directions, and everything that had to be sent was sent.
-    pub(crate) complete: bool,
-    /// Accepted, finished by both sides and read to the end.
-    pub(crate) takes_no_slot: bool,
-    /// DATA has arrived that is answered after the peer had the time to read the answer, or, behind
-    /// the end of the stream, was answered.
-    pub(crate) provoked: bool,
     pub(crate) links: Links,
     /// Since when it has waited for its type, has had data to send but no credit, has been used only by
     /// the peer, or has been ended by this side without a reader.
@@ -129,6 +192,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(id: StreamId, owner: Owner, send: SendState, config: &Config) -> Self {
+        let announced = if matches!(send, SendState::Fresh) { 0 } else { Mark::Announced as u8 };
+        let resets = if config.reset_on_drop { Mark::ResetOnDrop as u8 } else { 0 };
         Self {
             id,
             owner,
@@ -140,26 +205,31 @@ impl Stream {
             recv_window: ReceiveWindow::new(config.receive_window),
             stream_type: None,
             priority: Priority::DEFAULT,
-            interest: Edge::Readable as u8 | Edge::Writable as u8,
-            edges: 0,
-            awaited: false,
-            reset_on_drop: config.reset_on_drop,
+            edges: Edges::NEW,
+            marks: announced | resets,
             batch: 0,
-            answered: false,
-            announced: !matches!(send, SendState::Fresh),
-            spoke: false,
-            complete: false,
-            takes_no_slot: false,
-            provoked: false,
             links: Links::NONE,
             waits_since: Timestamp::ZERO,
             sent_since_stall: u32::MAX,
         }
     }
 
-    /// Whether the application waits for something.
-    pub(crate) const fn is_watched(&self, edge: Edge) -> bool {
-        self.interest & edge as u8 != 0
+    /// Whether something is known of it.
+    pub(crate) const fn is(&self, mark: Mark) -> bool {
+        self.marks & mark as u8 != 0
+    }
+
+    pub(crate) const fn mark(&mut self, mark: Mark) {
+        self.marks |= mark as u8;
+    }
+
+    pub(crate) const fn unmark(&mut self, mark: Mark) {
+        self.marks &= !(mark as u8);
+    }
+
+    /// Marks it, or takes the mark away.
+    pub(crate) const fn put(&mut self, mark: Mark, is: bool) {
+        if is { self.mark(mark) } else { self.unmark(mark) }
     }
 
     /// Whether its record is needed after its end. What waits in the backlog when the session ends can
@@ -170,7 +240,7 @@ impl Stream {
 
     /// Whether the application waits for what the transport takes, or for the end.
     pub(crate) const fn asks_for_progress(&self) -> bool {
-        self.interest & (Edge::Flushed as u8 | Edge::Ended as u8) != 0
+        self.edges.are_watched(Edge::Flushed) || self.edges.are_watched(Edge::Ended)
     }
 
     /// Whether DATA, SYN or FIN could leave now.
@@ -179,7 +249,7 @@ impl Stream {
             match self.send {
                 SendState::Announcing | SendState::Finishing { .. } => true,
                 // The reader waits for data from the peer, so the peer has to learn of the stream.
-                SendState::Fresh | SendState::Left => self.awaited,
+                SendState::Fresh | SendState::Left => self.is(Mark::Awaited),
                 _ => false,
             }
         } else {
@@ -211,7 +281,7 @@ impl Stream {
     /// has no reader.
     pub(crate) fn may_spoil_an_answer(&self) -> bool {
         let complete = matches!(self.send, SendState::Finishing { .. } | SendState::Finished);
-        let answers = self.spoke || !self.outgoing.is_empty();
+        let answers = self.is(Mark::Spoke) || !self.outgoing.is_empty();
         complete && answers && self.recv == RecvState::Stopped
     }
 
@@ -235,26 +305,16 @@ impl Stream {
             recv_window,
             stream_type,
             priority,
-            interest,
             edges,
-            awaited,
-            reset_on_drop,
+            marks,
             batch,
-            answered,
-            announced,
-            spoke,
-            complete,
-            takes_no_slot,
-            provoked,
             links,
             waits_since,
             sent_since_stall,
         } = self;
         digest.value(&(id, owner, send, recv, stream_type, priority));
-        digest.value(&[*interest, *edges]);
-        digest.value(&[awaited, reset_on_drop]);
+        digest.value(&(edges, marks));
         digest.flag(digest.batch == Some(*batch));
-        digest.value(&[answered, announced, spoke, complete, takes_no_slot, provoked]);
         for buffer in [outgoing, incoming] {
             let mut bytes = alloc::vec![0; buffer.len()];
             buffer.peek(&mut bytes);
@@ -281,6 +341,6 @@ mod tests {
 
     #[test]
     fn an_idle_stream_is_small() {
-        assert!(size_of::<Stream>() <= 160, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 136, "{}", size_of::<Stream>());
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Edge, ReadError, StreamMut};
+use super::{Edge, Mark, ReadError, StreamMut};
 
 impl StreamMut<'_> {
     /// How many bytes can be read now; 0 means that the peer has finished the stream and everything
@@ -148,7 +148,7 @@ impl StreamMut<'_> {
     /// [`Event::Readable`](crate::Event::Readable) may still be reported.
     pub fn cancel_read(&mut self) {
         if let Some(stream) = self.session.store.get_mut(self.key) {
-            stream.awaited = false;
+            stream.unmark(Mark::Awaited);
         }
     }
 
@@ -167,7 +167,7 @@ impl StreamMut<'_> {
         if result == Err(ReadError::Blocked) {
             session.wait_for(self.key, Edge::Readable);
             let Some(stream) = session.store.get_mut(self.key) else { return result };
-            stream.awaited = true;
+            stream.mark(Mark::Awaited);
             if stream.send.is_silent() {
                 session.schedule(self.key);
             }

@@ -102,13 +102,13 @@ impl Store {
         let id = stream.id;
         let wrong = |what: &str| Err(format!("stream {id}: {what}: {stream:?}"));
         let inside = |queue: Queue| stream.links.queue(queue.link()) == Some(queue);
-        if inside(Queue::Event) != (stream.edges != 0) {
+        if inside(Queue::Event) != stream.edges.are_raised() {
             return wrong("events and the event queue differ");
         }
-        if stream.edges & stream.interest != 0 {
+        if !stream.edges.are_sound() {
             return wrong("reports an edge and waits for it");
         }
-        if stream.edges != 0 && stream.owner != Owner::Application {
+        if stream.edges.are_raised() && stream.owner != Owner::Application {
             return wrong("has events that nobody can get");
         }
         if inside(Queue::Accept) != (stream.owner == Owner::Backlog) {
@@ -120,7 +120,7 @@ impl Store {
         if inside(Queue::GivenUp) != (sending && stream.is_given_up()) && sending {
             return wrong("given up and its queue differ");
         }
-        if inside(Queue::Budget) && stream.interest & Edge::Writable as u8 == 0 {
+        if inside(Queue::Budget) && !stream.edges.are_watched(Edge::Writable) {
             return wrong("waits for room that nobody wants");
         }
         if sending && stream.can_send() && !inside(stream.ready_queue()) {
