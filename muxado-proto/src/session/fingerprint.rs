@@ -60,7 +60,7 @@ impl Session {
         counts.digest(digest);
         credit.digest(digest);
         budget.digest(digest);
-        digest.value(orphans);
+        orphans.digest(digest);
         beats.digest(digest);
         // The rest of it counts sent bytes without a bound. It only decides batch sizes of 512 bytes
         // or more, and no small world sends that much.

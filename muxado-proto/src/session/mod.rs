@@ -134,7 +134,6 @@ impl Session {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a key serves one session")]
     pub fn new(role: Role, config: Arc<Config>, now: Timestamp, key: SessionKey) -> Self {
-        let tombstones = usize::try_from(config.tombstones).unwrap_or(usize::MAX);
         let text = usize::try_from(config.goaway_text).unwrap_or(usize::MAX);
         let mut session = Self {
             role,
@@ -150,7 +149,7 @@ impl Session {
             orphans: Orphans::default(),
             unanswered: Unanswered::default(),
             pace: Pace::new(),
-            store: Store::new(key.id_map(), tombstones),
+            store: Store::new(key.id_map(), config.tombstones),
             beats: Beats::new(&key, now, config.typed),
             pool: Pool::default(),
             limits: Limits::default(),
@@ -445,7 +444,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 1368, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 1072, "{}", size_of::<Session>());
     }
 
     /// A session that has used up all of its ids but the last two.

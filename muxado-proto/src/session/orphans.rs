@@ -1,5 +1,6 @@
 //! RSTs for streams without a record.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::error::ErrorCode;
@@ -32,38 +33,54 @@ impl Orphan {
 ///
 /// Invariant: none wait once the session is over.
 #[derive(Debug, Default)]
-#[cfg_attr(feature = "audit", derive(Clone, Hash))]
+#[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Orphans {
-    waiting: VecDeque<Orphan>,
+    #[allow(
+        clippy::box_collection,
+        reason = "most sessions have none, and every session this field"
+    )]
+    waiting: Option<Box<VecDeque<Orphan>>>,
 }
 
 impl Orphans {
     /// Queues an RST; `false` if `max` are already queued.
     #[must_use]
     pub(super) fn push(&mut self, orphan: Orphan, max: u32) -> bool {
-        let room = self.waiting.len() < usize::try_from(max).unwrap_or(usize::MAX);
+        let waiting = self.waiting.get_or_insert_default();
+        let room = waiting.len() < usize::try_from(max).unwrap_or(usize::MAX);
         if room {
-            self.waiting.push_back(orphan);
+            waiting.push_back(orphan);
         }
         room
     }
 
     /// The RST that has waited longest.
     pub(super) fn pop(&mut self) -> Option<Orphan> {
-        let first = self.waiting.pop_front();
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            self.waiting = VecDeque::new();
+        let waiting = self.waiting.as_mut()?;
+        let first = waiting.pop_front();
+        if waiting.is_empty() && waiting.capacity() > KEPT {
+            self.waiting = None;
         }
         first
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.as_ref().is_none_or(|waiting| waiting.is_empty())
     }
 
     /// Nothing more will be sent.
     pub(super) fn clear(&mut self) {
-        self.waiting = VecDeque::new();
+        self.waiting = None;
+    }
+}
+
+#[cfg(feature = "audit")]
+impl Orphans {
+    pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
+        digest.count(self.waiting.as_ref().map_or(0, |waiting| waiting.len()));
+        for orphan in self.waiting.iter().flat_map(|waiting| waiting.iter()) {
+            digest.value(orphan);
+        }
     }
 }
 

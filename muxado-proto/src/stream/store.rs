@@ -46,9 +46,9 @@ pub(crate) struct Store {
     ids: IdMap,
     /// The ids in `ids` whose stream was removed, oldest first.
     tombstones: VecDeque<StreamId>,
-    max_tombstones: usize,
+    max_tombstones: u32,
     /// How many of `tombstones` are stale entries that await compaction.
-    settled: usize,
+    settled: u32,
     lists: [List; Queue::COUNT],
     /// The stalled streams, ordered by the start of their wait. The queue has a different order: a
     /// stream that stalls again may have waited for longer than streams before it.
@@ -59,7 +59,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(key: IdKey, max_tombstones: usize) -> Self {
+    pub(crate) fn new(key: IdKey, max_tombstones: u32) -> Self {
         Self {
             slab: Slab::default(),
             ids: IdMap::new(key),
@@ -195,11 +195,16 @@ impl Store {
             self.tombstones.retain(|&id| ids.get(id) == Some(RESET));
             self.settled = 0;
         }
-        while self.tombstones.len().saturating_sub(self.settled) > self.max_tombstones {
+        while self.current_tombstones() > self.max_tombstones as usize {
             let Some(oldest) = self.tombstones.pop_front() else { break };
             self.unbury(oldest);
             self.settled = self.settled.saturating_sub(1);
         }
+    }
+
+    /// The tombstones without stale entries.
+    fn current_tombstones(&self) -> usize {
+        self.tombstones.len().saturating_sub(self.settled as usize)
     }
 
     /// Forgets a tombstone, if there is one.
