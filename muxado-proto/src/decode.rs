@@ -10,7 +10,7 @@ use bytes::Bytes;
 use core::fmt;
 
 use crate::error::ErrorCode;
-use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_PAYLOAD, MAX_U31, StreamId};
+use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_U31, StreamId};
 
 /// An item of the decoded input, in order.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,10 +146,10 @@ pub struct Decoder {
     state: State,
     /// The bytes of a header, word or GOAWAY that have arrived so far.
     partial: [u8; HEADER_LEN],
-    have: u8,
+    have: usize,
     /// The text of a GOAWAY that has arrived so far.
     text: Vec<u8>,
-    text_limit: u32,
+    text_limit: usize,
 }
 
 impl fmt::Debug for Decoder {
@@ -167,9 +167,6 @@ impl Decoder {
     #[must_use]
     pub const fn new(text_limit: usize) -> Self {
         let partial = [0; HEADER_LEN];
-        // No frame is longer.
-        let text_limit =
-            if text_limit > MAX_PAYLOAD as usize { MAX_PAYLOAD } else { text_limit as u32 };
         Self { state: State::Header, partial, have: 0, text: Vec::new(), text_limit }
     }
 
@@ -182,7 +179,7 @@ impl Decoder {
     /// What has arrived of the next header; `None` within a frame.
     pub(crate) fn partial(&self) -> Option<&[u8]> {
         let header = matches!(self.state, State::Header);
-        self.partial.get(..usize::from(self.have)).filter(|_| header)
+        self.partial.get(..self.have).filter(|_| header)
     }
 
     /// Bytes of the current DATA frame's payload that are still to come.
@@ -254,7 +251,7 @@ impl Decoder {
                     if *left > 0 {
                         let piece = take(input, *left)?;
                         *left = left.saturating_sub(piece.len());
-                        let room = (self.text_limit as usize).saturating_sub(self.text.len());
+                        let room = self.text_limit.saturating_sub(self.text.len());
                         self.text.extend_from_slice(piece.get(..room).unwrap_or(piece));
                     }
                     if *left == 0 {
@@ -326,13 +323,12 @@ impl Decoder {
 
     #[cold]
     fn collect_pieces<const N: usize>(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
-        let have = usize::from(self.have);
-        let piece = take(input, N.saturating_sub(have))?;
-        let end = have.saturating_add(piece.len());
-        if let Some(room) = self.partial.get_mut(have..end) {
+        let piece = take(input, N.saturating_sub(self.have))?;
+        let end = self.have.saturating_add(piece.len());
+        if let Some(room) = self.partial.get_mut(self.have..end) {
             room.copy_from_slice(piece);
         }
-        self.have = u8::try_from(end).unwrap_or_default();
+        self.have = end;
         if end < N {
             return None;
         }
@@ -357,7 +353,7 @@ impl Decoder {
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         let Self { state, partial, have, text, text_limit: _ } = self;
         digest.value(state);
-        digest.value(partial.get(..usize::from(*have)).unwrap_or_default());
+        digest.value(partial.get(..*have).unwrap_or_default());
         digest.value(&text[..]);
     }
 }

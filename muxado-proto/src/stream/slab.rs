@@ -6,25 +6,31 @@ use alloc::vec::Vec;
 /// Values whose memory is kept for later ones.
 const SPARE: usize = 64;
 
+/// Bits of a word.
+const WORD: u32 = u64::BITS;
+
 /// Empty places that are kept when everything was removed.
 const KEPT_PLACES: usize = 64;
 
-/// Values by number. A number is reused when its value was removed.
+/// Values by number. The lowest free number is used first.
 ///
-/// Invariant: `free` has the number of each empty place once.
+/// Invariants: a place has a bit in `taken`, which is set if it has a value; `len` is the number of
+/// values.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Slab<T> {
     places: Vec<Option<Box<T>>>,
-    /// The empty places; the one that was emptied last is used first.
-    free: Vec<u32>,
+    taken: Vec<u64>,
+    /// All words of `taken` before this one are full.
+    roomy: u32,
+    len: u32,
     /// The memory of removed values, which are still in it.
     spare: Vec<Box<T>>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), spare: Vec::new() }
+        Self { places: Vec::new(), taken: Vec::new(), roomy: 0, len: 0, spare: Vec::new() }
     }
 }
 
@@ -40,24 +46,22 @@ impl<T> Slab<T> {
     }
 
     /// How many values there are.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.places.len().saturating_sub(self.free.len())
-    }
-
-    /// The empty places, the next one to use last.
     #[cfg(any(feature = "audit", test))]
-    pub(super) fn free(&self) -> &[u32] {
-        &self.free
+    pub(super) const fn len(&self) -> usize {
+        self.len as usize
     }
 
-    /// Whether exactly the empty places are listed as such.
+    /// Whether `taken` and `len` agree with the places.
     #[cfg(any(feature = "audit", test))]
     pub(super) fn is_sound(&self) -> bool {
-        let mut free = self.free.clone();
-        free.sort_unstable();
-        let empty = (0..self.end()).filter(|&number| self.get(number).is_none());
-        empty.eq(free)
+        let bit = |number: u32| {
+            let word = self.taken.get((number / WORD) as usize).copied().unwrap_or_default();
+            word >> (number % WORD) & 1 == 1
+        };
+        let bits: u32 = self.taken.iter().map(|word| word.count_ones()).sum();
+        let full = self.taken.iter().take(self.roomy as usize).all(|&word| word == u64::MAX);
+        let agrees = (0..self.end()).all(|number| bit(number) == self.get(number).is_some());
+        agrees && full && bits == self.len
     }
 
     /// The numbers that may be taken: those below this one.
@@ -73,22 +77,37 @@ impl<T> Slab<T> {
             }
             None => Box::new(value),
         };
-        let number = self.free.pop().unwrap_or_else(|| self.add_place());
-        if let Some(place) = self.places.get_mut(number as usize) {
-            *place = Some(value);
+        let number = self.take_number();
+        match self.places.get_mut(number as usize) {
+            Some(place) => *place = Some(value),
+            None => self.add_place(value),
         }
+        self.len = self.len.saturating_add(1);
         number
     }
 
+    fn take_number(&mut self) -> u32 {
+        loop {
+            match self.taken.get_mut(self.roomy as usize) {
+                Some(&mut u64::MAX) => self.roomy = self.roomy.saturating_add(1),
+                Some(word) => {
+                            let bit = word.trailing_ones();
+                    // Sets the lowest bit that is not set.
+                    *word |= word.wrapping_add(1);
+                    return self.roomy.saturating_mul(WORD).saturating_add(bit);
+                }
+                None => self.taken.push(0),
+            }
+        }
+    }
+
     #[cold]
-    fn add_place(&mut self) -> u32 {
-        let number = self.end();
+    fn add_place(&mut self, value: Box<T>) {
         if self.places.len() == self.places.capacity() {
             // An eighth: ten thousand idle streams should not pay for twenty.
             self.places.reserve_exact((self.places.len() / 8).max(4));
         }
-        self.places.push(None);
-        number
+        self.places.push(Some(value));
     }
 
     /// Removes a value; `false` if there is none.
@@ -98,10 +117,16 @@ impl<T> Slab<T> {
         if self.spare.len() < SPARE {
             self.spare.push(value);
         }
-        self.free.push(number);
-        if self.free.len() == self.places.len() && self.free.len() > KEPT_PLACES {
+        let index = number / WORD;
+        if let Some(word) = self.taken.get_mut(index as usize) {
+            *word &= !1u64.wrapping_shl(number % WORD);
+        }
+        self.roomy = self.roomy.min(index);
+        debug_assert!(self.len > 0, "what is removed was counted");
+        self.len = self.len.saturating_sub(1);
+        if self.len == 0 && self.places.len() > KEPT_PLACES {
             self.places = Vec::new();
-            self.free = Vec::new();
+            self.taken = Vec::new();
         }
         true
     }
@@ -112,11 +137,16 @@ impl<T> Slab<T> {
         !self.spare.is_empty()
     }
 
-    /// Frees memory that no value needs.
+    /// Frees memory that no value needs, except for empty places below the last value.
     pub(super) fn shrink(&mut self) {
         self.spare = Vec::new();
-        if self.len() == 0 {
-            *self = Self::default();
+        while self.places.last().is_some_and(Option::is_none) {
+            self.places.pop();
+        }
+        if self.places.len() <= self.places.capacity() / 2 {
+            self.places.shrink_to_fit();
+            self.taken.truncate(self.places.len().div_ceil(WORD as usize));
+            self.taken.shrink_to_fit();
         }
     }
 }
@@ -148,6 +178,7 @@ mod tests {
             assert!(slab.kept() <= 1 + SPARE, "{}", slab.kept());
             slab.shrink();
             assert_eq!(slab.kept(), 1);
+            assert!(slab.is_sound() && slab.places.capacity() <= 2 * (stays + 1).max(4));
             assert!((0..slab.end()).any(|number| slab.get(number) == Some(&stays)));
         }
     }
@@ -159,7 +190,7 @@ mod tests {
             let numbers: Vec<u32> = (0..2000).map(|value| slab.insert(value)).collect();
             assert_eq!(numbers.first(), Some(&0));
             assert!(numbers.iter().rev().all(|&number| slab.remove(number)));
-            assert!(slab.is_sound() && slab.places.capacity() + slab.free.capacity() == 0);
+            assert!(slab.is_sound() && slab.places.capacity() == 0);
             assert_eq!(slab.kept(), SPARE);
         }
         let stays = slab.insert(1);
@@ -168,7 +199,7 @@ mod tests {
         slab.remove(stays);
         assert!(slab.keeps_spare());
         slab.shrink();
-        assert_eq!((slab.kept(), slab.places.capacity(), slab.free.capacity()), (0, 0, 0));
+        assert_eq!((slab.kept(), slab.places.capacity(), slab.taken.capacity()), (0, 0, 0));
     }
 
     #[test]

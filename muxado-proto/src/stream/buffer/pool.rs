@@ -18,7 +18,7 @@ pub(crate) struct Pool {
     /// reused.
     large: Option<Box<Chunks>>,
     /// The minimum length of `small` since [`Self::shrink_to_use`]: that many were not needed.
-    unused: u8,
+    unused: usize,
     /// Whether `large` was not needed since then.
     large_unused: bool,
 }
@@ -32,7 +32,7 @@ impl Pool {
             }
         }
         let spare = self.small.pop().unwrap_or_default();
-        self.unused = self.unused.min(self.count());
+        self.unused = self.unused.min(self.small.len());
         spare
     }
 
@@ -51,12 +51,6 @@ impl Pool {
         }
     }
 
-    /// How many small queues it keeps: at most [`POOLED`].
-    #[inline]
-    fn count(&self) -> u8 {
-        u8::try_from(self.small.len()).unwrap_or(u8::MAX)
-    }
-
     /// Whether it keeps anything: an idle session should not.
     pub(crate) fn keeps_any(&self) -> bool {
         self.large.is_some() || !self.small.is_empty()
@@ -64,12 +58,12 @@ impl Pool {
 
     /// Frees what was not needed since the last call.
     pub(crate) fn shrink_to_use(&mut self) {
-        let kept = self.small.len().saturating_sub(usize::from(self.unused));
+        let kept = self.small.len().saturating_sub(self.unused);
         self.small.truncate(kept);
         if core::mem::replace(&mut self.large_unused, true) {
             self.large = None;
         }
-        self.unused = self.count();
+        self.unused = self.small.len();
         if self.small.is_empty() {
             self.small.shrink_to_fit();
         }
@@ -77,8 +71,8 @@ impl Pool {
 
     #[cfg(feature = "audit")]
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
-        let Self { small: _, large, unused, large_unused } = self;
-        digest.value(&[self.count(), *unused]);
+        let Self { small, large, unused, large_unused } = self;
+        digest.value(&[small.len(), *unused]);
         digest.value(&[large.is_some(), *large_unused]);
     }
 

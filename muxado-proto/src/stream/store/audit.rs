@@ -44,7 +44,7 @@ impl Store {
         let used = self.streams().count();
         let live = self.slab.len();
         check(live == used, || format!("{live} live streams, {used} in the slab"))?;
-        check(self.slab.is_sound(), || "an empty place that is not listed once".into())
+        check(self.slab.is_sound(), || "the bits of the slab differ from its places".into())
     }
 
     fn audit_ids(&self) -> Finding {

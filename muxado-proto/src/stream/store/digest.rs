@@ -25,8 +25,6 @@ impl Store {
                 stream.digest(digest);
             }
         }
-        // They are the numbers of the next streams.
-        digest.value(slab.free());
         digest.flag(slab.keeps_spare());
         digest.count(tombstones.len());
         for &id in tombstones {
