@@ -91,7 +91,7 @@ impl<T> Slab<T> {
             match self.taken.get_mut(self.roomy as usize) {
                 Some(&mut u64::MAX) => self.roomy = self.roomy.saturating_add(1),
                 Some(word) => {
-                            let bit = word.trailing_ones();
+                    let bit = word.trailing_ones();
                     // Sets the lowest bit that is not set.
                     *word |= word.wrapping_add(1);
                     return self.roomy.saturating_mul(WORD).saturating_add(bit);

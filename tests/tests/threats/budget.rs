@@ -122,3 +122,22 @@ fn s4_growth_is_taken_back_and_writers_share_what_is_left() {
     drop(busy);
     assert_eq!(budget.reserved(), 0);
 }
+
+#[test]
+fn an_application_that_peeks_and_consumes_counts_as_reading() {
+    let _meter = Meter::start();
+    let least = config(&MemoryBudget::new(u64::MAX)).min_memory();
+    let budget = MemoryBudget::new(2 * least + 100_000);
+    let mut reader = Peer::of_server(config(&budget));
+    reader.send(peer::syn(3, &[7; WINDOW as usize]));
+    assert_eq!(reader.accept(), 3);
+    reader.pass(Duration::from_secs(1));
+    assert_eq!(reader.stream(3).peek(&mut [0; 100]), 100);
+    assert_eq!(reader.stream(3).consume(100), 100);
+    // The other session finds no more memory: one that does not read would have to give some up.
+    let mut other = Peer::of_server(config(&budget));
+    fill(&mut other);
+    assert!(other.session.stats().streams_refused > 0);
+    reader.pass(Duration::from_secs(1));
+    assert_eq!(reader.read(3).0.len(), WINDOW as usize - 100);
+}

@@ -139,8 +139,10 @@ impl StreamMut<'_> {
         let Some(stream) = session.store.get_mut(self.key) else { return 0 };
         let before = stream.incoming.size();
         let taken = stream.incoming.read_to(count, |_| {}, &mut session.pool);
-        session.credit.resize(before, stream.incoming.size());
-        session.took(self.key, taken);
+        if taken > 0 {
+            let after = stream.incoming.size();
+            session.has_read(self.key, before, after, taken);
+        }
         taken
     }
 
