@@ -212,6 +212,12 @@ impl Seat {
         self.budget.give(bytes);
     }
 
+    /// What the session has reserved.
+    #[cfg(feature = "audit")]
+    pub(crate) const fn reserved(&self) -> u64 {
+        self.reserved as u64
+    }
+
     /// Whether growth has to be given back.
     pub(crate) fn is_tight(&self) -> bool {
         self.budget.is_tight()

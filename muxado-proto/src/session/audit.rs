@@ -47,6 +47,8 @@ fn check(ok: bool, what: &str) -> Finding {
 #[derive(Debug, Default)]
 struct Census {
     counts: Counts,
+    /// Records of streams of the peer, and of this side.
+    records: [u32; 2],
     responders: u32,
     unsent: Size,
     unread: Size,
@@ -56,8 +58,9 @@ struct Census {
 
 impl Session {
     /// Recomputes every counter of the session from its streams, and compares: streams by opener,
-    /// unanswered and incomplete ones, bytes buffered, credit, window growth, tombstones, queues,
-    /// and the timers that have to be armed. For tests; takes time in proportion to the number of
+    /// unanswered and incomplete ones, bytes buffered, credit, window growth, what is reserved in a
+    /// [`MemoryBudget`](crate::MemoryBudget), tombstones, queues, and the timers that have to be
+    /// armed. For tests; takes time in proportion to the number of
     /// streams.
     ///
     /// ```
@@ -93,6 +96,9 @@ impl Session {
         same("received and not read", unread, census.unread)?;
         same("unread on streams that are over", self.credit.ended(), census.ended)?;
         same("window growth", self.credit.growth(), census.window_growth)?;
+        if let Some(share) = &self.share {
+            share.audit(census.records, census.window_growth, &self.budget, &self.config)?;
+        }
         if !self.farewell.is_over() {
             self.audit_timers()?;
         }
@@ -101,7 +107,11 @@ impl Session {
 
     fn count(&self, stream: &Stream, census: &mut Census) {
         let one = |condition: bool| u32::from(condition);
-        census.counts.count(stream, self.ids.is_own(stream.id));
+        let own = self.ids.is_own(stream.id);
+        census.counts.count(stream, own);
+        let [inbound, outbound] = &mut census.records;
+        let records = if own { outbound } else { inbound };
+        *records = records.saturating_add(1);
         census.responders = census.responders.saturating_add(one(stream.owner == Owner::Echo));
         let add = |sum: &mut Size, size: Size| {
             sum.bytes = sum.bytes.saturating_add(size.bytes);

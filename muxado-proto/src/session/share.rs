@@ -131,6 +131,32 @@ impl Share {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Share {
+    /// Compares with what the streams and buffers say: `records` of streams of the peer, and of this
+    /// side, and the growth of their windows.
+    pub(super) fn audit(
+        &self,
+        records: [u32; 2],
+        growth: u64,
+        budget: &SendBudget,
+        config: &Config,
+    ) -> super::audit::Finding {
+        super::audit::same("streams in the budget", [self.inbound, self.outbound], records)?;
+        super::audit::same("window growth in the budget", self.growth, growth)?;
+        let covered = config.covered_streams();
+        let more = records.map(|count| u64::from(count.saturating_sub(covered)));
+        let streams = more.into_iter().fold(0, u64::saturating_add);
+        let least = config.send_memory(config.min_send_buffer());
+        let sum = config
+            .min_memory()
+            .saturating_add(streams.saturating_mul(config.stream_memory()))
+            .saturating_add(Config::held_for(growth))
+            .saturating_add(config.send_memory(budget.most()).saturating_sub(least));
+        super::audit::same("reserved in the budget", self.seat.reserved(), sum)
+    }
+}
+
 impl Session {
     /// Reserves memory for one more stream; `false` if there is none.
     pub(super) fn reserve_stream(&mut self, own: bool) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muxado_proto::{Config, ErrorCode, Heartbeat, RateLimit};
+use muxado_proto::{Config, ErrorCode, Heartbeat, MemoryBudget, RateLimit};
 
 use super::link::{Fault, Shape};
 use super::quirk::Quirks;
@@ -137,7 +137,20 @@ impl Plan {
             Arc::new(builder.build().expect("settings in their ranges"))
         });
         let ends = Self::ends(source);
-        Self { configs, links, work, ends, foreign }
+        let mut plan = Self { configs, links, work, ends, foreign };
+        if source.one_in(4) {
+            plan.share_memory();
+        }
+        plan
+    }
+
+    /// Both sessions share a budget that is never used up: their audits compare what they reserve.
+    fn share_memory(&mut self) {
+        let budget = MemoryBudget::new(1 << 36);
+        for config in &mut self.configs {
+            let shared = Config::clone(config).into_builder().memory_budget(budget.clone());
+            *config = Arc::new(shared.build().expect("settings in their ranges"));
+        }
     }
 
     fn workload(source: &mut Source<'_>, crowd: bool) -> Workload {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muxado_proto::Config;
+use muxado_proto::{Config, MemoryBudget};
 
 /// Streams that each side may have open at once.
 pub const MAX_STREAMS: usize = 2;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub bytes: bool,
     /// Whether time may pass before everything else is at rest.
     pub hurry: bool,
+    /// Whether the sessions share a memory budget, which is never used up.
+    pub budget: bool,
 }
 
 const SOME: Settings = Settings {
@@ -50,9 +52,10 @@ const SOME: Settings = Settings {
     room: 1,
     bytes: false,
     hurry: false,
+    budget: false,
 };
 
-static ALL: [Settings; 11] = [
+static ALL: [Settings; 12] = [
     Settings { name: "one", about: "one stream, and all that can be done with it", ..SOME },
     Settings {
         name: "resets",
@@ -104,6 +107,15 @@ static ALL: [Settings; 11] = [
         opens: [2, 0],
         writes: [5, 0],
         acts: "frl",
+        ..SOME
+    },
+    Settings {
+        name: "budget",
+        about: "a stream each way, in sessions that share a memory budget",
+        opens: [1, 1],
+        writes: [5, 0],
+        acts: "frl",
+        budget: true,
         ..SOME
     },
     Settings {
@@ -173,7 +185,7 @@ impl Settings {
     /// than [`PATIENCE`](super::world::PATIENCE) if a slow world would exceed them.
     pub fn config(&self) -> Config {
         let long = Duration::from_secs(3600);
-        Config::builder()
+        let config = Config::builder()
             .typed(self.typed)
             .receive_window(8)
             .send_window(8)
@@ -193,8 +205,9 @@ impl Settings {
             .given_up_timeout(long)
             .typed_timeout(long)
             .write_stall_timeout(long)
-            .frame_stall_timeout(long)
-            .build()
-            .expect("settings in their ranges")
+            .frame_stall_timeout(long);
+        let config =
+            if self.budget { config.memory_budget(MemoryBudget::new(1 << 30)) } else { config };
+        config.build().expect("settings in their ranges")
     }
 }
