@@ -41,10 +41,7 @@ impl Case<'_> {
         let config = self.config.clone().build().expect("valid");
         let mut server = config.clone();
         if hostile {
-            // The server's process has memory for two sessions, and the hostile peer uses all that
-            // it is allowed.
-            let budget = MemoryBudget::new(2 * config.max_memory());
-            server = self.config.clone().memory_budget(budget).build().expect("valid");
+            server = with_hostile_neighbour(&config);
         }
         let mut pair = Pair::new([config, server.clone()], self.link, self.load, self.both);
         if self.closing {
@@ -52,6 +49,13 @@ impl Case<'_> {
         }
         if hostile { pair.beside(Hostile::new(server)) } else { pair }
     }
+}
+
+/// The settings of a server whose process has memory for two sessions; the other one is that of a
+/// hostile peer, which uses all that it is allowed.
+fn with_hostile_neighbour(config: &Config) -> Config {
+    let budget = MemoryBudget::new(2 * config.max_memory());
+    config.clone().into_builder().memory_budget(budget).build().expect("valid")
 }
 
 fn run(config: &ConfigBuilder, load: Load, both: bool, limit: Duration) {
@@ -142,12 +146,19 @@ fn a_drain_at_both_ends_with_different_limits() {
     let patient = config.drain_timeout(Duration::from_secs(60)).build().expect("valid");
     let link = Shape { bandwidth: 1000, ..fast() };
     let load = Load { request: 100_000, answer: 100_000, ..Load::small(100) };
-    for configs in [[hasty.clone(), patient.clone()], [patient, hasty]] {
-        let mut pair = Pair::new(configs, link, load, true).closing_at_both_ends();
-        assert_eq!(pair.run(Duration::from_secs(60)), Ok(()));
-        // Twenty megabytes each way, at a megabyte a second.
-        assert!(pair.elapsed() > Duration::from_secs(20), "{:?}", pair.elapsed());
-        assert_eq!([0, 1].map(|side| pair.session(side).stats().streams_cut), [0; 2]);
+    for [client, server] in [[&hasty, &patient], [&patient, &hasty]] {
+        for hostile in [false, true] {
+            let server = if hostile { with_hostile_neighbour(server) } else { server.clone() };
+            let configs = [client.clone(), server.clone()];
+            let mut pair = Pair::new(configs, link, load, true).closing_at_both_ends();
+            if hostile {
+                pair = pair.beside(Hostile::new(server));
+            }
+            assert_eq!(pair.run(Duration::from_secs(60)), Ok(()), "hostile: {hostile}");
+            // Twenty megabytes each way, at a megabyte a second.
+            assert!(pair.elapsed() > Duration::from_secs(20), "{:?}", pair.elapsed());
+            assert_eq!([0, 1].map(|side| pair.session(side).stats().streams_cut), [0; 2]);
+        }
     }
 }
 
