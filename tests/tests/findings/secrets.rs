@@ -113,8 +113,10 @@ fn s1_beats_of_keys_that_differ_in_one_bit_have_nothing_in_common() {
 
 #[test]
 fn s3_debug_shows_no_secret() {
-    let mut peer = Peer::with_key(Role::Server, Config::default(), [0xab; 16].into());
-    peer.send(peer::syn(3, b"hi"));
+    // Only a typed session has a key for its heartbeats.
+    let config = Config::builder().typed(true).build().expect("valid");
+    let mut peer = Peer::with_key(Role::Server, config, [0xab; 16].into());
+    peer.send(peer::syn(3, b"\0\0\0\x07secret"));
     assert_eq!(peer.accept(), 3);
     for text in [format!("{:?}", peer.session), format!("{:?}", peer.stream(3))] {
         assert!(!text.contains("secret"), "{text}");
