@@ -85,7 +85,7 @@ impl Stream {
         (RecvHalf(recv), SendHalf(send))
     }
 
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, identity);
     muxado_proto::task_receiving_methods!(identity);
     muxado_proto::task_sending_methods!(identity);
 }
@@ -107,7 +107,7 @@ impl From<task::Stream> for Stream {
 pub struct RecvHalf(task::RecvHalf);
 
 impl RecvHalf {
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, identity);
     muxado_proto::task_receiving_methods!(identity);
 }
 
@@ -117,7 +117,7 @@ impl RecvHalf {
 pub struct SendHalf(task::SendHalf);
 
 impl SendHalf {
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, identity);
     muxado_proto::task_sending_methods!(identity);
 }
 

@@ -97,7 +97,7 @@ impl Stream {
         })
     }
 
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, cooperative);
     muxado_proto::task_receiving_methods!(cooperative);
     muxado_proto::task_sending_methods!(cooperative);
 }
@@ -119,7 +119,7 @@ impl From<task::Stream> for Stream {
 pub struct RecvHalf(task::RecvHalf);
 
 impl RecvHalf {
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, cooperative);
     muxado_proto::task_receiving_methods!(cooperative);
 }
 
@@ -129,7 +129,7 @@ impl RecvHalf {
 pub struct SendHalf(task::SendHalf);
 
 impl SendHalf {
-    muxado_proto::task_stream_methods!(Session);
+    muxado_proto::task_stream_methods!(Session, cooperative);
     muxado_proto::task_sending_methods!(cooperative);
 }
 
@@ -188,7 +188,7 @@ macro_rules! write {
             }
 
             fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.0.poll_flush(cx).map_err(io::Error::from)
+                budgeted(cx, |cx| self.0.poll_flush(cx).map_err(io::Error::from))
             }
 
             fn poll_shutdown(

@@ -190,9 +190,29 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
             stream.write_chunk((&[1; 16][..]).into()).await.unwrap();
         })
         .await;
+        others_get_a_turn("flushing", async || stream.flush().await.unwrap()).await;
         others_get_a_turn("opening", async || drop(client.open().await.unwrap())).await;
+        let (mut reader, mut writer) = client.open().await.unwrap().into_split();
+        others_get_a_turn("writing a half", async || writer.write_all(&[1; 16]).await.unwrap())
+            .await;
+        let (_far_reader, mut far_writer) = server.accept().await.unwrap().into_split();
+        far_writer.write_all(&[7; 64_000]).await.unwrap();
+        while reader.stats().receive_buffered < 64_000 {
+            tokio::task::yield_now().await;
+        }
+        others_get_a_turn("reading a half", async || {
+            reader.read_exact(&mut [0; 16]).await.unwrap();
+        })
+        .await;
+        others_get_a_turn("reading chunks of a half", async || {
+            assert_eq!(reader.read_chunk(8).await.unwrap().unwrap().len(), 8);
+        })
+        .await;
         server.abort(ErrorCode::NO_ERROR, "");
         client.closed().await;
+        others_get_a_turn("the end of a stream", async || drop(stream.ended().await)).await;
+        others_get_a_turn("a reset", async || drop(stream.stopped().await)).await;
+        others_get_a_turn("a GOAWAY", async || drop(client.going_away().await)).await;
         others_get_a_turn("accepting", async || drop(client.accept().await.unwrap_err())).await;
         others_get_a_turn("the end", async || drop(client.closed().await)).await;
     });

@@ -4,7 +4,7 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! task_stream_methods {
-    ($session:ty) => {
+    ($session:ty, $cooperative:path) => {
         /// The stream's name in the session.
         #[must_use]
         pub const fn id(&self) -> $crate::StreamId {
@@ -61,7 +61,7 @@ macro_rules! task_stream_methods {
         ///
         /// Cancel-safe.
         pub async fn ended(&self) -> $crate::StreamEnd {
-            self.0.ended().await
+            $cooperative(self.0.ended()).await
         }
 
         /// Waits until the peer has reset the stream, and returns its code. A handler uses it to
@@ -80,7 +80,7 @@ macro_rules! task_stream_methods {
         ///
         /// Cancel-safe.
         pub async fn stopped(&self) -> Result<Option<$crate::ErrorCode>, $crate::CloseReason> {
-            self.0.stopped().await
+            $cooperative(self.0.stopped()).await
         }
     };
 }
