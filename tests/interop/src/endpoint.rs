@@ -91,3 +91,42 @@ pub trait MuxStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The stream's id, if the implementation returns it.
     fn id(&self) -> u32;
 }
+
+/// The methods of [`Endpoint`] that run futures, for implementations on Tokio.
+macro_rules! tokio_methods {
+    () => {
+        fn block_on<F: Future>(future: F) -> F::Output {
+            tokio::runtime::Runtime::new().expect("a runtime starts").block_on(future)
+        }
+
+        fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+            tokio::spawn(future);
+        }
+
+        fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
+            tokio::time::sleep(time)
+        }
+    };
+}
+pub(super) use tokio_methods;
+
+/// The methods of [`Endpoint`] that create transports, with the `TcpListener` and `TcpStream` of the
+/// runtime in scope.
+macro_rules! tcp_methods {
+    () => {
+        async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        }
+
+        async fn accept_transport(listener: &TcpListener) -> io::Result<TcpStream> {
+            Ok(listener.accept().await?.0)
+        }
+
+        async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+            TcpStream::connect(address).await
+        }
+    };
+}
+pub(super) use tcp_methods;

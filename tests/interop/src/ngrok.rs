@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
-use super::endpoint::{Accepted, Endpoint, MuxStream};
+use super::endpoint::{self, Accepted, Endpoint, MuxStream};
 use super::options::{Options, Side};
 use super::peer::Flag;
 use super::report::{End, Report};
@@ -54,41 +54,15 @@ impl Endpoint for Ngrok {
     type Listener = TcpListener;
     type Transport = TcpStream;
 
-    fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Runtime::new().expect("a runtime starts").block_on(future)
-    }
-
-    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(future);
-    }
-
-    fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(time)
-    }
-
-    async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    }
-
-    async fn accept_transport(listener: &TcpListener) -> io::Result<TcpStream> {
-        let (transport, _) = listener.accept().await?;
-        transport.set_nodelay(true)?;
-        Ok(transport)
-    }
-
-    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let transport = TcpStream::connect(address).await?;
-        transport.set_nodelay(true)?;
-        Ok(transport)
-    }
+    endpoint::tokio_methods!();
+    endpoint::tcp_methods!();
 
     async fn start(
         transport: TcpStream,
         options: &Options,
         report: &Arc<Report>,
     ) -> io::Result<Self> {
+        transport.set_nodelay(true)?;
         let mut builder = SessionBuilder::new(transport);
         builder = match options.side() {
             Side::Client => builder.client(),

@@ -10,7 +10,7 @@ use muxado_smol::{ErrorCode, RecvHalf, SendHalf, Session, Stream};
 use smol::Timer;
 use smol::net::{TcpListener, TcpStream};
 
-use super::endpoint::{Accepted, Endpoint, MuxStream};
+use super::endpoint::{self, Accepted, Endpoint, MuxStream};
 use super::options::{Options, Side};
 use super::ours;
 use super::report::{End, Report};
@@ -38,19 +38,7 @@ impl Endpoint for OnSmol {
         Timer::after(time).await;
     }
 
-    async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    }
-
-    async fn accept_transport(listener: &TcpListener) -> io::Result<TcpStream> {
-        Ok(listener.accept().await?.0)
-    }
-
-    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect(address).await
-    }
+    endpoint::tcp_methods!();
 
     ours::session_methods!(muxado_smol, identity::<Stream>);
 }

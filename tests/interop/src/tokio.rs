@@ -9,7 +9,7 @@ use muxado_tokio::{ErrorCode, RecvHalf, SendHalf, Session, Stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
 
-use super::endpoint::{Accepted, Endpoint, MuxStream};
+use super::endpoint::{self, Accepted, Endpoint, MuxStream};
 use super::options::{Options, Side};
 use super::ours;
 use super::report::{End, Report};
@@ -25,31 +25,8 @@ impl Endpoint for OnTokio {
     type Listener = TcpListener;
     type Transport = TcpStream;
 
-    fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Runtime::new().expect("a runtime starts").block_on(future)
-    }
-
-    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(future);
-    }
-
-    fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(time)
-    }
-
-    async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    }
-
-    async fn accept_transport(listener: &TcpListener) -> io::Result<TcpStream> {
-        Ok(listener.accept().await?.0)
-    }
-
-    async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect(address).await
-    }
+    endpoint::tokio_methods!();
+    endpoint::tcp_methods!();
 
     ours::session_methods!(muxado_tokio, Stream::compat);
 }
