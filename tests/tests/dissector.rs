@@ -3,13 +3,18 @@
 //! Needs `tshark`. Without it the tests print that and pass; with `MUXADO_REQUIRE_TSHARK=1` they
 //! fail.
 
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use futures_util::future::join;
 use muxado_proto::decode::{Decoder, Item};
 use muxado_proto::task::{Capture, Direction};
+use muxado_tests::runtime::face::*;
+use muxado_tests::runtime::{Runtime, Smol, TokioSingle, Writer as _, read_to_end, write_all};
 use muxado_tests::vectors::{self, Transcript};
 
 /// Runs tshark with the dissector over a capture; returns its lines of tab-separated fields.
@@ -175,60 +180,46 @@ fn it_knows_heartbeats_errors_and_quirks() {
     }
 }
 
-/// One request over a session whose client side is tapped, on Tokio.
-async fn tapped_on_tokio(path: &Path) -> std::io::Result<()> {
-    use muxado_tokio::{Config, Session, Tap};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    let (client, server) = tokio::io::duplex(1 << 16);
-    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let client = Session::client(Tap::new(client, file)?, Config::default());
-    let server = Session::server(server, Config::default());
-    let mut asked = client.open().await?;
-    asked.write_all(b"question").await?;
-    asked.shutdown().await?;
-    let mut answering = server.accept().await?;
-    let mut request = Vec::new();
-    answering.read_to_end(&mut request).await?;
-    answering.write_all(b"answer").await?;
+/// One request and its answer, and the end of the session.
+async fn ask<R: Runtime>(client: R::Session, server: R::Session) -> io::Result<()> {
+    let mut asked = client.open().await.map_err(io::Error::from)?;
+    write_all(&mut asked, b"question").await?;
+    asked.half_close().await?;
+    let mut answering = server.accept().await.map_err(io::Error::from)?;
+    read_to_end(&mut answering).await?;
+    write_all(&mut answering, b"answer").await?;
     drop(answering);
-    let mut answer = Vec::new();
-    asked.read_to_end(&mut answer).await?;
+    read_to_end(&mut asked).await?;
     drop(asked);
-    tokio::join!(client.close(), server.close());
+    join(client.close(), server.close()).await;
     Ok(())
 }
 
+/// A session on Tokio whose client side is tapped.
+async fn tapped_on_tokio(path: &Path) -> io::Result<()> {
+    use muxado_tokio::{Config, Session, Tap};
+
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let client = Tap::new(client, BufWriter::new(File::create(path)?))?;
+    let client = Session::client(client, Config::default());
+    ask::<TokioSingle>(client, Session::server(server, Config::default())).await
+}
+
 /// The same on smol.
-async fn tapped_on_smol(path: &Path) -> std::io::Result<()> {
+async fn tapped_on_smol(path: &Path) -> io::Result<()> {
     use muxado_smol::{Config, Session, Tap};
-    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let (client, server) = smol::net::unix::UnixStream::pair()?;
-    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let client = Session::client(Tap::new(client, file)?, Config::default());
-    let server = Session::server(server, Config::default());
-    let mut asked = client.open().await?;
-    asked.write_all(b"question").await?;
-    asked.close().await?;
-    let mut answering = server.accept().await?;
-    let mut request = Vec::new();
-    answering.read_to_end(&mut request).await?;
-    answering.write_all(b"answer").await?;
-    drop(answering);
-    let mut answer = Vec::new();
-    asked.read_to_end(&mut answer).await?;
-    drop(asked);
-    smol::future::zip(client.close(), server.close()).await;
-    Ok(())
+    let client = Tap::new(client, BufWriter::new(File::create(path)?))?;
+    let client = Session::client(client, Config::default());
+    ask::<Smol>(client, Session::server(server, Config::default())).await
 }
 
 #[test]
 fn it_opens_what_a_tap_has_recorded() {
     let (tokio, smol) = (capture_file("tokio.pcapng"), capture_file("smol.pcapng"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(tapped_on_tokio(&tokio)).expect("an answer");
-    smol::block_on(tapped_on_smol(&smol)).expect("an answer");
+    TokioSingle::run(tapped_on_tokio(&tokio)).expect("an answer");
+    Smol::run(tapped_on_smol(&smol)).expect("an answer");
     for path in [tokio, smol] {
         let fields = ["tcp.srcport", "muxado.type", "muxado.data", "muxado.flags.fin"];
         let Some(lines) = tshark(&path, "muxado.type == 1", &fields) else { return };
