@@ -15,7 +15,7 @@ use muxado_proto::task::{
 };
 use muxado_proto::{
     CloseReason, Config, ErrorCode, Priority, Role, SessionStats, StreamEnd, StreamId, StreamStats,
-    StreamType,
+    StreamType, Warning,
 };
 
 use super::Io;
@@ -72,6 +72,7 @@ face! {
         plain fn go_away(&Self, code: ErrorCode, text: &'static str) -> ();
         plain fn abort(&Self, code: ErrorCode, text: &'static str) -> ();
         plain fn close_reason(&Self) -> Option<CloseReason>;
+        plain fn warning(&Self) -> Option<Warning>;
         plain fn transport_error(&Self) -> Option<Arc<std::io::Error>>;
         plain fn rtt(&Self) -> Option<Duration>;
         plain fn stats(&Self) -> SessionStats;

@@ -3,8 +3,10 @@
 
 mod announce;
 mod apart;
+mod budget;
 mod bulk;
 mod cancel;
+mod clumsy;
 mod delivery;
 mod drops;
 mod ends;
@@ -13,6 +15,7 @@ mod faults;
 mod half_close;
 mod limits;
 mod logs;
+mod mismatch;
 mod partings;
 mod relay;
 mod resets;

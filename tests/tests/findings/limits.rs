@@ -357,21 +357,6 @@ fn l3_streams_of_both_sides_are_counted_for_a_peer_that_does() {
 }
 
 #[test]
-fn w12_a_look_at_the_front_does_not_cost_more_with_more_behind_it() {
-    let mut peer = server();
-    peer.send(peer::syn(3, b"head"));
-    peer.accept();
-    for _ in 0..200 {
-        peer.send(peer::data(3, &[7; 1000]));
-    }
-    let mut front = [0; 4];
-    for _ in 0..100_000 {
-        assert_eq!(peer.stream(3).peek(&mut front), 4);
-    }
-    assert_eq!(&front, b"head");
-}
-
-#[test]
 fn w14_what_is_readable_is_told_after_accept() {
     let mut peer = server();
     peer.send(peer::syn(3, b"?"));

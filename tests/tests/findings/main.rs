@@ -5,6 +5,7 @@ mod announce;
 mod answers;
 mod beats;
 mod clocks;
+mod costs;
 mod ends;
 mod greetings;
 mod limits;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use muxado_proto::{CloseReason, Config, ErrorCode, Event, MemoryBudget, OpenError, Role};
+use muxado_proto::{Config, Event, MemoryBudget, OpenError, Role};
 use muxado_tests::peer::{self, Peer};
 use muxado_tests::runtime::manual::{Manual, now};
 use muxado_tests::runtime::pipe;
@@ -130,22 +130,6 @@ fn w9_nothing_large_is_copied_under_the_lock() {
     });
     let (count, read) = waits.recv_timeout(Duration::from_secs(60)).expect("no deadlock");
     assert!(count == read && count > 1 << 20, "{count} {read}");
-}
-
-#[tokio::test]
-async fn s4_a_session_without_its_minimum_ends_with_a_typed_error() {
-    let budget = MemoryBudget::new(1 << 20);
-    let config = Config::builder().memory_budget(budget.clone()).build().expect("valid");
-    assert!(config.min_memory() > budget.limit() && !budget.has_room(&config));
-    let (near, far) = tokio::io::duplex(64 << 10);
-    let client = muxado_tokio::Session::client(near, Config::default());
-    let server = muxado_tokio::Session::server(far, config);
-    assert_eq!(server.closed().await, CloseReason::NoMemory);
-    match client.closed().await {
-        CloseReason::Remote { code, .. } => assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM),
-        reason => panic!("{reason}"),
-    }
-    assert_eq!(budget.reserved(), 0);
 }
 
 #[test]
