@@ -1,9 +1,16 @@
 //! Many streams, and the limits on them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use muxado_proto::task::ReadError;
-use muxado_proto::{Config, ErrorCode};
+use muxado_proto::{Config, ErrorCode, Role};
+use muxado_tests::peer;
 use muxado_tests::runtime::face::*;
-use muxado_tests::runtime::{Runtime, park, read_exact, read_to_end, write_all, yield_now};
+use muxado_tests::runtime::{
+    RawPeer, Runtime, park, pipe, read_exact, read_to_end, write_all, yield_now,
+};
 
 use crate::{cause, suite};
 
@@ -13,6 +20,7 @@ suite! {
     a_stream_beyond_the_limit_is_refused_with_rst_5,
     opening_waits_at_the_limit,
     opening_waits_for_answers,
+    handlers_that_a_peer_starts_and_resets_are_bounded,
 }
 
 async fn a_thousand_streams_at_once<R: Runtime>() {
@@ -156,4 +164,42 @@ async fn opening_waits_for_answers<R: Runtime>() {
     write_all(&mut far, b"an answer").await.unwrap();
     drop(third.await);
     assert_eq!(read_exact(&mut first, 9).await.unwrap(), b"an answer");
+}
+
+/// A peer that resets each stream when its handler has started, or makes this side reset it.
+async fn handlers_that_a_peer_starts_and_resets_are_bounded<R: Runtime>() {
+    let ends: [fn(u32) -> Vec<u8>; 2] = [|id| peer::rst(id, 6), |id| peer::wnd_inc(id, 0)];
+    for end in ends {
+        let begun = Instant::now();
+        let (near, far) = pipe(1 << 20);
+        let server = R::session(near, Role::Server, Arc::default());
+        let started = Arc::new(AtomicU64::new(0));
+        let (accepting, starts) = (server.clone(), Arc::clone(&started));
+        let handlers = R::spawn(async move {
+            while let Ok(mut stream) = accepting.accept().await {
+                starts.fetch_add(1, Ordering::SeqCst);
+                drop(R::spawn(async move { read_to_end(&mut stream).await }));
+            }
+        });
+        let mut attacker = RawPeer::new(far);
+        for n in 0.. {
+            let id = 3 + 2 * n;
+            attacker.send(peer::syn(id, b"work")).await;
+            while started.load(Ordering::SeqCst) <= u64::from(n) && server.close_reason().is_none()
+            {
+                yield_now().await;
+            }
+            if server.close_reason().is_some() {
+                break;
+            }
+            attacker.send(end(id)).await;
+        }
+        drop(attacker);
+        handlers.await;
+        assert_eq!(server.closed().await.code(), ErrorCode::ENHANCE_YOUR_CALM);
+        // The burst, and 33 for each second.
+        let most = 1001 + 33 * (1 + begun.elapsed().as_secs());
+        let started = started.load(Ordering::SeqCst);
+        assert!((1000..=most).contains(&started), "{started}");
+    }
 }
