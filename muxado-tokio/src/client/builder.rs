@@ -21,6 +21,35 @@ type Greeting =
     dyn Fn(Session) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send + Sync;
 
 /// A client that has not started yet: see [`Client::builder`].
+///
+/// ```
+/// use muxado_tokio::{Client, ClientError, Config, StreamType};
+/// use std::time::Duration;
+/// use tokio::net::TcpStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), muxado_tokio::Error> {
+/// // Two typed sessions; the ping checks the server, so no greeting is necessary.
+/// let client = Client::builder(|| TcpStream::connect("[::1]:9"))
+///     .config(Config::builder().typed(true).build()?)
+///     .sessions(2)
+///     .time_limit(Duration::from_secs(2))
+///     .delays(Duration::from_millis(50), Duration::from_secs(5))
+///     .start()
+///     .expect("typed sessions need no greeting");
+/// let stream = client.open_typed(StreamType(7));
+/// if tokio::time::timeout(Duration::from_millis(10), stream).await.is_err() {
+///     println!("no server yet: {:?}", client.last_error());
+/// }
+/// assert_eq!(client.open().await.unwrap_err(), ClientError::WrongType);
+/// client.shutdown().await;
+/// assert_eq!(client.open_typed(StreamType(7)).await.unwrap_err(), ClientError::ShutDown);
+///
+/// let unchecked = Client::builder(|| TcpStream::connect("[::1]:9")).start();
+/// assert_eq!(unchecked.unwrap_err(), ClientError::NoGreeting);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a client starts with `start`"]
 #[derive(Debug)]
 pub struct ClientBuilder<C> {
@@ -143,12 +172,12 @@ impl<C> ClientBuilder<C> {
         if self.settings.greeting.is_none() && !self.settings.config.typed() {
             return Err(ClientError::NoGreeting);
         }
-        let pool = Arc::new(Pool::new());
+        let (pool, typed) = (Arc::new(Pool::new()), self.settings.config.typed());
         let (connect, settings) = (Arc::new(self.connect), Arc::new(self.settings));
         let mut keepers = JoinSet::new();
         for _ in 0..self.sessions {
             keepers.spawn(keeper::keep(pool.clone(), connect.clone(), settings.clone()));
         }
-        Ok(Client(Arc::new(Inner { pool, keepers: Mutex::new(keepers) })))
+        Ok(Client(Arc::new(Inner { pool, typed, keepers: Mutex::new(keepers) })))
     }
 }

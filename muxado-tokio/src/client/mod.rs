@@ -16,7 +16,7 @@ pub use self::builder::ClientBuilder;
 use self::pool::Pool;
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::{CloseReason, OpenError, StreamType};
+use crate::{CloseReason, StreamType};
 
 /// A client that stays connected: it keeps one or several sessions with a server, connects again
 /// when a session is lost or goes away, and opens streams on the session that has the fewest.
@@ -81,11 +81,13 @@ pub struct Client(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pool: Arc<Pool>,
+    /// Whether the sessions are typed.
+    typed: bool,
     /// One task for each session. They end with the last handle.
     keepers: Mutex<JoinSet<()>>,
 }
 
-/// Why a [`Client`] could not start, or opens no stream.
+/// Why a [`Client`] could not start, or opens no stream. [`ClientBuilder`] shows each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -153,6 +155,11 @@ impl Client {
 
     async fn open_any(&self, stream_type: Option<StreamType>) -> Result<Stream, ClientError> {
         let mut state = self.0.pool.watch();
+        state.borrow().by_load()?;
+        // At once: a program that waits for its first session does not show the mistake.
+        if stream_type.is_some() != self.0.typed || stream_type == Some(StreamType::HEARTBEAT) {
+            return Err(ClientError::WrongType);
+        }
         loop {
             let mut sessions = state.borrow_and_update().by_load()?;
             let mut changed = pin!(state.changed());
@@ -163,10 +170,7 @@ impl Client {
                         Some(stream_type) => session.poll_open_typed(cx, stream_type),
                     };
                     match opened {
-                        Poll::Ready(Ok(stream)) => return Poll::Ready(Some(Ok(stream))),
-                        Poll::Ready(Err(OpenError::WrongType)) => {
-                            return Poll::Ready(Some(Err(ClientError::WrongType)));
-                        }
+                        Poll::Ready(Ok(stream)) => return Poll::Ready(Some(stream)),
                         // It opens no more, and its keeper replaces it. There was no stream, so
                         // nothing was sent.
                         Poll::Ready(Err(_)) => {
@@ -179,8 +183,8 @@ impl Client {
                 // The sender lives as long as the client.
                 changed.as_mut().poll(cx).map(|_| None)
             });
-            if let Some(result) = opened.await {
-                return result;
+            if let Some(stream) = opened.await {
+                return Ok(stream);
             }
         }
     }

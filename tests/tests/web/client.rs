@@ -386,6 +386,23 @@ async fn a_connector_of_a_client_outlives_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wrong_type_is_an_error_before_there_is_a_server() {
+    let network = Network::default();
+    network.go_down();
+    let client = network.client(1);
+    for wrong in [None, Some(StreamType::HEARTBEAT)] {
+        let opened = async {
+            match wrong {
+                None => client.open().await,
+                Some(reserved) => client.open_typed(reserved).await,
+            }
+        };
+        let opened = timeout(Duration::from_secs(60), opened).await.expect("an answer at once");
+        assert_eq!(opened.unwrap_err(), ClientError::WrongType);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_never_ends_is_given_up_and_tried_again() {
     let attempts = Arc::new(AtomicUsize::new(0));
     let counted = attempts.clone();
