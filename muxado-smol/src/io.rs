@@ -13,7 +13,7 @@ use muxado_proto::task::{Clock, Transport};
 use smol::Timer;
 
 /// Any byte stream of futures-io.
-pub struct Io<T>(pub(crate) T);
+pub(crate) struct Io<T>(pub(crate) T);
 
 impl<T> fmt::Debug for Io<T> {
     /// Shows nothing of the transport: it may contain payload.
@@ -50,7 +50,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for Io<T> {
 
 /// The system's monotonic clock with smol's timers. It owns a timer only while it waits.
 #[derive(Debug)]
-pub struct SmolClock {
+pub(crate) struct SmolClock {
     origin: Instant,
     timer: Option<(Timestamp, Timer)>,
 }

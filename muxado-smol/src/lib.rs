@@ -56,7 +56,6 @@ mod stream;
 mod tap;
 pub mod tcp;
 
-pub use io::{Io, SmolClock};
 pub use muxado_proto as proto;
 pub use muxado_proto::task::{
     self, Beat, Error, GoAway, OpenError, PingError, ReadError, RelayError, RelayFault, Relayed,

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Any byte stream of Tokio.
-pub struct Io<T>(pub(crate) T);
+pub(crate) struct Io<T>(pub(crate) T);
 
 impl<T> fmt::Debug for Io<T> {
     /// Shows nothing of the transport: it may contain payload.
@@ -50,7 +50,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for Io<T> {
 
 /// Tokio's clock, which tests can pause. It owns a timer only while it waits.
 #[derive(Debug)]
-pub struct TokioClock {
+pub(crate) struct TokioClock {
     origin: Instant,
     sleep: Option<Pin<Box<Sleep>>>,
 }

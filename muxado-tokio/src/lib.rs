@@ -70,7 +70,6 @@ mod web;
 
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ClientError};
-pub use io::{Io, TokioClock};
 pub use muxado_proto as proto;
 pub use muxado_proto::task::{
     self, Beat, Error, GoAway, OpenError, PingError, ReadError, RelayError, RelayFault, Relayed,
