@@ -103,6 +103,32 @@ impl From<task::Stream> for Stream {
 }
 
 /// The receiving half of a stream; dropping it alone stops reading. See [`Stream::into_split`].
+///
+/// ```
+/// # use std::future::poll_fn;
+/// # use muxado_smol::{Config, Session};
+/// # fn main() -> Result<(), muxado_smol::Error> {
+/// # smol::block_on(async {
+/// # let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// # let client = Session::client(near, Config::default());
+/// # let server = Session::server(far, Config::default());
+/// let mut stream = client.open().await?;
+/// stream.write_chunk("head and body".into()).await?;
+///
+/// let (mut recv, send) = server.accept().await?.into_split();
+/// let head = poll_fn(|cx| recv.poll_read_chunk(cx, 4)).await?;
+/// assert_eq!(head, Some("head".into()));
+/// // The next bytes, without taking them.
+/// let mut next = [0; 4];
+/// assert_eq!((recv.peek(&mut next), &next), (4, b" and"));
+/// // The rest is not wanted. The other half is still there.
+/// recv.stop();
+/// drop(recv);
+/// drop(send);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RecvHalf(task::RecvHalf);
 
@@ -113,6 +139,32 @@ impl RecvHalf {
 
 /// The sending half of a stream; dropping it alone finishes the stream. See
 /// [`Stream::into_split`].
+///
+/// ```
+/// # use std::future::poll_fn;
+/// # use muxado_smol::{Config, Session};
+/// use muxado_smol::{ErrorCode, StreamEnd};
+///
+/// # fn main() -> Result<(), muxado_smol::Error> {
+/// # smol::block_on(async {
+/// # let (near, far) = smol::net::unix::UnixStream::pair().unwrap();
+/// # let client = Session::client(near, Config::default());
+/// # let server = Session::server(far, Config::default());
+/// let (_recv, mut send) = client.open().await?.into_split();
+/// // If this is dropped in the middle, the peer does not take it for the whole.
+/// send.set_reset_on_drop(true);
+/// let mut chunk = bytes::Bytes::from("an upload");
+/// poll_fn(|cx| send.poll_write_chunk(cx, &mut chunk)).await?;
+/// assert!(chunk.is_empty());
+///
+/// // The peer gives up, and the writer learns of it.
+/// server.accept().await?.reset(ErrorCode(99));
+/// assert_eq!(send.stopped().await?, Some(ErrorCode(99)));
+/// assert_eq!(send.ended().await, StreamEnd::Reset(ErrorCode(99)));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SendHalf(task::SendHalf);
 

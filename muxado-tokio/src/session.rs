@@ -86,11 +86,59 @@ use crate::tcp;
 /// let rtt = client.ping().await?;
 /// let beat = poll_fn(|cx| Pin::new(&mut beats).poll_next(cx)).await;
 /// assert_eq!(beat, Some(Beat::Returned { rtt }));
+/// assert_eq!(beats.dropped(), 0);
 /// assert_eq!(client.rtt(), Some(rtt));
 ///
 /// log.reset(ErrorCode::STREAM_CANCELLED);
 /// client.abort(ErrorCode::INTERNAL, "disk full");
 /// assert_eq!(server.closed().await.code(), ErrorCode::INTERNAL);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a future of your own, use the poll forms. A handle has one place for a waiting task, so clone
+/// it for every other task:
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::task::{Context, Poll, ready};
+/// use muxado_tokio::{CloseReason, Config, Session, Stream};
+///
+/// /// Accepts streams until the peer goes away.
+/// struct Acceptor(Session);
+///
+/// impl Acceptor {
+///     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
+///         if let Poll::Ready(stream) = self.0.poll_accept(cx) {
+///             return Poll::Ready(stream.ok());
+///         }
+///         let _announced = ready!(self.0.poll_going_away(cx));
+///         Poll::Ready(None)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), muxado_tokio::Error> {
+/// let (near, far) = tokio::io::duplex(4096);
+/// let mut client = Session::client(near, Config::default());
+/// let (server, driver) = Session::server_with_driver(far, Config::default());
+/// tokio::spawn(driver);
+///
+/// let mut acceptor = Acceptor(server);
+/// // In a typed session `poll_open_typed`.
+/// let mut stream = poll_fn(|cx| client.poll_open(cx)).await?;
+/// stream.announce()?;
+/// assert!(poll_fn(|cx| acceptor.poll_next(cx)).await.is_some());
+/// drop(stream);
+///
+/// let mut watcher = client.clone();
+/// let closes = poll_fn(|cx| client.poll_close(cx)); // `close_with` has a code and a text
+/// assert!(closes.await.is_clean());
+/// assert!(poll_fn(|cx| watcher.poll_closed(cx)).await.is_clean());
+/// assert!(poll_fn(|cx| acceptor.poll_next(cx)).await.is_none());
+///
+/// // Neither the transport nor the settings of the peer were at fault.
+/// assert!(watcher.transport_error().is_none() && watcher.warning().is_none());
 /// # Ok(())
 /// # }
 /// ```
