@@ -1,5 +1,4 @@
-//! The smallest real event loop: one session on one blocking socket, with the standard library and
-//! a key from the operating system.
+//! The smallest real event loop: one session on one blocking socket, with the standard library.
 //!
 //! ```sh
 //! cargo run -p muxado-proto --example minimal
@@ -8,24 +7,22 @@
 //! The client sends a word on a stream, and the server answers with the word in capital letters.
 //! Both ends run the same loop, each in its own thread.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use muxado_proto::{
-    Config, ErrorCode, Event, Role, Session, SessionKey, StreamId, Timestamp, Transmit,
-    TransportError,
-};
+use muxado_proto::{Config, ErrorCode, Event, Role, Session};
+use muxado_proto::{Timestamp, Transmit, TransportError};
 
-/// Runs a session until it has ended and the socket can be dropped. `react` is the application.
-fn run(
-    mut session: Session,
-    mut socket: TcpStream,
-    started: Instant,
-    mut react: impl FnMut(&mut Session, Event, Timestamp),
-) -> io::Result<()> {
+/// The application: what it does when something happens.
+type React = fn(&mut Session, Event, Timestamp);
+
+/// Runs a session until it has ended and the socket can be dropped.
+fn run(mut session: Session, mut socket: TcpStream, react: React) -> io::Result<()> {
+    let started = Instant::now();
     let now = || Timestamp::from_duration(started.elapsed());
     let (mut out, mut buffer) = (Transmit::new(), vec![0; 64 << 10]);
     loop {
@@ -45,7 +42,7 @@ fn run(
         }
         if session.wants_shutdown() {
             // The last batch is written. The peer may already have closed the socket.
-            let _closed_by_peer = socket.shutdown(std::net::Shutdown::Write);
+            let _closed_by_peer = socket.shutdown(Shutdown::Write);
         }
         // Input: wait for it, but not longer than until the session's next deadline.
         let wait = session.poll_timeout().map_or(Duration::from_secs(1), |at| at - now());
@@ -60,65 +57,47 @@ fn run(
     }
 }
 
-/// Answers a request when it is complete.
-fn answer(session: &mut Session, id: StreamId, request: &mut Vec<u8>) {
-    let Some(mut stream) = session.stream(id) else { return };
-    loop {
-        match stream.read_chunk(usize::MAX) {
-            Ok(Some(chunk)) => request.extend_from_slice(&chunk),
-            Ok(None) => {
-                // A short answer always fits into the empty send buffer of a stream.
-                let _taken = stream.write(&request.to_ascii_uppercase());
-                return stream.release();
-            }
-            Err(_) => return, // nothing more yet, or reset
-        }
-    }
+fn new_session(role: Role) -> Session {
+    // The core has no randomness. This is what std offers; with a dependency, take `getrandom`.
+    let random = || u128::from(RandomState::new().hash_one(role));
+    let key = (random() << 64 | random()).to_be_bytes();
+    Session::new(role, Config::default().into(), Timestamp::ZERO, key.into())
 }
 
-/// The core has no randomness.
-fn random_key() -> io::Result<SessionKey> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(SessionKey::new(bytes))
-}
-
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    let started = Instant::now();
-    let config = Config::default();
-    let key = random_key()?;
-    let server = Session::new(Role::Server, config.clone().into(), Timestamp::ZERO, key);
-    let key = random_key()?;
-    let mut client = Session::new(Role::Client, config.into(), Timestamp::ZERO, key);
-
+    let socket = TcpStream::connect(listener.local_addr()?)?;
     let server = thread::spawn(move || {
-        let mut request = Vec::new();
-        run(server, listener.accept()?.0, started, |session, event, _| match event {
-            Event::Acceptable => {
-                while let Some(id) = session.accept() {
-                    answer(session, id, &mut request);
+        run(new_session(Role::Server), listener.accept()?.0, |session, event, _| match event {
+            // `Readable` follows if data has already arrived.
+            Event::Acceptable => while session.accept().is_some() {},
+            Event::Readable(id) => {
+                let Some(mut stream) = session.stream(id) else { return };
+                while let Ok(next) = stream.read_chunk(usize::MAX) {
+                    let Some(chunk) = next else { return stream.release() };
+                    // A short answer always fits into the empty send buffer of a stream.
+                    let _taken = stream.write(&chunk.to_ascii_uppercase());
                 }
             }
-            Event::Readable(id) => answer(session, id, &mut request),
             _ => {}
         })
     });
 
-    let id = client.open().map_err(io::Error::other)?;
-    if let Some(mut stream) = client.stream(id) {
-        stream.write(b"hello").map_err(io::Error::other)?;
-        stream.finish().map_err(io::Error::other)?;
-    }
-    run(client, TcpStream::connect(address)?, started, |session, event, now| {
+    let mut client = new_session(Role::Client);
+    let id = client.open()?;
+    let mut stream = client.stream(id).ok_or("it was just opened")?;
+    stream.write(b"hello")?;
+    stream.finish()?;
+    run(client, socket, |session, event, now| {
         let Event::Readable(id) = event else { return };
         let Some(mut stream) = session.stream(id) else { return };
-        while let Ok(Some(chunk)) = stream.read_chunk(usize::MAX) {
+        while let Ok(next) = stream.read_chunk(usize::MAX) {
+            let Some(chunk) = next else {
+                stream.release();
+                return session.close(now, ErrorCode::NO_ERROR, "done");
+            };
             println!("the server says {}", String::from_utf8_lossy(&chunk));
         }
-        stream.release();
-        session.close(now, ErrorCode::NO_ERROR, "done");
     })?;
-    server.join().map_err(|_| io::Error::other("the server panicked"))?
+    Ok(server.join().map_err(|_| "the server panicked")??)
 }

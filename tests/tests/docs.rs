@@ -96,6 +96,19 @@ fn every_example_that_is_named_can_be_run() {
 }
 
 #[test]
+fn the_smallest_loop_has_eighty_lines_and_needs_std_alone() {
+    let source = include_str!("../../muxado-proto/examples/minimal.rs");
+    let code = source.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//"));
+    let code: Vec<&str> = code.collect();
+    assert!(code.len() <= 80, "{} lines of code", code.len());
+    for line in code.iter().filter_map(|line| line.strip_prefix("use ")) {
+        // `bytes` is in the interface of the core.
+        let known = ["std::", "bytes::", "muxado_proto::"];
+        assert!(known.iter().any(|name| line.starts_with(name)), "{line}");
+    }
+}
+
+#[test]
 fn every_setting_has_a_place_in_the_table_of_config() {
     let source = include_str!("../../muxado-proto/src/config.rs");
     let after = |mark: &str| source.split_once(mark).expect("the settings").1;
