@@ -8,6 +8,8 @@ use core::time::Duration;
 
 use crate::memory::MemoryBudget;
 pub use checks::ConfigError;
+#[cfg(test)]
+pub(crate) use memory::OF_A_RESET;
 pub use rates::{Heartbeat, RateLimit};
 
 /// The initial window of every known implementation, in bytes per stream and direction.
@@ -55,6 +57,17 @@ macro_rules! settings {
         ///
         /// let config = Config::builder().accept_backlog(32).typed(true).build()?;
         /// assert_eq!(config.accept_backlog(), 32);
+        ///
+        /// // For a peer on Go. Fewer streams bound the memory of a session more tightly.
+        /// let for_go = Config::for_go().build()?;
+        /// let small = for_go.clone().into_builder().max_inbound_streams(64).max_outbound_streams(64);
+        /// let small = small.build()?;
+        /// assert_eq!(small.max_unanswered_streams(), for_go.max_unanswered_streams());
+        /// assert!(small.max_memory() < for_go.max_memory() / 4);
+        /// assert!(small.min_memory() < 2 << 20);
+        ///
+        /// // For a peer on ngrok's crate.
+        /// assert!(!Config::for_ngrok().build()?.announce_close());
         /// # Ok::<(), muxado_proto::ConfigError>(())
         /// ```
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +107,57 @@ macro_rules! settings {
         }
 
         /// Collects settings; [`build`](ConfigBuilder::build) checks them.
+        ///
+        /// Every setting with its default:
+        ///
+        /// ```
+        /// use core::time::Duration;
+        /// use muxado_proto::{Config, DEFAULT_WINDOW, RateLimit};
+        ///
+        /// let config = Config::builder()
+        ///     .typed(false)
+        ///     .heartbeat(None)
+        ///     .receive_window(DEFAULT_WINDOW)
+        ///     .send_window(DEFAULT_WINDOW)
+        ///     .auto_tune(true)
+        ///     .max_receive_window(16 << 20)
+        ///     .window_budget(32 << 20)
+        ///     .update_delay(Duration::from_millis(5))
+        ///     .max_frame_size(16_360)
+        ///     .send_buffer(256 << 10)
+        ///     .session_send_buffer(16 << 20)
+        ///     .session_receive_buffer(2053 * u64::from(DEFAULT_WINDOW) + (32 << 20))
+        ///     .overcommit(false)
+        ///     .reset_on_drop(false)
+        ///     .max_inbound_streams(1024)
+        ///     .accept_backlog(1024)
+        ///     .id_gaps(1024)
+        ///     .max_outbound_streams(1024)
+        ///     .max_open_streams(None)
+        ///     .max_unanswered_streams(None)
+        ///     .unanswered_timeout(Duration::from_secs(1))
+        ///     .typed_timeout(Duration::from_secs(10))
+        ///     .max_heartbeat_responders(4)
+        ///     .tombstones(1024)
+        ///     .pending_resets(1024)
+        ///     .stray_data_limit(RateLimit::new(100, 20))
+        ///     .reset_limit(RateLimit::new(1000, 33))
+        ///     .empty_data_limit(RateLimit::new(100, 100))
+        ///     .unknown_bytes_limit(RateLimit::new(1 << 20, 1 << 20))
+        ///     .goaway_text(4096)
+        ///     .write_stall_timeout(Duration::from_secs(30))
+        ///     .frame_stall_timeout(Duration::from_secs(30))
+        ///     .idle_timeout(None)
+        ///     .stream_stall_timeout(None)
+        ///     .given_up_timeout(Duration::from_secs(60))
+        ///     .drain_timeout(Duration::from_secs(10))
+        ///     .drain_limit(Duration::from_secs(300))
+        ///     .announce_close(true)
+        ///     .linger_timeout(Duration::from_secs(2))
+        ///     .build()?;
+        /// assert_eq!(config, Config::default());
+        /// # Ok::<(), muxado_proto::ConfigError>(())
+        /// ```
         #[derive(Debug, Clone, Default)]
         #[must_use = "a builder does nothing until `build` is called"]
         pub struct ConfigBuilder {
@@ -124,17 +188,17 @@ settings! {
     /// Whether streams carry a 32-bit type (PROTOCOL.md §8). Both ends must
     /// agree. Default `false`.
     typed: bool = false;
-    /// How this side sends heartbeats, if it does; only in typed sessions. Default none. Beats of
-    /// the peer are always answered.
+    /// How this side sends heartbeats, if it does; only in typed sessions. Its times are above zero.
+    /// Default none. Beats of the peer are always answered.
     heartbeat: Option<Heartbeat> = None;
 
     /// Bytes that the peer may send on a new stream before it is granted more. Default 262144,
-    /// which every known peer assumes. With a smaller value peers send too much and lose streams,
-    /// unless the peer is configured with the same value.
+    /// which every known peer assumes; 1 to 2^31 - 1, at least 4 in a typed session. With a smaller
+    /// value than the peer assumes, the peer sends too much and loses streams.
     receive_window: u32 = DEFAULT_WINDOW;
     /// Bytes that this side may send on a new stream before it is granted more: the receive window
-    /// of the peer. Default 262144. If the value is above the peer's real window, the peer resets
-    /// streams.
+    /// of the peer. Default 262144; 1 to 2^31 - 1, at least 4 in a typed session. If the value is
+    /// above the peer's real window, the peer resets streams.
     send_window: u32 = DEFAULT_WINDOW;
     /// Whether a stream's receive window grows while its reader keeps up and the peer runs out of
     /// credit. Default `true`.
@@ -143,7 +207,8 @@ settings! {
     ///   of a session together grow by at most three times `receive_window`.
     /// * A window grows further when the peer has waited for half a millisecond.
     auto_tune: bool = true;
-    /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB.
+    /// The size to which auto-tuning may grow one receive window, in bytes. Default 16 MiB, at most
+    /// 2^31 - 1.
     max_receive_window: u32 = 16 << 20;
     /// Bytes by which all windows of one session together may grow. Default 32 MiB.
     ///
@@ -158,16 +223,16 @@ settings! {
     update_delay: Duration = Duration::from_millis(5);
 
     /// The largest payload sent in one DATA frame, in bytes. Default 16 360, so that streams
-    /// interleave, and four frames fill a segment of loopback; at most 0xFFFFFF. On a transport that
+    /// interleave, and four frames fill a segment of loopback; 1024 to 0xFFFFFF. On a transport that
     /// takes less than this in ten milliseconds, frames are smaller
     /// ([`batch_size`](crate::Session::batch_size)).
     max_frame_size: u32 = DEFAULT_FRAME;
-    /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB.
+    /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB; 1 to 2^31 - 1.
     send_buffer: u32 = 256 << 10;
     /// Bytes written and not yet sent, per session. When this is used up, each stream may still
-    /// hold 4 KiB, so that streams without credit do not stop the others. Default 16 MiB.
-    /// Each [priority class](crate::Priority) leaves one
-    /// `send_buffer`, or a 64th of this if that is less, to each class above it.
+    /// hold 4 KiB, so that streams without credit do not stop the others. Default 16 MiB; 1 to
+    /// 2^31 - 1. Each [priority class](crate::Priority) leaves one `send_buffer`, or a 64th of this
+    /// if that is less, to each class above it.
     session_send_buffer: u32 = 16 << 20;
     /// Credit that the peer may hold and unread bytes together, in bytes, per session. Default
     /// 571736064: 2053 initial windows, and 32 MiB.
@@ -199,31 +264,34 @@ settings! {
     /// other's streams. The application may hold as many accepted streams; a reset one counts until
     /// it is released. Beyond that [`Session::accept`](crate::Session::accept) returns none.
     max_inbound_streams: u32 = DEFAULT_STREAMS;
-    /// Streams of this side that may be open at once; opening one more blocks. Default 1024.
+    /// Streams of this side that may be open at once; opening one more blocks. Default 1024, at
+    /// least 1.
     ///
     /// Released streams that the peer has not finished are open, too. Together with streams that
     /// are over and not released there may be twice as many.
     max_outbound_streams: u32 = DEFAULT_STREAMS;
-    /// Opening blocks while this many streams of both sides together are open. Default none: the
-    /// limit of each side is enough. Some peers count both sides together.
+    /// Opening blocks while this many streams of both sides together are open, at least 1. Default
+    /// none: the limit of each side is enough. Some peers count both sides together.
     max_open_streams: Option<u32> = None;
-    /// Streams of this side that the peer may leave unanswered at once; opening one more blocks.
+    /// Streams of this side that the peer may leave unanswered at once, at least 1; opening one more
+    /// blocks.
     /// The protocol has no acknowledgement of a SYN, so the first frame of the peer counts as the
     /// answer. Default none: no limit.
     max_unanswered_streams: Option<u32> = None;
     /// How long a stream counts as unanswered after its SYN was sent, because a peer may accept a
     /// stream long before it answers. Only used with `max_unanswered_streams`. Default 1 s.
     unanswered_timeout: Duration = Duration::from_secs(1);
-    /// How long the peer may take to send the four bytes of a stream's type. Default 10 s.
+    /// How long the peer may take to send the four bytes of a stream's type. Default 10 s; above
+    /// zero.
     typed_timeout: Duration = Duration::from_secs(10);
     /// Heartbeat streams of the peer that are answered at once. Default 4.
     max_heartbeat_responders: u32 = 4;
 
     /// Ids of finished streams that are remembered, so that late frames can be distinguished from
-    /// invalid ones. Default 1024 (16 bytes each, allocated as needed).
+    /// invalid ones. Default 1024 (at most 64 bytes each, allocated as needed).
     tombstones: u32 = 1024;
     /// RSTs for streams without a record that may wait to be sent; further ones are not generated.
-    /// Default 1024 (8 bytes each, allocated as needed), at least 1.
+    /// Default 1024 (at most 32 bytes each, allocated as needed), at least 1.
     pending_resets: u32 = 1024;
     /// DATA on streams that never existed, and ids used twice. Default 100, 20 per second.
     stray_data_limit: RateLimit = RateLimit { burst: 100, per_second: 20 };
@@ -238,19 +306,19 @@ settings! {
     goaway_text: u32 = 4096;
 
     /// How long one batch of output may take to be written before the session is closed. Default
-    /// 30 s.
+    /// 30 s; above zero.
     write_stall_timeout: Duration = Duration::from_secs(30);
     /// How long the peer may take over a header, a control frame, or 4 KiB of payload. Default
-    /// 30 s.
+    /// 30 s; above zero.
     frame_stall_timeout: Duration = Duration::from_secs(30);
-    /// How long the peer may send nothing before the session is closed. Default none.
+    /// How long the peer may send nothing before the session is closed; above zero. Default none.
     ///
     /// This detects a peer whose machine has vanished. A peer that has nothing to send is silent,
     /// too, so set it only if the peer sends regularly; in typed sessions use `heartbeat`. Pieces
     /// of one frame count as input, as far as `frame_stall_timeout` allows.
     idle_timeout: Option<Duration> = None;
     /// How long a stream may have data to send and no credit before it is reset with
-    /// `WRITE_TIMEOUT`. Default none: no limit.
+    /// `WRITE_TIMEOUT`; above zero. Default none: no limit.
     stream_stall_timeout: Option<Duration> = None;
     /// How long the peer may keep a stream open that this side has given up: the application has
     /// released it, and everything written and the FIN were sent. Then it is reset with
@@ -274,8 +342,8 @@ settings! {
 
     @follow max_inbound_streams {
         /// Streams that the peer has opened and the application has not accepted yet. Further ones
-        /// are refused with `ACCEPT_QUEUE_FULL`. Default: `max_inbound_streams`, so that a slow
-        /// `accept` alone refuses no stream.
+        /// are refused with `ACCEPT_QUEUE_FULL`. At least 1, unless `max_inbound_streams` is 0.
+        /// Default: `max_inbound_streams`, so that a slow `accept` alone refuses no stream.
         ///
         /// Streams that arrive in one input are checked together, because the application could not
         /// accept any of them in between.
@@ -283,7 +351,7 @@ settings! {
         /// Ranges of ids that the peer has skipped and may still open. In the worst order there is
         /// one for each stream that the peer has open and has not written to. When there are more
         /// ranges, the lowest is forgotten, and streams with its ids are refused. Default and
-        /// minimum: `max_inbound_streams` (8 bytes each, allocated as needed).
+        /// minimum: `max_inbound_streams` (at most 32 bytes each, allocated as needed).
         id_gaps;
     }
 }

@@ -86,6 +86,14 @@ impl ConfigBuilder {
 }
 
 /// A setting is out of its range.
+///
+/// ```
+/// use muxado_proto::Config;
+///
+/// let error = Config::builder().max_frame_size(100).build().unwrap_err();
+/// assert_eq!(error.setting(), "max_frame_size");
+/// assert_eq!(error.to_string(), "invalid setting `max_frame_size`: it must be 1024 to 0xFFFFFF");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,

@@ -19,6 +19,16 @@ const HEADS_OF: u64 = HEADS as u64;
 /// send buffers may exceed their limit.
 const OF_A_BATCH: u64 = (256 << 10) * REMNANT as u64 + BLOCK as u64;
 
+/// The memory of a tombstone: its place in the map of ids, which is at least three eighths full at
+/// its largest, and in a queue that doubles.
+const OF_A_TOMBSTONE: u64 = 64;
+
+/// The memory of a pending RST, in a queue that doubles.
+pub(crate) const OF_A_RESET: u64 = 32;
+
+/// The memory of a range of skipped ids, in a B-tree whose nodes are five elevenths full or more.
+const OF_A_GAP: u64 = 32;
+
 /// The session itself, one partial frame, spare buffers while it is busy, and bytes that are copied
 /// or arrive while buffers are compacted.
 const FIXED: u64 = 512 << 10;
@@ -69,9 +79,9 @@ impl Config {
     /// The memory that does not depend on streams.
     fn of_a_session(&self) -> u64 {
         let tables = u64::from(self.tombstones)
-            .saturating_mul(64)
-            .saturating_add(u64::from(self.pending_resets).saturating_mul(16))
-            .saturating_add(u64::from(self.id_gaps).saturating_mul(16));
+            .saturating_mul(OF_A_TOMBSTONE)
+            .saturating_add(u64::from(self.pending_resets).saturating_mul(OF_A_RESET))
+            .saturating_add(u64::from(self.id_gaps).saturating_mul(OF_A_GAP));
         tables.saturating_add(u64::from(self.goaway_text).saturating_mul(2)).saturating_add(FIXED)
     }
 
@@ -143,8 +153,8 @@ mod tests {
             + (17 << 10) * 2053
             + (9 << 10) * 3 * 1024
             + 64 * 1024
-            + 16 * 1024
-            + 16 * 1024
+            + 32 * 1024
+            + 32 * 1024
             + 2 * 4096
             + (512 << 10);
         assert_eq!(Config::default().max_memory(), formula);

@@ -30,8 +30,8 @@ pub struct Heartbeat {
 }
 
 impl RateLimit {
-    /// A limit of `burst` events at once, and `per_second` of them on average. A burst of 0 allows
-    /// none.
+    /// A limit of `burst` events at once, at least 1, and `per_second` of them on average. With 0 per
+    /// second, a session may have `burst` of them in all.
     ///
     /// ```
     /// use muxado_proto::{Config, RateLimit};
@@ -55,8 +55,11 @@ impl Heartbeat {
     /// use muxado_proto::{Config, Heartbeat};
     ///
     /// let beats = Heartbeat::new().with_interval(Duration::from_secs(5));
+    /// assert_eq!(beats.tolerance, Duration::from_secs(15));
+    /// // For a slow link: more time, and a report instead of an end.
+    /// let beats = beats.with_tolerance(Duration::from_secs(60)).with_close_on_timeout(false);
     /// let config = Config::builder().typed(true).heartbeat(Some(beats)).build()?;
-    /// assert_eq!(config.heartbeat().map(|beats| beats.tolerance), Some(Duration::from_secs(15)));
+    /// assert_eq!(config.heartbeat(), Some(beats));
     /// # Ok::<(), muxado_proto::ConfigError>(())
     /// ```
     #[must_use]

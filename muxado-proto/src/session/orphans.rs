@@ -87,6 +87,19 @@ impl Orphans {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OF_A_RESET;
+
+    #[test]
+    fn the_queue_holds_what_the_settings_count() {
+        for max in [1, 4, 5, 1024, 1025, 2049] {
+            let mut orphans = Orphans::default();
+            let orphan = Orphan::new(StreamId::new(3), ErrorCode::STREAM_CLOSED);
+            while orphans.push(orphan, max) {}
+            let held = orphans.waiting.capacity() * size_of::<Orphan>();
+            // The first allocation is for four.
+            assert!(held as u64 <= OF_A_RESET * u64::from(max.max(4)), "{held} for {max}");
+        }
+    }
 
     #[test]
     fn they_are_bounded_and_leave_in_order() {
