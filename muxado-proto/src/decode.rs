@@ -13,6 +13,33 @@ use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, HEADER_LEN, Header, MAX_U31, StreamId};
 
 /// An item of the decoded input, in order.
+///
+/// ```
+/// use muxado_proto::decode::{Decoder, Item};
+///
+/// /// One line for each frame.
+/// fn list(decoder: &mut Decoder, mut input: &[u8]) -> Vec<String> {
+///     let mut lines = Vec::new();
+///     while let Some(item) = decoder.decode(&mut input) {
+///         lines.push(match item {
+///             Item::Data { id, length, .. } => format!("DATA {id}: {length} bytes"),
+///             Item::Rst { id, code } => format!("RST {id}: {code}"),
+///             Item::WndInc { id, increment } => format!("WNDINC {id}: {increment}"),
+///             Item::GoAway { code, .. } => format!("GOAWAY: {code}"),
+///             Item::Unknown { header } | Item::Malformed { header, .. } => format!("{header:?}"),
+///             Item::Payload { .. } | Item::Skipped(_) => continue,
+///             _ => continue,
+///         });
+///     }
+///     lines
+/// }
+///
+/// let mut decoder = Decoder::new(4096);
+/// // Any chunking gives the same items.
+/// assert!(list(&mut decoder, b"\0\0\x04\x20\0\0").is_empty());
+/// assert!(decoder.is_mid_frame());
+/// assert_eq!(list(&mut decoder, b"\0\x03\0\0\0\x05"), ["WNDINC 3: 5"]);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {

@@ -12,6 +12,18 @@ pub use reason::{CloseReason, CutBy, TransportError};
 ///
 /// Any `u32` is a code. Codes without a name here are passed on unchanged, and applications may
 /// define their own.
+///
+/// ```
+/// use muxado_proto::ErrorCode;
+///
+/// const OUT_OF_DISK: ErrorCode = ErrorCode(1000);
+/// assert_eq!(OUT_OF_DISK.to_string(), "code 1000");
+/// // Codes of the protocol have a name.
+/// assert_eq!(ErrorCode::FLOW_CONTROL.to_string(), "flow control error (3)");
+/// assert_eq!(ErrorCode::from(9), ErrorCode::ACCEPT_QUEUE_FULL);
+/// assert_eq!(u32::from(ErrorCode::ENHANCE_YOUR_CALM), 10);
+/// assert_eq!(ErrorCode::STREAM_REFUSED.name(), Some("stream refused"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ErrorCode(pub u32);
 
@@ -59,7 +71,7 @@ codes! {
     REMOTE_GONE_AWAY = 11, "remote gone away";
     /// Every stream id has been used.
     STREAMS_EXHAUSTED = 12, "streams exhausted";
-    /// The peer granted no credit for too long.
+    /// The peer did not take or answer something in time.
     WRITE_TIMEOUT = 13, "write timeout";
     /// The session is over.
     SESSION_CLOSED = 14, "session closed";
@@ -98,6 +110,30 @@ impl From<ErrorCode> for u32 {
 }
 
 /// Why a stream could not be opened.
+///
+/// ```
+/// use muxado_proto::{OpenError, Session, StreamId};
+///
+/// /// `None`: try again at `Event::OpenReady`.
+/// fn open(session: &mut Session) -> Option<StreamId> {
+///     match session.open() {
+///         Ok(id) => Some(id),
+///         Err(OpenError::Blocked) => None,
+///         // The requests go to a new session.
+///         Err(OpenError::GoingAway | OpenError::StreamsExhausted) => None,
+///         Err(OpenError::SessionClosed(reason)) => {
+///             println!("the session is over: {reason}");
+///             None
+///         }
+///         Err(error @ OpenError::WrongType) => panic!("{error}"), // call `open_typed`
+///         Err(_) => None,
+///     }
+/// }
+/// # let key = [1; 16].into();
+/// # let config = std::sync::Arc::new(muxado_proto::Config::default());
+/// # let mut session = Session::new(muxado_proto::Role::Client, config, Default::default(), key);
+/// # assert!(open(&mut session).is_some());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -141,6 +177,33 @@ impl core::error::Error for OpenError {
 }
 
 /// Why nothing could be read from a stream. Bytes that have arrived are always read first.
+///
+/// ```
+/// use muxado_proto::{ReadError, StreamMut};
+///
+/// /// Whether the reader waits for `Event::Readable`.
+/// fn read_on(stream: &mut StreamMut<'_>, text: &mut Vec<u8>) -> bool {
+///     loop {
+///         match stream.read_chunk(usize::MAX) {
+///             Ok(Some(chunk)) => text.extend_from_slice(&chunk),
+///             Ok(None) => return false, // complete
+///             Err(ReadError::Blocked) => return true,
+///             // Incomplete: by the peer, by this side, or with the session.
+///             Err(ReadError::Reset(code) | ReadError::ResetLocally(code)) => {
+///                 println!("reset: {code}");
+///                 return false;
+///             }
+///             Err(ReadError::SessionClosed(reason)) => {
+///                 println!("lost with the session: {reason}");
+///                 return false;
+///             }
+///             // `stop` was called.
+///             Err(ReadError::Stopped) => return false,
+///             Err(error) => panic!("{error}"),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -183,6 +246,27 @@ impl core::error::Error for ReadError {
 }
 
 /// Why nothing could be written to a stream.
+///
+/// ```
+/// use muxado_proto::{StreamMut, WriteError};
+///
+/// /// Sends as much of `rest` as possible; whether the writer waits for `Event::Writable`.
+/// fn write_on(stream: &mut StreamMut<'_>, rest: &mut &[u8]) -> bool {
+///     while !rest.is_empty() {
+///         match stream.write(rest) {
+///             Ok(count) => *rest = &rest[count..],
+///             Err(WriteError::Blocked) => return true,
+///             // Nobody reads it: by the peer, by this side, or because the session is over.
+///             Err(WriteError::Reset(_) | WriteError::ResetLocally(_)) => return false,
+///             Err(WriteError::SessionClosed(_)) => return false,
+///             // `finish` was called before.
+///             Err(error @ WriteError::Finished) => panic!("{error}"),
+///             Err(error) => panic!("{error}"),
+///         }
+///     }
+///     false
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -225,6 +309,20 @@ impl core::error::Error for WriteError {
 }
 
 /// How a stream ended in both directions: see [`StreamMut::ended`](crate::StreamMut::ended).
+///
+/// ```
+/// use muxado_proto::{StreamEnd, StreamMut};
+///
+/// /// A handler that works on an answer asks whether it is still wanted.
+/// fn is_wanted(stream: &mut StreamMut<'_>) -> bool {
+///     match stream.ended() {
+///         None | Some(StreamEnd::Finished) => true,
+///         Some(StreamEnd::Reset(_)) => false, // the client has given up
+///         Some(StreamEnd::ResetLocally(_) | StreamEnd::SessionClosed(_)) => false,
+///         Some(_) => false,
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamEnd {
@@ -253,6 +351,14 @@ impl fmt::Display for StreamEnd {
 }
 
 /// Why a ping cannot be sent.
+///
+/// ```
+/// use muxado_proto::{Config, PingError, Role, Session, Timestamp};
+///
+/// let config = Config::default().into();
+/// let mut session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
+/// assert_eq!(session.ping(Timestamp::ZERO), Err(PingError::NotTyped));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PingError {

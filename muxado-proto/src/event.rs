@@ -13,6 +13,35 @@ use crate::frame::StreamId;
 /// Readiness is edge-triggered: an event says that an operation is now possible that returned
 /// "blocked" before (or was never tried). It is reported once, until a call is blocked again. There
 /// is at most one event of a kind for each stream, so pending events take no memory.
+///
+/// ```
+/// use muxado_proto::{Event, Session};
+///
+/// fn react(session: &mut Session) {
+///     while let Some(event) = session.poll_event() {
+///         match event {
+///             Event::Acceptable => while session.accept().is_some() {},
+///             Event::OpenReady => println!("open the streams that had to wait"),
+///             Event::Readable(id) => println!("read from stream {id}"),
+///             Event::Writable(id) => println!("write to stream {id}"),
+///             Event::Flushed(id) => println!("the transport has stream {id}: {:?}",
+///                 session.stream(id).map(|mut stream| stream.flushed())),
+///             Event::Ended(id) => println!("stream {id} has ended: {:?}",
+///                 session.stream(id).map(|mut stream| stream.ended())),
+///             Event::Pong { rtt } => println!("round trip: {rtt:?}"),
+///             Event::HeartbeatMissed => println!("the peer may be dead"),
+///             Event::GoAway { code, .. } => println!("open no more streams: {code}"),
+///             Event::StreamsExhausted => println!("open a new session"),
+///             Event::Warning(warning) => println!("is the peer configured alike? {warning}"),
+///             Event::Closed(reason) => println!("over: {reason}"),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # let key = [1; 16].into();
+/// # let config = std::sync::Arc::new(muxado_proto::Config::default());
+/// # react(&mut Session::new(muxado_proto::Role::Client, config, Default::default(), key));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -57,6 +86,18 @@ pub enum Event {
 }
 
 /// A sign that the configuration of the two ends does not match: see [`Event::Warning`].
+///
+/// ```
+/// use muxado_proto::{Config, Event, Role, Session, Timestamp, Warning};
+///
+/// let config = Config::default().into();
+/// let mut server = Session::new(Role::Server, config, Timestamp::ZERO, [1; 16].into());
+/// // A heartbeat: the type of its stream, then a beat.
+/// server.handle_slice(Timestamp::ZERO, b"\0\0\x04\x12\0\0\0\x03\xff\xff\xff\xff");
+/// server.handle_slice(Timestamp::ZERO, b"\0\0\x04\x10\0\0\0\x03beat");
+/// let events = std::iter::from_fn(|| server.poll_event());
+/// assert!(events.into_iter().any(|event| event == Event::Warning(Warning::TypedPeer)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {

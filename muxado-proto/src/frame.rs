@@ -1,4 +1,28 @@
 //! The frame header and its fields (PROTOCOL.md §2).
+//!
+//! ```
+//! use muxado_proto::frame::{Flags, FrameType, GOAWAY_PAD, HEADER_LEN, Header, StreamId};
+//! use muxado_proto::frame::{MAX_PAYLOAD, MAX_U31};
+//!
+//! let id = StreamId::new(3);
+//! // RST and WNDINC as whole frames.
+//! assert_eq!(Header::rst(id, 6)[HEADER_LEN..], [0, 0, 0, 6]);
+//! assert_eq!(Header::wnd_inc(id, 5)[..HEADER_LEN], [0, 0, 4, 0x20, 0, 0, 0, 3]);
+//!
+//! // The flags of a DATA frame, and any header from its eight bytes.
+//! let flags = Flags::SYN.with(Flags::FIN);
+//! assert!(flags.is_syn() && flags.is_fin() && !Flags::NONE.is_fin());
+//! assert_eq!(Flags::from_bits(flags.bits()), flags);
+//! let pad = Header::decode(GOAWAY_PAD);
+//! assert_eq!((pad.kind, pad.length), (FrameType::Unknown(15), 0));
+//! assert_eq!(FrameType::from_bits(3), FrameType::GoAway);
+//! assert_eq!(FrameType::Rst.bits() + FrameType::WndInc.bits(), 2);
+//!
+//! // The largest length and the largest id.
+//! let largest = Header::data(StreamId::new(u32::MAX), MAX_PAYLOAD, Flags::NONE);
+//! assert_eq!(u32::from(largest.id), MAX_U31);
+//! assert_eq!(Header::decode(largest.encode()), largest);
+//! ```
 
 use core::fmt;
 
@@ -55,6 +79,14 @@ impl fmt::Display for StreamId {
 /// Which end of the session this is; it decides the parity of the ids it opens.
 ///
 /// Usually the side that dialled the transport is the client. The two ends only have to differ.
+///
+/// ```
+/// use muxado_proto::{Role, StreamId};
+///
+/// let first = StreamId::new(Role::Client.first_id());
+/// assert_eq!(first.get(), 3);
+/// assert!(first.is_opened_by(Role::Client) && !first.is_opened_by(Role::Client.peer()));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Opens streams 3, 5, 7 …

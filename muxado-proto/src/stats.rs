@@ -5,6 +5,15 @@ use core::time::Duration;
 macro_rules! stats {
     ({ $($(#[$doc:meta])* $counter:ident: $size:ty;)* } { $($(#[$note:meta])* $now:ident: $kind:ty,)* }) => {
         /// What a session has done so far, and what it holds now.
+        ///
+        /// ```
+        /// # use muxado_proto::{Config, Role, Session, Timestamp};
+        /// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, [1; 16].into());
+        /// server.handle_slice(Timestamp::ZERO, b"\0\0\x02\x12\0\0\0\x03hi");
+        /// let stats = server.stats();
+        /// assert_eq!((stats.frames_received, stats.payload_received), (1, 2));
+        /// assert_eq!((stats.open_streams, stats.backlog, stats.receive_buffered), (1, 1, 2));
+        /// ```
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct SessionStats {
@@ -95,6 +104,16 @@ stats! {
 }
 
 /// What a stream holds now.
+///
+/// ```
+/// # use muxado_proto::{Config, DEFAULT_WINDOW, Role, Session, Timestamp};
+/// # let mut server = Session::new(Role::Server, Config::default().into(), Timestamp::ZERO, [1; 16].into());
+/// server.handle_slice(Timestamp::ZERO, b"\0\0\x02\x12\0\0\0\x03hi");
+/// let id = server.accept().unwrap();
+/// let stats = server.stream(id).unwrap().stats();
+/// assert_eq!((stats.receive_buffered, stats.receive_credit), (2, DEFAULT_WINDOW - 2));
+/// assert_eq!((stats.send_buffered, stats.send_credit), (0, DEFAULT_WINDOW));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamStats {

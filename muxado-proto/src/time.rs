@@ -20,6 +20,8 @@ use core::time::Duration;
 /// let later = start + Duration::from_millis(5);
 /// assert_eq!(later - start, Duration::from_millis(5));
 /// assert_eq!(start - later, Duration::ZERO);
+/// assert_eq!(Timestamp::from_nanos(later.as_nanos()), later);
+/// assert_eq!(later.as_duration(), Duration::from_millis(15));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);

@@ -36,6 +36,10 @@ struct Chained {
 /// let mut out = Transmit::new();
 /// assert_eq!(session.poll_transmit(Timestamp::ZERO, &mut out, usize::MAX), 10);
 /// assert_eq!(out.chunk(), b"\0\0\x02\x12\0\0\0\x03hi");
+///
+/// // Written: the memory stays for the next batch.
+/// out.advance(10);
+/// assert!(out.is_empty() && out.capacity() >= 10);
 /// # Ok::<(), muxado_proto::OpenError>(())
 /// ```
 ///

@@ -15,6 +15,38 @@ use super::ErrorCode;
 /// `Remote` with [`ErrorCode::NO_ERROR`] are clean: the transport has taken every byte, and both
 /// sides have ended every stream. Bytes can still be lost in the transport: the protocol has no
 /// acknowledgement.
+///
+/// ```
+/// use muxado_proto::{CloseReason, CutBy, ErrorCode};
+///
+/// /// Whether a client connects again after its session has ended.
+/// fn connects_again(reason: &CloseReason) -> bool {
+///     match reason {
+///         // This side wanted the end, or its driver was dropped.
+///         CloseReason::Local { .. } | CloseReason::Abandoned => false,
+///         CloseReason::Cut { by: CutBy::Time | CutBy::Abort, .. } => false,
+///         // The peer has closed: it restarts, for example.
+///         CloseReason::Remote { code, .. } => *code == ErrorCode::NO_ERROR,
+///         // The peer is faulty, or it speaks another protocol.
+///         CloseReason::Violation { .. } => false,
+///         CloseReason::Cut { by: CutBy::Violation { .. }, .. } => false,
+///         // The connection is lost, or the peer is slow or dead.
+///         CloseReason::TransportEof | CloseReason::TransportError(_) => true,
+///         CloseReason::HeartbeatTimeout | CloseReason::IdleTimeout => true,
+///         CloseReason::WriteStalled | CloseReason::FrameStalled => true,
+///         CloseReason::Cut { by: CutBy::TransportEof | CutBy::TransportError(_), .. } => true,
+///         CloseReason::Cut { by: CutBy::WriteStalled | CutBy::FrameStalled, .. } => true,
+///         // Other sessions have used up the memory: not now.
+///         CloseReason::NoMemory => false,
+///         _ => false,
+///     }
+/// }
+///
+/// let restarts = CloseReason::Remote { code: ErrorCode::NO_ERROR, text: "restart".into() };
+/// assert!(restarts.is_clean() && connects_again(&restarts));
+/// assert_eq!(restarts.to_string(), "closed by the peer: no error (0): restart");
+/// assert_eq!(CloseReason::TransportEof.code(), ErrorCode::PEER_EOF);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 #[non_exhaustive]
@@ -66,7 +98,7 @@ pub enum CloseReason {
     NoMemory,
 }
 
-/// What ended a graceful close early: see [`CloseReason::Cut`].
+/// What ended a graceful close early: see [`CloseReason::Cut`] and the example of [`CloseReason`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
 #[non_exhaustive]
@@ -94,6 +126,21 @@ pub enum CutBy {
 }
 
 /// The error of a transport. Two are equal only if one is a clone of the other.
+///
+/// ```
+/// use muxado_proto::{CloseReason, Config, Role, Session, Timestamp, TransportError};
+/// use std::io;
+/// use std::sync::Arc;
+///
+/// let config = Config::default().into();
+/// let mut session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
+/// // `new` takes the error, `shared` leaves the caller a reference.
+/// let error = Arc::new(io::Error::from(io::ErrorKind::ConnectionReset));
+/// session.handle_transport_error(Timestamp::ZERO, TransportError::shared(error.clone()));
+/// let Some(CloseReason::TransportError(cause)) = session.close_reason() else { unreachable!() };
+/// let cause = cause.get_ref().downcast_ref::<io::Error>().map(io::Error::kind);
+/// assert_eq!(cause, Some(error.kind()));
+/// ```
 #[derive(Clone)]
 pub struct TransportError(Arc<dyn Error + Send + Sync>);
 

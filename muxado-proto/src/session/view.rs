@@ -19,6 +19,50 @@ use crate::stream::{Edge, Mark, Owner, Stream, StreamType};
 ///
 /// The view is a handle to the record in the session, so dropping it does nothing. The application
 /// calls [`release`](Self::release) when it no longer needs the stream.
+///
+/// ```
+/// use bytes::Buf;
+/// use muxado_proto::{Config, ErrorCode, Priority, Role, Session, Timestamp, Transmit, WriteError};
+///
+/// # let (now, config) = (Timestamp::ZERO, std::sync::Arc::new(Config::default()));
+/// # let mut client = Session::new(Role::Client, config.clone(), now, [1; 16].into());
+/// # let mut server = Session::new(Role::Server, config, now, [2; 16].into());
+/// # let mut out = Transmit::new();
+/// // The client announces a stream without writing to it, and will not read.
+/// let id = client.open()?;
+/// let mut stream = client.stream(id).unwrap();
+/// stream.announce().unwrap();
+/// stream.stop();
+/// // Then it sends a request, ahead of other streams; a lost request is not to look complete.
+/// stream.set_priority(Priority::HIGHEST);
+/// assert_eq!(stream.priority(), Priority::HIGHEST);
+/// stream.set_reset_on_drop(true);
+/// stream.write(b"a request").unwrap();
+/// stream.finish().unwrap();
+/// // The transport has not taken it yet: `Event::Flushed` says when it has.
+/// assert_eq!(stream.flushed(), Err(WriteError::Blocked));
+/// assert!(stream.reset_on_drop() && !stream.is_finished());
+///
+/// client.poll_transmit(now, &mut out, usize::MAX);
+/// server.handle_input(now, out.copy_to_bytes(out.remaining()));
+/// client.poll_transmit(now, &mut out, usize::MAX); // it was taken
+/// assert_eq!(client.stream(id).unwrap().flushed(), Ok(()));
+///
+/// // The server looks at the first bytes, skips them, and reads the rest.
+/// let id = server.accept().unwrap();
+/// let mut stream = server.stream(id).unwrap();
+/// let mut start = [0; 2];
+/// assert_eq!((stream.peek(&mut start), &start), (2, b"a "));
+/// assert_eq!(stream.consume(2), 2);
+/// assert_eq!(stream.readable(), Ok(7));
+/// // A reader that got `Blocked` and no longer waits: `cancel_read`. Here nothing was blocked.
+/// stream.cancel_read();
+/// // The writer alone is released, then the stream; unless it was finished, it is reset.
+/// stream.release_send();
+/// stream.reset_unfinished(ErrorCode::STREAM_CANCELLED);
+/// stream.release();
+/// # Ok::<(), muxado_proto::OpenError>(())
+/// ```
 #[derive(Debug)]
 pub struct StreamMut<'a> {
     session: &'a mut Session,

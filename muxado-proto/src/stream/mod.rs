@@ -23,6 +23,19 @@ use window::{ReceiveWindow, SendWindow};
 pub(crate) const TYPE_LEN: u32 = 4;
 
 /// The 32-bit type of a stream in a typed session: it names the stream's protocol.
+///
+/// ```
+/// use muxado_proto::{Config, OpenError, Role, Session, StreamType, Timestamp};
+///
+/// const LOG: StreamType = StreamType(7);
+/// let config = Config::builder().typed(true).build()?;
+/// let mut session = Session::new(Role::Client, config.into(), Timestamp::ZERO, [1; 16].into());
+/// let id = session.open_typed(LOG).unwrap();
+/// assert_eq!(session.stream(id).unwrap().stream_type(), Some(LOG));
+/// // One type is reserved.
+/// assert_eq!(session.open_typed(StreamType::HEARTBEAT), Err(OpenError::WrongType));
+/// # Ok::<(), muxado_proto::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamType(pub u32);
 

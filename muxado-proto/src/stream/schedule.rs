@@ -19,6 +19,7 @@ use super::{Owner, Stream};
 ///
 /// assert!(Priority::HIGHEST > Priority::DEFAULT);
 /// assert_eq!(Priority::new(200), Priority::HIGHEST);
+/// assert_eq!((Priority::LOWEST.get(), Priority::default().get()), (0, 3));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(u8);

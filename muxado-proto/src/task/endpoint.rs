@@ -11,7 +11,8 @@ use super::shared::Shared;
 use super::{Clock, Transport};
 use crate::{Config, Role, SessionKey};
 
-/// One end of a session that has not started: its transport, its clock, addresses and names.
+/// One end of a session that has not started: its transport, its clock, addresses and names. The
+/// example of the [module](super) starts two.
 #[must_use = "a session begins with `start`"]
 pub struct Endpoint<T, C> {
     transport: T,

@@ -77,6 +77,30 @@ pub enum PingError {
 ///
 /// An [`std::io::Error`] that comes from a stream becomes the variant of its cause; any other is
 /// [`Io`](Self::Io).
+///
+/// ```
+/// use muxado_proto::task::{Error, OpenError, PingError, ReadError, WriteError};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error {
+///         // The error of an open, a read, a write or a ping, or of `accept` (`Closed`).
+///         _ if error.close_reason().is_some() => "connect again",
+///         Error::Open(OpenError::GoingAway | OpenError::StreamsExhausted) => "connect again",
+///         Error::Ping(PingError::Missed | PingError::NoStream) => "connect again",
+///         Error::Read(ReadError::Reset(_)) | Error::Write(WriteError::Reset(_)) => "the peer gave up",
+///         Error::Read(ReadError::ResetLocally(_)) => "this side gave up",
+///         Error::Write(WriteError::ResetLocally(_)) => "this side gave up",
+///         Error::Open(OpenError::WrongType) => "is the session typed?",
+///         Error::Ping(PingError::NotTyped) => "is the session typed?",
+///         Error::Config(_) => "correct the settings",
+///         Error::Io(_) => "look at the file or the connection",
+///         _ => "correct the program",
+///     }
+/// }
+///
+/// let error = Error::from(std::io::Error::from(ReadError::Reset(6.into())));
+/// assert_eq!(advice(&error), "the peer gave up");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -5,6 +5,115 @@
 //! and [`Stream`] in types that implement its runtime's read and write traits. This layer depends
 //! on no runtime and makes no protocol decision.
 //!
+//! `muxado-tokio` and `muxado-smol` wrap the types here in their own, whose methods have the same
+//! names. Their documentation has the examples.
+//!
+//! # An adapter
+//!
+//! This transport is a pipe in memory, and the executor polls every task until all have ended.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//! use std::future::Future;
+//! use std::io::{self, IoSlice, Read, Write};
+//! use std::pin::Pin;
+//! use std::sync::{Arc, Mutex};
+//! use std::task::{Context, Poll, Waker};
+//! use std::time::Instant;
+//!
+//! use muxado_proto::task::{Clock, Endpoint, Error, Transport};
+//! use muxado_proto::{Role, Timestamp};
+//!
+//! /// One direction of a pipe.
+//! #[derive(Default)]
+//! struct Pipe {
+//!     bytes: VecDeque<u8>,
+//!     ended: bool,
+//!     reader: Option<Waker>,
+//! }
+//!
+//! struct Memory {
+//!     input: Arc<Mutex<Pipe>>,
+//!     output: Arc<Mutex<Pipe>>,
+//! }
+//!
+//! impl Transport for Memory {
+//!     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+//!         let mut pipe = self.input.lock().unwrap();
+//!         if pipe.bytes.is_empty() && !pipe.ended {
+//!             pipe.reader = Some(cx.waker().clone());
+//!             return Poll::Pending;
+//!         }
+//!         Poll::Ready(pipe.bytes.read(buf))
+//!     }
+//!
+//!     fn poll_write(
+//!         &mut self,
+//!         _: &mut Context<'_>,
+//!         bufs: &[IoSlice<'_>],
+//!     ) -> Poll<io::Result<usize>> {
+//!         let mut pipe = self.output.lock().unwrap();
+//!         let written = pipe.bytes.write_vectored(bufs);
+//!         pipe.reader.take().into_iter().for_each(Waker::wake);
+//!         Poll::Ready(written)
+//!     }
+//!
+//!     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+//!         Poll::Ready(Ok(()))
+//!     }
+//!
+//!     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+//!         let mut pipe = self.output.lock().unwrap();
+//!         pipe.ended = true;
+//!         pipe.reader.take().into_iter().for_each(Waker::wake);
+//!         Poll::Ready(Ok(()))
+//!     }
+//! }
+//!
+//! struct SystemClock(Instant);
+//!
+//! impl Clock for SystemClock {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp::from_duration(self.0.elapsed())
+//!     }
+//!
+//!     fn poll_sleep(&mut self, _: &mut Context<'_>, deadline: Timestamp) -> Poll<()> {
+//!         // A real clock wakes the task. Here it is polled again anyway.
+//!         if self.now() < deadline { Poll::Pending } else { Poll::Ready(()) }
+//!     }
+//! }
+//!
+//! let pipes = [Arc::<Mutex<Pipe>>::default(), Arc::default()];
+//! let [a, b] = pipes.clone();
+//! let [d, c] = pipes;
+//! let near = Memory { input: a, output: b };
+//! let far = Memory { input: c, output: d };
+//! let (client, near) = Endpoint::new(near, SystemClock(Instant::now())).start(Role::Client);
+//! let far = Endpoint::new(far, SystemClock(Instant::now())).peer_name("the client");
+//! let (server, far) = far.start(Role::Server);
+//!
+//! let application = async move {
+//!     let mut question = client.open().await?;
+//!     question.write_chunk("who is there?".into()).await?;
+//!     let mut answer = server.accept().await?;
+//!     assert_eq!(answer.read_chunk(100).await?, Some("who is there?".into()));
+//!     assert_eq!(answer.peer_name().as_deref(), Some("the client"));
+//!     drop((question, answer));
+//!     assert!(client.close().await.is_clean());
+//!     Ok::<(), Error>(())
+//! };
+//!
+//! let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![
+//!     Box::pin(async { application.await.unwrap() }),
+//!     Box::pin(async { assert!(near.await.is_clean()) }),
+//!     Box::pin(async { assert!(far.await.is_clean()) }),
+//! ];
+//! let mut cx = Context::from_waker(Waker::noop());
+//! while !tasks.is_empty() {
+//!     tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+//! }
+//! ```
+//!
 //! # The rules
 //!
 //! **One lock.** `Shared` holds the session and all wakers. While the lock is held, the layer does

@@ -38,6 +38,20 @@ pub struct Relayed {
 }
 
 /// Why a relay ended before both directions had ended.
+///
+/// ```
+/// use muxado_proto::task::{RelayError, RelayFault};
+///
+/// fn log(error: &RelayError) {
+///     let moved = error.relayed();
+///     match error.fault() {
+///         RelayFault::Read(_) | RelayFault::Write(_) => println!("the stream failed: {error}"),
+///         RelayFault::Other(_) => println!("the other side failed: {error}"),
+///         _ => println!("{error}"),
+///     }
+///     println!("{} bytes out, {} bytes in", moved.from_stream, moved.to_stream);
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayFault {

@@ -12,6 +12,16 @@ use crate::{CloseReason, ConfigError, CutBy, ErrorCode};
 /// Searches the whole chain of causes, so it also works on errors that other libraries have
 /// wrapped. `None` if the chain has no error of a stream or a session, or if that error has no
 /// code.
+///
+/// ```
+/// use muxado_proto::ErrorCode;
+/// use muxado_proto::task::{ReadError, error_code};
+/// use std::io;
+///
+/// let error = io::Error::other(ReadError::Reset(ErrorCode::STREAM_CANCELLED));
+/// assert_eq!(error_code(&error), Some(ErrorCode::STREAM_CANCELLED));
+/// assert_eq!(error_code(&io::Error::other("disk full")), None);
+/// ```
 #[must_use]
 pub fn error_code(error: &io::Error) -> Option<ErrorCode> {
     let mut next = error.get_ref().map(|inner| inner as &(dyn core::error::Error + 'static));
