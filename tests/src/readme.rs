@@ -1,7 +1,10 @@
-//! The examples of the READMEs, compiled and run as documentation tests.
+//! The examples of the READMEs and other pages, compiled and run as documentation tests.
 
 #[doc = include_str!("../../README.md")]
 struct Workspace;
+
+#[doc = include_str!("../../docs/connections.md")]
+struct Connections;
 
 #[doc = include_str!("../../muxado-proto/README.md")]
 struct Proto;
