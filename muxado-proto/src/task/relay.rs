@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 
 use super::Transport;
 use super::endings::Ending;
-use super::error::{ReadError, WriteError, error_code};
+use super::error::{Error, ReadError, WriteError, error_code};
 use super::loans::{BUFFER, Loan};
 use super::stream::Stream;
 use crate::{ErrorCode, StreamEnd};
@@ -110,6 +110,16 @@ impl From<RelayError> for io::Error {
             RelayFault::Read(error) => error.into(),
             RelayFault::Write(error) => error.into(),
             RelayFault::Other(error) => error,
+        }
+    }
+}
+
+impl From<RelayError> for Error {
+    fn from(error: RelayError) -> Self {
+        match error.fault {
+            RelayFault::Read(error) => error.into(),
+            RelayFault::Write(error) => error.into(),
+            RelayFault::Other(error) => error.into(),
         }
     }
 }
@@ -349,5 +359,24 @@ impl<T> Drop for Relay<T> {
         if !self.over {
             self.cut(ErrorCode::STREAM_CANCELLED);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_mark_finds_the_cause() {
+        fn question(fault: RelayFault) -> Result<(), Error> {
+            Err(RelayError { relayed: Relayed::default(), fault })?;
+            Ok(())
+        }
+        let code = ErrorCode(77);
+        let cause = |fault| question(fault).unwrap_err();
+        assert_eq!(cause(RelayFault::Read(ReadError::Reset(code))).code(), Some(code));
+        assert_eq!(cause(RelayFault::Write(WriteError::ResetLocally(code))).code(), Some(code));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(matches!(cause(RelayFault::Other(refused)), Error::Io(_)));
     }
 }

@@ -35,8 +35,7 @@ type Greeting =
 ///     .sessions(2)
 ///     .time_limit(Duration::from_secs(2))
 ///     .delays(Duration::from_millis(50), Duration::from_secs(5))
-///     .start()
-///     .expect("typed sessions need no greeting");
+///     .start()?;
 /// let stream = client.open_typed(StreamType(7));
 /// if tokio::time::timeout(Duration::from_millis(10), stream).await.is_err() {
 ///     println!("no server yet: {:?}", client.last_error());

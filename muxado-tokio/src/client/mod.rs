@@ -16,7 +16,7 @@ pub use self::builder::ClientBuilder;
 use self::pool::Pool;
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::{CloseReason, StreamType};
+use crate::{CloseReason, Error, StreamType};
 
 /// A client that stays connected: it keeps one or several sessions with a server, connects again
 /// when a session is lost or goes away, and opens streams on the session that has the fewest.
@@ -119,6 +119,12 @@ impl From<ClientError> for io::Error {
             ClientError::ShutDown => io::ErrorKind::BrokenPipe,
         };
         Self::new(kind, error)
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        Self::Io(error.into())
     }
 }
 
