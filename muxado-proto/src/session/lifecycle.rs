@@ -145,7 +145,7 @@ impl Session {
 
     /// The transport has failed: nothing more can be sent or received. The error becomes the source
     /// of the [`CloseReason`]. If a write failed, first pass in what can still be read: the peer may
-    /// have finished, or have said why it left.
+    /// have finished, or have sent the reason for its end.
     pub fn handle_transport_error(&mut self, now: Timestamp, error: TransportError) {
         self.advance_clock(now);
         let by = CutBy::TransportError(error.clone());
@@ -178,7 +178,7 @@ impl Session {
     }
 
     /// Whether the transport can be dropped: everything was sent, and the peer has ended its side,
-    /// has said that it sends nothing more, or has had the time to do so.
+    /// has announced that it sends nothing more, or has had the time to do so.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.farewell.is_finished()
