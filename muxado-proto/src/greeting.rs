@@ -127,5 +127,13 @@ mod tests {
         assert_eq!(recognise(&[0, 0, 4, 0, 0, 0, 0, 3]), None);
         assert_eq!(recognise(b"GET "), None);
         assert_eq!(recognise(&[]), None);
+        // Nearly TLS: no handshake of a client or server, too long, an alert of the wrong length.
+        assert_eq!(recognise(b"\x16\x03\x01\x02\x00\x03\x00\x01"), None);
+        assert_eq!(recognise(b"\x16\x03\x01\x41\x01\x01\x00\x01"), None);
+        assert_eq!(recognise(b"\x15\x03\x01\x00\x03\x02\x46\x00"), None);
+        assert_eq!(recognise(b"\x15\x03\x01\x00\x02\x03\x46\x00"), None);
+        assert_eq!(recognise(b"\x17\x03\x01\x00\x02\x01\x46\x00"), None);
+        assert_eq!(recognise(b"\x16\x03\x05\x02\x00\x01\x00\x01"), None);
+        assert_eq!(recognise(b"\x16\x03\x01\x00\x00\x01\x00\x01"), None);
     }
 }

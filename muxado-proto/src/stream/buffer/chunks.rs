@@ -411,4 +411,26 @@ mod tests {
     fn what_each_stream_with_bytes_has_is_small() {
         assert!(size_of::<Chunks>() <= 104, "{}", size_of::<Chunks>());
     }
+
+    #[test]
+    fn a_cleared_queue_has_no_bytes_and_no_charge() {
+        let mut chunks = Chunks::default();
+        chunks.push_chunk(Bytes::from(std::vec![1; 5000]));
+        chunks.push_copy(&[2; 10]);
+        chunks.clear();
+        assert_eq!(chunks.pieces().map(<[u8]>::len).sum::<usize>(), 0);
+        assert_eq!((chunks.len(), chunks.charges, chunks.front().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_front_of_a_tail_that_was_consumed_is_written_again() {
+        let mut chunks = Chunks::default();
+        chunks.push_copy(&[1; TAIL_MIN]);
+        let held = chunks.held();
+        for _ in 0..100 {
+            assert_eq!(chunks.take_to(TAIL_MIN - 20, |_| ()), TAIL_MIN - 20);
+            chunks.push_copy(&[1; TAIL_MIN - 20]);
+            assert_eq!((chunks.held(), chunks.len()), (held, TAIL_MIN));
+        }
+    }
 }
