@@ -71,9 +71,9 @@ impl Workload {
     /// A run that takes a fraction of a millisecond and still meets every limit: what a fuzzer finds
     /// depends on how many it can try.
     fn shrink(&mut self) {
-        self.acts = self.acts.map(|acts| acts.min(60));
-        self.streams = self.streams.min(8);
-        self.total = self.total.min(if self.total <= 500 { 60 } else { 3000 });
+        self.acts = self.acts.map(|acts| acts.min(24));
+        self.streams = self.streams.min(5);
+        self.total = self.total.min(if self.total <= 500 { 24 } else { 2000 });
     }
 }
 
