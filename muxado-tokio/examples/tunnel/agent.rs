@@ -8,6 +8,7 @@ use clap::Args;
 use muxado_tokio::{Config, ErrorCode, Session, Stream, StreamType, relay, tcp};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -35,10 +36,15 @@ pub struct Options {
     /// Agents with the same name have the same services and share the load.
     #[arg(long)]
     pub name: String,
+    /// How many connections to the server. Each takes its share of the load, so a transfer on one
+    /// does not delay what is on the others. With several servers, they spread over them.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub sessions: usize,
     /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
     #[arg(long, value_name = "HOST=ADDRESS", value_parser = http_service)]
     pub http: Vec<Service>,
-    /// Offers a local TCP service at a port of the server, 0 for any: 2222=127.0.0.1:22
+    /// Offers a local TCP service at a port of the server, 0 for any: 2222=127.0.0.1:22. Of several
+    /// servers, the one to which the agent is connected has the port.
     #[arg(long, value_name = "PORT=ADDRESS", value_parser = tcp_service)]
     pub tcp: Vec<Service>,
 }
@@ -76,6 +82,22 @@ pub struct Status {
 /// After a server has accepted it, the agent reconnects after every error. Before that, a permanent
 /// error ends it.
 pub async fn run(
+    options: Options,
+    stop: CancellationToken,
+    status: watch::Sender<Status>,
+) -> Result<()> {
+    // For the server, each is an agent of its own with the same name.
+    let mut sessions = JoinSet::new();
+    for _ in 0..options.sessions.max(1) {
+        sessions.spawn(keep_session(options.clone(), stop.clone(), status.clone()));
+    }
+    while let Some(ended) = sessions.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn keep_session(
     options: Options,
     stop: CancellationToken,
     status: watch::Sender<Status>,

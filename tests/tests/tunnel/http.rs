@@ -63,23 +63,13 @@ fn headers_of_the_connection_and_of_other_proxies_do_not_reach_the_service() {
     }
 }
 
+/// Neither the request nor bytes that one reader would take for the next request reach the service.
 #[test]
 fn a_request_with_two_lengths_is_refused() {
     let server = Server::start("lengths");
     let _agent = offer(&server, mirror());
-    let request = "POST / HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\
-        Content-Length: 1\r\nContent-Length: 2\r\n\r\n12";
-    let answer = web::ask(server.http, request).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-}
-
-/// The length does not reach the service, and bytes that would be another request if the length
-/// were used are never one.
-#[test]
-fn a_request_in_chunks_with_a_length_hides_no_other() {
-    let server = Server::start("hidden");
-    let _agent = offer(&server, mirror());
     for lengths in [
+        "Content-Length: 1\r\nContent-Length: 2",
         "Content-Length: 3\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 3",
     ] {
@@ -89,11 +79,40 @@ fn a_request_in_chunks_with_a_length_hides_no_other() {
         );
         // Reads up to the end of the connection, which the server closes.
         let answer = web::ask(server.http, &request).expect("an answer");
-        assert!(answer.contains("post /first http/1.1"), "{lengths}: {answer}");
-        let (_, seen) = answer.split_once("\r\n\r\n").expect("a body");
-        assert!(seen.contains("transfer-encoding: chunked"), "{lengths}: {answer}");
-        assert!(!seen.contains("content-length"), "{lengths}: {answer}");
-        assert!(!answer.contains("hidden"), "{lengths}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{lengths}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lengths}: {answer}");
+    }
+}
+
+#[test]
+fn requests_before_one_that_is_refused_are_answered() {
+    let server = Server::start("before");
+    let service = web::says("done");
+    let _agent = offer(&server, service);
+    let good = "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n0\r\n\r\n";
+    let bad = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 3\r\n\
+        Transfer-Encoding: chunked\r\n\r\n";
+    let answer = web::ask(server.http, &format!("{good}{good}{bad}")).expect("an answer");
+    let statuses: Vec<_> = answer.split("HTTP/1.1 ").skip(1).map(|part| &part[..3]).collect();
+    assert_eq!(statuses, ["200", "200", "400"], "{answer}");
+}
+
+#[test]
+fn a_connection_ends_after_another_protocol_was_refused() {
+    let server = Server::start("refused");
+    let _agent = offer(&server, web::says("no"));
+    let next = "GET /hidden HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: app.example\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: app.example\r\nUpgrade: x\r\n\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: no.example\r\nUpgrade: x\r\n\r\n", 404),
+        ("CONNECT app.example:80 HTTP/1.1\r\nHost: app.example\r\n\r\n", 501),
+    ] {
+        let answer = web::ask(server.http, &format!("{request}{next}")).expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{request}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{request}: {answer}");
     }
 }
 

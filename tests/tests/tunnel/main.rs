@@ -2,6 +2,7 @@
 
 mod admission;
 mod cluster;
+mod framing;
 mod http;
 mod page;
 mod process;

@@ -77,6 +77,7 @@ pub async fn run(options: Options) -> Result<()> {
             fingerprint,
             token,
             name: "demo".to_owned(),
+            sessions: 1,
             http: vec![Service { public: Public::Http(HOST.to_owned()), local: http.to_string() }],
             tcp: vec![Service { public: Public::Tcp(0), local: tcp.to_string() }],
         },

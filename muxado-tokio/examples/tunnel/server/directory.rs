@@ -1,13 +1,14 @@
 //! The connected agents and their services.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{OpenError, Session, Stream, StreamType};
+use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::registry::Offer;
@@ -188,10 +189,8 @@ impl Directory {
             let text = format!("port {port} is not allowed for agents");
             return Err(Refusal::for_good(text));
         }
-        let bound = TcpListener::bind((self.bind, port)).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?.port(), listener))
-        });
+        let bound = super::listen((self.bind, port).into())
+            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
         bound.map_err(|error| {
             let taken = error.kind() == std::io::ErrorKind::AddrInUse;
             let text = if taken { format!("port {port} is taken") } else { error.to_string() };

@@ -1,9 +1,8 @@
 //! Forwards outside requests to the agent that has the host name, and the answers back.
 //!
 //! Requests are parsed and written again with the server's own framing, so two readers of one
-//! request cannot disagree about its end. hyper refuses a request with two lengths. If a request
-//! has a length and is chunked, hyper ignores the length and accepts no further request after it
-//! (RFC 9112 §6.3).
+//! request cannot disagree about its end. A request with two lengths, or with a length and chunks,
+//! is refused before hyper sees it: see [`Framed`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +22,7 @@ use tracing::debug;
 
 use super::Shared;
 use super::directory::Miss;
+use super::framing::Framed;
 use crate::protocol::Public;
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -57,17 +57,22 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move {
-            let answer = handle(request, from, &shared).await.unwrap_or_else(|fault| {
+            let is_last = is_last(&request);
+            let mut answer = handle(request, from, &shared).await.unwrap_or_else(|fault| {
                 shared.counters.http_errors.fetch_add(1, Ordering::Relaxed);
                 debug!("{from}: {fault:?}");
                 fault.into()
             });
+            if is_last && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, std::convert::Infallible>(answer)
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    let connection = builder.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+    let connection = TokioIo::new(Framed::new(tcp));
+    let connection = builder.serve_connection(connection, service).with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -79,6 +84,12 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     if let Err(error) = result {
         debug!("{from}: {error}");
     }
+}
+
+/// Whether the client wants to change the protocol. [`Framed`] looks for no further request behind
+/// such a request, so there must not be one.
+fn is_last(request: &Request<Incoming>) -> bool {
+    request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE)
 }
 
 /// An answer of the server's own.
@@ -102,6 +113,10 @@ async fn handle(
     shared: &Shared,
 ) -> Result<Answer, Fault> {
     shared.counters.http_requests.fetch_add(1, Ordering::Relaxed);
+    if request.method() == Method::CONNECT {
+        let text = "services are reached by host name, not by CONNECT".to_owned();
+        return Err(Fault(StatusCode::NOT_IMPLEMENTED, text));
+    }
     let host = host(&request)?;
     let upgrade = wanted_upgrade(request.headers());
     let (client_upgrade, public) = (hyper::upgrade::on(&mut request), Public::Http(name(&host)));

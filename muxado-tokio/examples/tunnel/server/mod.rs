@@ -2,6 +2,7 @@
 
 mod admin;
 mod directory;
+mod framing;
 mod gate;
 mod http;
 mod options;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +39,9 @@ use crate::tls::{self, Identity};
 
 /// Maximum number of connections that authenticate at once.
 const MOST_STRANGERS: usize = 256;
+
+/// Maximum number of connections that wait at one port to be accepted.
+const MOST_WAITING: u32 = 4096;
 
 /// A server that runs.
 pub struct Server {
@@ -87,9 +91,9 @@ impl Server {
                 format!("{} is for all to see: it needs --admin-token", options.admin).into()
             );
         }
-        let agents = bind(options.listen).await?;
-        let http = bind(options.http).await?;
-        let admin = bind(options.admin).await?;
+        let agents = bind(options.listen)?;
+        let http = bind(options.http)?;
+        let admin = bind(options.admin)?;
         let registry = match options.registry {
             Some(url) => {
                 let address = agents.local_addr()?;
@@ -163,9 +167,19 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    Ok(bound.map_err(|error| format!("cannot listen at {address}: {error}"))?)
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    Ok(listen(address).map_err(|error| format!("cannot listen at {address}: {error}"))?)
+}
+
+/// `TcpListener::bind` lets 128 connections wait. A client beyond them would try again only after a
+/// second.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere another process could take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MOST_WAITING)
 }
 
 /// The next connection, `None` when the server stops.
@@ -323,12 +337,7 @@ type Opened = (Stream, Option<Arc<Agent>>);
 async fn attend(Admission { agent, ports }: Admission, shared: Arc<Shared>) {
     info!("agent {:?} is there, {} services", agent.name, agent.services.len());
     for (port, listener, gone) in ports {
-        match TcpListener::from_std(listener) {
-            Ok(listener) => {
-                tokio::spawn(tcp::serve(listener, port, gone, Arc::clone(&shared)));
-            }
-            Err(error) => warn!("port {port}: {error}"),
-        }
+        tokio::spawn(tcp::serve(listener, port, gone, Arc::clone(&shared)));
     }
     tokio::select! {
         _ = agent.session.going_away() => (),
