@@ -4,7 +4,8 @@
 //! cargo run -p muxado-proto --example blocking
 //! ```
 //!
-//! Two threads serve a session: one reads the socket, one writes it. All others wait on one condition.
+//! Two threads serve a session: one reads the socket, one writes it. All others wait on one
+//! condition.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Buf as _;
-use muxado_proto::{Config, ErrorCode, ReadError, Role, Session, SessionKey, StreamId, Timestamp};
+use muxado_proto::{Config, ErrorCode, ReadError, Role, Session, StreamId, Timestamp};
 use muxado_proto::{Transmit, TransportError, WriteError};
 
 struct Connection(Mutex<Session>, Condvar, TcpStream, Instant);
@@ -22,10 +23,9 @@ impl Connection {
     fn start(socket: TcpStream, role: Role) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
         let mut key = [0; 16];
         getrandom::fill(&mut key)?;
-        let config = Arc::new(Config::default());
         socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(config.write_stall_timeout()))?; // a peer that never reads
-        let session = Session::new(role, config, Timestamp::ZERO, SessionKey::new(key));
+        socket.set_write_timeout(Some(Duration::from_secs(30)))?; // a peer that never reads
+        let session = Session::new(role, Arc::new(Config::default()), Timestamp::ZERO, key.into());
         let this = Arc::new(Self(Mutex::new(session), Condvar::new(), socket, Instant::now()));
         let (reader, writer) = (this.clone(), this.clone());
         thread::spawn(move || reader.read());
@@ -36,7 +36,7 @@ impl Connection {
         Timestamp::from_duration(self.3.elapsed())
     }
 
-    /// Waits until `attempt` returns a value. That may also wake others.
+    /// Waits until `attempt` returns a value, which may be at once. That may also wake others.
     fn wait<T>(&self, mut attempt: impl FnMut(&mut Session) -> Option<T>) -> T {
         let mut session = self.0.lock().expect("nobody has panicked");
         loop {
@@ -49,58 +49,50 @@ impl Connection {
         }
     }
 
-    /// Does something at once. That may wake others.
-    fn act<T>(&self, action: impl FnOnce(&mut Session) -> T) -> T {
-        let mut action = Some(action);
-        self.wait(|session| action.take().map(|action| action(session)))
-    }
-
     fn read(&self) {
-        let fault = |error: &io::Error| TransportError::new(io::Error::from(error.kind()));
         let mut buffer = vec![0; 64 << 10];
-        while self.act(|session| session.wants_input()) {
-            let result = (&self.2).read(&mut buffer);
-            self.act(|session| match &result {
-                Ok(0) => session.handle_eof(self.now()),
-                Ok(count) => session.handle_slice(self.now(), &buffer[..*count]),
-                Err(e) => session.handle_transport_error(self.now(), fault(e)),
+        while self.wait(|session| Some(session.wants_input())) {
+            let result = (&self.2).read(&mut buffer).map_err(TransportError::new);
+            self.wait(|session| match &result {
+                Ok(0) => Some(session.handle_eof(self.now())),
+                Ok(count) => Some(session.handle_slice(self.now(), &buffer[..*count])),
+                Err(e) => Some(session.handle_transport_error(self.now(), e.clone())),
             });
         }
     }
 
     fn write(&self) {
-        let fault = |error: &io::Error| TransportError::new(io::Error::from(error.kind()));
         let mut out = Transmit::new();
-        while !self.act(|session| session.is_finished()) {
-            self.act(|session| session.handle_timeout(self.now()));
+        while !self.wait(|session| Some(session.is_finished())) {
+            self.wait(|session| Some(session.handle_timeout(self.now())));
             let mut session = self.0.lock().expect("nobody has panicked");
             if session.poll_transmit(self.now(), &mut out, 128 << 10) == 0 {
-                let end = || self.2.shutdown(Shutdown::Write);
-                let _closed_by_peer = session.wants_shutdown().then(end);
+                let _gone = session.wants_shutdown().then(|| self.2.shutdown(Shutdown::Write));
                 let limit = session.poll_timeout().map_or(Duration::MAX, |at| at - self.now());
                 drop(self.1.wait_timeout(session, limit).expect("nobody has panicked"));
                 continue;
             }
             drop(session);
             while out.has_remaining() {
-                let result = (&self.2).write(out.chunk());
+                let result = (&self.2).write(out.chunk()).map_err(TransportError::new);
                 out.advance(*result.as_ref().unwrap_or(&usize::MAX)); // or drops what is left
-                self.act(|session| match &result {
-                    Ok(count) => session.transmitted(self.now(), *count),
-                    Err(e) => session.handle_transport_error(self.now(), fault(e)),
+                self.wait(|session| match &result {
+                    Ok(count) => Some(session.transmitted(self.now(), *count)),
+                    Err(e) => Some(session.handle_transport_error(self.now(), e.clone())),
                 });
             }
         }
-        let _closed_by_peer = self.2.shutdown(Shutdown::Both); // the reader ends, too
+        let _gone = self.2.shutdown(Shutdown::Both); // the reader ends, too
     }
 }
+
+const HELD: &str = "a stream is known until it is dropped";
 
 struct Stream(Arc<Connection>, StreamId);
 
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let unknown = || Err(ReadError::UnknownStream(self.1));
-        self.0.wait(|mux| match mux.stream(self.1).map_or_else(unknown, |mut s| s.read(buf)) {
+        self.0.wait(|session| match session.stream(self.1).expect(HELD).read(buf) {
             Err(ReadError::Blocked) => None,
             result => Some(result.map_err(io::Error::other)),
         })
@@ -109,8 +101,7 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let unknown = || Err(WriteError::UnknownStream(self.1));
-        self.0.wait(|mux| match mux.stream(self.1).map_or_else(unknown, |mut s| s.write(buf)) {
+        self.0.wait(|session| match session.stream(self.1).expect(HELD).write(buf) {
             Err(WriteError::Blocked) => None,
             result => Some(result.map_err(io::Error::other)),
         })
@@ -123,7 +114,7 @@ impl Write for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.act(|session| session.stream(self.1).map(|stream| stream.release()));
+        self.0.wait(|session| Some(session.stream(self.1).expect(HELD).release()));
     }
 }
 
@@ -142,14 +133,12 @@ fn main() -> io::Result<()> {
         stream.write_all(request.to_uppercase().as_bytes())
     });
 
-    let id = client.act(|session| session.open()).map_err(io::Error::other)?;
+    let id = client.wait(|session| Some(session.open())).map_err(io::Error::other)?;
     let mut stream = Stream(client.clone(), id);
     stream.write_all(b"hello")?;
-    let finished = client.act(|session| session.stream(id).map(|mut s| s.finish()));
-    finished.transpose().map_err(io::Error::other)?;
-    println!("the server says {}", io::read_to_string(&mut stream)?);
-    drop(stream);
+    client.wait(|mux| Some(mux.stream(id).expect(HELD).finish())).map_err(io::Error::other)?;
+    println!("the server says {}", io::read_to_string(stream)?);
 
-    client.act(|session| session.close(client.now(), ErrorCode::NO_ERROR, "done"));
+    client.wait(|session| Some(session.close(client.now(), ErrorCode::NO_ERROR, "done")));
     ended.join().map_err(|_| io::Error::other("the thread that writes has panicked"))
 }

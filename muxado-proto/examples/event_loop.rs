@@ -1,4 +1,4 @@
-//! Many sessions in one thread, on the bare core and mio.
+//! Many sessions in one thread, on the bare core and mio. Needs `tests/rpc` of the repository.
 //!
 //! ```sh
 //! cargo run --release -p muxado-proto --example event_loop -- --listen 127.0.0.1:4000

@@ -1,4 +1,5 @@
-//! One session on two blocking threads, on the bare core: one reads, the other writes.
+//! One session on two blocking threads, on the bare core. Needs `tests/rpc` of the repository.
+//! One thread reads, the other writes.
 //!
 //! ```sh
 //! cargo run --release -p muxado-proto --example threads -- --listen 127.0.0.1:4000

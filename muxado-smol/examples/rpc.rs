@@ -1,4 +1,4 @@
-//! Requests and responses in both directions at once, on smol.
+//! Requests and responses in both directions, on smol. Needs `tests/rpc` of the repository.
 //!
 //! ```sh
 //! cargo run --release -p muxado-smol --example rpc-smol

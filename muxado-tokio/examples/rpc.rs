@@ -1,4 +1,4 @@
-//! Requests and responses in both directions at once, on Tokio.
+//! Requests and responses in both directions, on Tokio. Needs `tests/rpc` of the repository.
 //!
 //! ```sh
 //! cargo run --release -p muxado-tokio --example rpc

@@ -1,5 +1,6 @@
-//! The server of the page in `page`: serves it, calls it over a session on a WebSocket, and answers its
-//! calls.
+//! The server of the page in `page`. Needs the wasm that `.ci/browser` builds, and a browser.
+//!
+//! It serves the page, calls it over a session on a WebSocket, and answers its calls.
 //!
 //! ```sh
 //! .ci/browser           # builds the page, opens it in headless Chromium, and checks what it says

@@ -1,5 +1,7 @@
-//! The host's end of a session with a microcontroller: starts the firmware in QEMU, communicates
-//! over the serial line, and prints the memory of a session for each of several settings.
+//! The host's end of a session with a microcontroller. Needs the firmware of `.ci/embedded`, and QEMU.
+//!
+//! It starts the firmware in QEMU, communicates over the serial line, and prints the memory of a
+//! session for each of several settings.
 //!
 //! ```sh
 //! .ci/embedded    # builds the firmware, and runs this with it

@@ -53,6 +53,16 @@ const SMALL_ONES: &[&str] = &[
     "websocket",
 ];
 
+/// The examples that take options, and one of their options.
+const LARGE_ONES: &[(&str, &str)] = &[
+    ("event_loop", "--sessions"),
+    ("rpc", "--requests"),
+    ("rpc-smol", "--requests"),
+    ("threads", "--requests"),
+    ("tunnel", "demo"),
+    ("wire", "--listen"),
+];
+
 /// How long one line of a program may take. Only a program that hangs takes this long.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -148,14 +158,22 @@ fn io_uring() {
     }
 }
 
-/// `--help` of an example describes what it does.
+/// `--help` of an example describes what it does, and lists its options.
 fn help() {
-    for example in SMALL_ONES {
-        let path = EXAMPLES.get(*example).unwrap_or_else(|| panic!("no example {example}"));
+    let help = |example: &str| {
+        let path = EXAMPLES.get(example).unwrap_or_else(|| panic!("no example {example}"));
         let output = Command::new(path).arg("--help").stdin(Stdio::null()).output();
         let output = output.expect("it starts");
         assert!(output.status.success(), "{example}: {output:?}");
-        assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1, "{output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    };
+    for example in SMALL_ONES {
+        let text = help(example);
+        assert_eq!(text.lines().count(), 1, "{example}: {text}");
+    }
+    for (example, option) in LARGE_ONES {
+        let text = help(example);
+        assert!(text.contains(option), "{example}: {text}");
     }
 }
 

@@ -1,5 +1,6 @@
-//! Two sessions in one event loop on io_uring, and a stream whose payload is never copied in user
-//! space: the kernel reads into a buffer, the session and the application pass on slices of it, and
+//! Two sessions in one event loop on io_uring, and a payload that is never copied. Needs Linux.
+//!
+//! The kernel reads into a buffer, the session and the application pass on slices of it, and
 //! the kernel writes the slices.
 //!
 //! ```sh
