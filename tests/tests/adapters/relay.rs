@@ -33,31 +33,45 @@ fn amount() -> usize {
     asked.map_or(8 << 20, |bytes| bytes.parse().expect("a number of bytes"))
 }
 
-/// A byte that depends on its position in the sequence.
-fn byte(position: usize, salt: usize) -> u8 {
-    (position.wrapping_mul(31) ^ (position >> 8) ^ salt).to_le_bytes()[0]
+/// The most bytes that are sent or checked at once.
+const PIECE: usize = 64 << 10;
+
+/// Bytes that depend on their position in the sequence, and repeat only after more bytes than are
+/// read at once. Comparing slices is fast without optimisation, too, and so is 1 GiB each way.
+struct Pattern(Vec<u8>);
+
+impl Pattern {
+    const PERIOD: usize = 64 << 10;
+
+    fn new(salt: usize) -> Self {
+        let byte = |at: usize| (at.wrapping_mul(31) ^ (at >> 8) ^ salt).to_le_bytes()[0];
+        Self((0..Self::PERIOD + PIECE).map(byte).collect())
+    }
+
+    /// At most [`PIECE`] bytes from a position, before the end of all.
+    fn at(&self, position: usize, most: usize) -> &[u8] {
+        &self.0[position % Self::PERIOD..][..most.min(PIECE)]
+    }
 }
 
 async fn send(writer: &mut impl Writer, total: usize, salt: usize) {
-    let mut position = 0;
+    let (pattern, mut position) = (Pattern::new(salt), 0);
     while position < total {
-        let end = total.min(position + 50_000);
-        let piece: Vec<u8> = (position..end).map(|at| byte(at, salt)).collect();
-        write_all(writer, &piece).await.unwrap();
-        position = end;
+        let piece = pattern.at(position, (total - position).min(50_000));
+        write_all(writer, piece).await.unwrap();
+        position += piece.len();
     }
     writer.half_close().await.unwrap();
 }
 
 async fn receive(reader: &mut impl Reader, total: usize, salt: usize) {
-    let (mut position, mut buf) = (0, vec![0; 64 << 10]);
+    let (pattern, mut position, mut buf) = (Pattern::new(salt), 0, vec![0; PIECE]);
     loop {
         let count = reader.recv(&mut buf).await.unwrap();
         if count == 0 {
             break;
         }
-        let wrong = (0..count).find(|at| buf[*at] != byte(position + at, salt));
-        assert_eq!(wrong, None, "after {position}");
+        assert!(&buf[..count] == pattern.at(position, count), "after {position}");
         position += count;
     }
     assert_eq!(position, total);
@@ -102,10 +116,11 @@ async fn a_relay_moves_both_ways_at_once_and_counts<R: Runtime>() {
     // Both directions of the pipe are served by one task.
     let (mut outside, mut buf) = (outside, vec![0; 16 << 10]);
     let (mut sent, mut received) = (0, 0);
+    let (outgoing, incoming) = (Pattern::new(2), Pattern::new(1));
     poll_fn(|cx| {
         while sent < total {
-            let piece: Vec<u8> = (sent..total.min(sent + 10_000)).map(|at| byte(at, 2)).collect();
-            let Poll::Ready(count) = Wire::poll_write(&mut outside, cx, &piece) else { break };
+            let piece = outgoing.at(sent, (total - sent).min(10_000));
+            let Poll::Ready(count) = Wire::poll_write(&mut outside, cx, piece) else { break };
             sent += count.unwrap();
             if sent == total {
                 assert!(Wire::poll_close(&mut outside, cx).is_ready());
@@ -117,7 +132,7 @@ async fn a_relay_moves_both_ways_at_once_and_counts<R: Runtime>() {
                 // The end of one direction does not end the other.
                 return if sent == total { Poll::Ready(()) } else { Poll::Pending };
             }
-            assert!((0..count).all(|at| buf[at] == byte(received + at, 1)), "after {received}");
+            assert!(&buf[..count] == incoming.at(received, count), "after {received}");
             received += count;
         }
     })
