@@ -19,6 +19,16 @@ pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
     build(&["--workspace", "--examples"])
 }
 
+/// Builds one example of a package, for commands that need no other.
+///
+/// # Errors
+///
+/// If cargo cannot run, or the build fails.
+pub fn example(package: &str, name: &str) -> io::Result<PathBuf> {
+    let mut programs = build(&["--package", package, "--example", name])?;
+    programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
+}
+
 /// Builds one of the programs of a package.
 ///
 /// # Errors

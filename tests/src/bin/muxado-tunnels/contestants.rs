@@ -18,6 +18,8 @@ pub enum Contestant {
     Muxado,
     Bore,
     Rathole,
+    /// With its transport that encrypts.
+    RatholeNoise,
 }
 
 /// A tunnel that runs. Dropping it ends its processes.
@@ -38,7 +40,8 @@ impl Drop for Running {
 }
 
 impl Contestant {
-    pub const ALL: [Self; 4] = [Self::Direct, Self::Muxado, Self::Bore, Self::Rathole];
+    pub const ALL: [Self; 5] =
+        [Self::Direct, Self::Muxado, Self::Bore, Self::Rathole, Self::RatholeNoise];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,6 +49,7 @@ impl Contestant {
             Self::Muxado => "muxado",
             Self::Bore => "bore",
             Self::Rathole => "rathole",
+            Self::RatholeNoise => "rathole-noise",
         }
     }
 
@@ -55,7 +59,8 @@ impl Contestant {
             Self::Direct => Ok(Running { address: service, processes: Vec::new() }),
             Self::Muxado => muxado(service),
             Self::Bore => bore(service),
-            Self::Rathole => rathole(service),
+            Self::Rathole => rathole(service, None),
+            Self::RatholeNoise => rathole_keys().and_then(|keys| rathole(service, Some(&keys))),
         };
         let running = match started {
             Ok(running) => running,
@@ -73,9 +78,10 @@ impl Contestant {
     }
 }
 
-fn start(program: &Path, arguments: &[&str]) -> io::Result<Child> {
+/// Starts a program. A pipe as `output` has to be read, or the program would wait.
+fn start(program: &Path, arguments: &[&str], output: Stdio) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
     command.spawn()
 }
 
@@ -101,9 +107,7 @@ fn line(process: &mut Child, texts: &[&str]) -> io::Result<Vec<String>> {
 }
 
 fn muxado(service: SocketAddr) -> io::Result<Running> {
-    let mut programs = muxado_tests::programs::examples()?;
-    let program =
-        programs.remove("tunnel").ok_or_else(|| io::Error::other("no tunnel is built"))?;
+    let program = muxado_tests::programs::example("muxado-tokio", "tunnel")?;
     let directory = directory()?;
     let file = |name| directory.join(name).display().to_string();
     let (any, token) = ("127.0.0.1:0", "muxado-tunnels");
@@ -113,14 +117,16 @@ fn muxado(service: SocketAddr) -> io::Result<Running> {
     let arguments =
         [&arguments[..], &["--token", token, "--certificate", &certificate, "--key", &key]]
             .concat();
-    let mut server = start(&program, &arguments)?;
+    let mut server = start(&program, &arguments, Stdio::piped())?;
     let found = line(&mut server, &["agents connect to ", "fingerprint "]);
     let mut running = Running { address: service, processes: vec![server] };
     let found = found?;
     let offer = format!("0={service}");
     let arguments = ["agent", "--server", &found[0], "--fingerprint", &found[1], "--name", "a"];
-    let arguments = [&arguments[..], &["--token", token, "--tcp", &offer]].concat();
-    let mut agent = start(&program, &arguments)?;
+    // A transfer and a dialogue get a connection each, as with the others.
+    let arguments =
+        [&arguments[..], &["--token", token, "--tcp", &offer, "--sessions", "2"]].concat();
+    let mut agent = start(&program, &arguments, Stdio::piped())?;
     let found = line(&mut agent, &["serves tcp port "]);
     running.processes.push(agent);
     let port: u16 = found?[0].parse().map_err(io::Error::other)?;
@@ -131,7 +137,7 @@ fn muxado(service: SocketAddr) -> io::Result<Running> {
 fn bore(service: SocketAddr) -> io::Result<Running> {
     let address = free()?;
     let program = Path::new("bore");
-    let server = start(program, &["server", "--min-port", "1024"])?;
+    let server = start(program, &["server", "--bind-addr", "127.0.0.1"], Stdio::null())?;
     let mut running = Running { address, processes: vec![server] };
     // Its control port is fixed.
     let deadline = Instant::now() + LIMIT;
@@ -143,25 +149,57 @@ fn bore(service: SocketAddr) -> io::Result<Running> {
     }
     let (local, remote) = (service.port().to_string(), address.port().to_string());
     let arguments = ["local", &local, "--to", "127.0.0.1", "--port", &remote];
-    running.processes.push(start(program, &arguments)?);
+    running.processes.push(start(program, &arguments, Stdio::null())?);
     Ok(running)
 }
 
-fn rathole(service: SocketAddr) -> io::Result<Running> {
+/// A pair of keys for its transport that encrypts.
+struct Keys {
+    private: String,
+    public: String,
+}
+
+fn rathole_keys() -> io::Result<Keys> {
+    let output = Command::new("rathole").arg("--genkey").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Each key is on the line below its name.
+    let key = |name: &str| {
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(name)).skip(1);
+        let key = lines.next().map(|line| line.trim().to_owned());
+        key.ok_or_else(|| io::Error::other(format!("no {name} in {text:?}")))
+    };
+    Ok(Keys { private: key("Private")?, public: key("Public")? })
+}
+
+fn rathole(service: SocketAddr, noise: Option<&Keys>) -> io::Result<Running> {
     let (control, address, directory) = (free()?, free()?, directory()?);
-    let common = "default_token = \"muxado-tunnels\"";
+    let token = "default_token = \"muxado-tunnels\"";
+    let transport = |end: &str, key: String| match noise {
+        Some(_) => {
+            format!("[{end}.transport]\ntype = \"noise\"\n[{end}.transport.noise]\n{key}\n")
+        }
+        None => String::new(),
+    };
+    let key = |name: &str, key: fn(&Keys) -> &String| {
+        noise.map(|keys| format!("{name} = \"{}\"", key(keys))).unwrap_or_default()
+    };
     let server = format!(
-        "[server]\nbind_addr = \"{control}\"\n{common}\n[server.services.s]\nbind_addr = \"{address}\"\n"
+        "[server]\nbind_addr = \"{control}\"\n{token}\n{}\
+        [server.services.s]\nbind_addr = \"{address}\"\n",
+        transport("server", key("local_private_key", |keys| &keys.private)),
     );
     let client = format!(
-        "[client]\nremote_addr = \"{control}\"\n{common}\n[client.services.s]\nlocal_addr = \"{service}\"\n"
+        "[client]\nremote_addr = \"{control}\"\n{token}\n{}\
+        [client.services.s]\nlocal_addr = \"{service}\"\n",
+        transport("client", key("remote_public_key", |keys| &keys.public)),
     );
     let mut running = Running { address, processes: Vec::new() };
     for (name, text) in [("server", server), ("client", client)] {
         let path = directory.join(format!("{name}.toml"));
         std::fs::write(&path, text)?;
         let path = path.display().to_string();
-        running.processes.push(start(Path::new("rathole"), &[&format!("--{name}"), &path])?);
+        let arguments = [&*format!("--{name}"), &path];
+        running.processes.push(start(Path::new("rathole"), &arguments, Stdio::null())?);
     }
     Ok(running)
 }

@@ -1,12 +1,13 @@
 //! The tunnel of the examples beside bore, rathole and no tunnel at all: one service, one load.
 //!
 //! ```sh
-//! cargo install bore-cli rathole
+//! cargo install bore-cli --locked
+//! cargo install rathole --no-default-features --features server,client,noise
 //! cargo run --release -p muxado-tests --bin muxado-tunnels
 //! ```
 //!
-//! Everything runs on loopback. The tunnel of the examples encrypts; bore and rathole, as they are
-//! set up here, do not.
+//! Everything runs on loopback. The tunnel of the examples encrypts with TLS, and rathole-noise with
+//! Noise. bore and rathole do not encrypt.
 
 mod contestants;
 mod load;
@@ -33,7 +34,7 @@ struct Options {
     /// How often to measure everything; the table has the medians.
     #[arg(long, default_value_t = 3)]
     samples: usize,
-    /// Only these: direct, muxado, bore, rathole.
+    /// Only these: direct, muxado, bore, rathole, rathole-noise.
     #[arg(long)]
     only: Vec<String>,
 }
@@ -44,7 +45,7 @@ type Figures = BTreeMap<(usize, &'static str), BTreeMap<&'static str, Vec<f64>>>
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let options = Options::parse();
-    let service = load::serve().await?;
+    let service = load::serve()?;
     let mut figures = Figures::new();
     let mut shown = Vec::new();
     for sample in 0..options.samples {
