@@ -3,12 +3,12 @@
 use core::task::{Context, Poll};
 use std::io;
 
+use super::super::loans::BUFFER;
+use super::super::scratch::Scratch;
+use super::super::shared::State;
+use super::super::{Clock, Transport};
 use super::{CALL, Driver, TURN};
 use crate::Timestamp;
-use crate::task::loans::BUFFER;
-use crate::task::scratch::Scratch;
-use crate::task::shared::State;
-use crate::task::{Clock, Transport};
 
 /// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
 const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };

@@ -5,9 +5,9 @@ use std::io::{self, IoSlice};
 
 use bytes::Buf;
 
+use super::super::scratch::Scratch;
+use super::super::{Clock, Transport};
 use super::{CALL, Driver, TURN, Turn};
-use crate::task::scratch::Scratch;
-use crate::task::{Clock, Transport};
 use crate::{CloseReason, Session, Timestamp, Transmit};
 
 /// Maximum number of slices of one vectored write.

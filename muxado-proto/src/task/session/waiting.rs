@@ -5,12 +5,12 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use crate::task::error::{OpenError, PingError};
-use crate::task::observe::GoAway;
-use crate::task::shared::{Shared, State};
-use crate::task::stream::Stream;
-use crate::task::waiters::{Ticket, Waiters};
-use crate::task::wake::Wakes;
+use super::super::error::{OpenError, PingError};
+use super::super::observe::GoAway;
+use super::super::shared::{Shared, State};
+use super::super::stream::Stream;
+use super::super::waiters::{Ticket, Waiters};
+use super::super::wake::Wakes;
 use crate::{CloseReason, StreamId};
 
 /// A waiter in one of the queues; dropping it removes it from the queue.
