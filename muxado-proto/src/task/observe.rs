@@ -86,6 +86,16 @@ impl WeakSession {
         self.shared.state.lock().session.stats()
     }
 
+    /// Checks every counter of the session: see [`Session::audit`](crate::Session::audit).
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`](crate::AuditError), which is a bug in this crate.
+    #[cfg(feature = "audit")]
+    pub fn audit(&self) -> Result<(), crate::AuditError> {
+        self.shared.state.lock().session.audit()
+    }
+
     /// The number of the session in this process, as in the log.
     #[must_use]
     pub fn number(&self) -> u64 {

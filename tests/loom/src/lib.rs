@@ -8,22 +8,33 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::panicking;
 
 use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use muxado_proto::task::{Clock, Driver, Endpoint, Session, Transport};
+use muxado_proto::task::{Clock, Driver, Endpoint, Session, Transport, WeakSession};
 use muxado_proto::{CloseReason, Config, Role, Timestamp};
 
 /// What the driver of a model is.
 pub type ModelDriver = Driver<Wire, Still>;
 
-/// The test's end of a transport: it sends the peer's bytes, and receives everything written.
+/// The test's end of a transport: it sends the peer's bytes, and receives everything written. When
+/// the test and the driver have dropped it, the counters of the session must be right.
 #[derive(Debug, Default)]
 pub struct Peer {
     flow: Mutex<Flow>,
+    session: OnceLock<WeakSession>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.get().filter(|_| !panicking()) {
+            assert_eq!(session.audit(), Ok(()));
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -164,6 +175,7 @@ pub fn session(role: Role, config: Config) -> (Session, ModelDriver, Arc<Peer>) 
     let peer = Arc::new(Peer::default());
     let transport = Wire(Arc::clone(&peer));
     let (session, driver) = Endpoint::new(transport, Still).config(config).start(role);
+    assert!(peer.session.set(session.downgrade()).is_ok(), "a peer has one session");
     (session, driver, peer)
 }
 
