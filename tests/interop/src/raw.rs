@@ -73,6 +73,8 @@ impl Raw {
                 Ok(0) => return None,
                 Ok(n) => self.decoder.push(&buffer[..n]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                // A read with a time limit ends when its process was stopped for a while.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error} after {}", self.story()),
             }
         }
@@ -102,10 +104,11 @@ impl Raw {
         &self.seen
     }
 
-    /// The headers of all frames so far.
+    /// The headers of the latest frames.
     fn story(&self) -> String {
-        let headers: Vec<_> = self.seen.iter().map(|frame| frame.header.to_string()).collect();
-        headers.join(", ")
+        let latest = &self.seen[self.seen.len().saturating_sub(20)..];
+        let headers: Vec<_> = latest.iter().map(|frame| frame.header.to_string()).collect();
+        format!("{} frames, at last {}", self.seen.len(), headers.join(", "))
     }
 
     /// Ends the sending direction of the transport.
