@@ -19,6 +19,7 @@ use wait_timeout::ChildExt as _;
 use crate::{
     cli::{RunArgs, SampleArgs},
     contestants::Contestant,
+    go,
     machine::{Listening, Machine, versions},
     measure::Outcome,
     record::{Record, Sample},
@@ -37,7 +38,7 @@ struct Turn {
 
 /// The order: for each workload A B C ..., A B C ..., so that a temporary disturbance affects all
 /// contestants.
-fn order(args: &RunArgs) -> Vec<Turn> {
+fn order(args: &RunArgs, has_go: bool) -> Vec<Turn> {
     let mut turns = Vec::new();
     let placements = args.placements();
     for &placement in &placements {
@@ -58,6 +59,7 @@ fn order(args: &RunArgs) -> Vec<Turn> {
             let suits = |contestant: &Contestant| {
                 workload.suits(*contestant)
                     && !((second || workload.is_huge()) && contestant.tuned())
+                    && !(contestant.go() && (placement != Placement::Shared || !has_go))
             };
             for _ in 0..rounds {
                 let contestants = args.contestants().into_iter().filter(suits);
@@ -88,7 +90,8 @@ fn hopeless(failed: Turn, next: Turn) -> bool {
 
 /// Takes all samples.
 pub(crate) fn run(args: &RunArgs) -> io::Result<Record> {
-    let turns = order(args);
+    let has_go = args.contestants().into_iter().any(Contestant::go) && go::program()?.is_some();
+    let turns = order(args, has_go);
     let began = SystemTime::now();
     let clock = Instant::now();
     let progress = ProgressBar::new(turns.len() as u64).with_style(
@@ -130,7 +133,7 @@ pub(crate) fn run(args: &RunArgs) -> io::Result<Record> {
         began: humantime::format_rfc3339_seconds(began).to_string(),
         took: clock.elapsed().as_secs_f64(),
         machine: Machine::this(),
-        versions: versions(),
+        versions: versions()?,
         command: env::args().skip(1).collect::<Vec<_>>().join(" "),
         samples,
         calls,
@@ -153,8 +156,11 @@ fn take(args: &RunArgs, turn: Turn) -> io::Result<Outcome> {
         idle: args.idle,
         congestion: args.congestion,
     };
-    let mut command = Command::new(env::current_exe()?);
-    let output = child(command.args(sample.to_args()), turn.workload.patience())?;
+    let mut command = match go::program()?.filter(|_| turn.contestant.go()) {
+        Some(program) => go::sample(program, sample),
+        None => sample.command()?,
+    };
+    let output = child(&mut command, turn.workload.patience())?;
     Ok(serde_json::from_str(&output)?)
 }
 

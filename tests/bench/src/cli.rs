@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, io, path::PathBuf, process, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use strum::IntoEnumIterator as _;
@@ -46,11 +46,27 @@ pub(crate) enum Command {
         #[arg(long, default_value = ".")]
         out: PathBuf,
     },
+    /// Take all samples under each congestion control, and write tables and plots of both.
+    Publish(PublishArgs),
     /// List contestants and workloads.
     List,
     /// Take one sample in this process and print it as JSON.
     #[command(hide = true)]
     Sample(SampleArgs),
+}
+
+/// What to publish.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// Which samples to take. `--congestion` and `--out` are not needed.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Under which congestion controls.
+    #[arg(long, value_delimiter = ',', default_value = "cubic,bbr")]
+    pub(crate) under: Vec<Congestion>,
+    /// The directory for the tables, the plots and the records.
+    #[arg(long, default_value = "tests/bench/figures")]
+    pub(crate) into: PathBuf,
 }
 
 /// Which samples to take.
@@ -99,6 +115,12 @@ impl RunArgs {
             self.time = self.time.min(120);
             self.runtime = self.runtime.or(Some(Placement::Shared));
         }
+        self
+    }
+
+    /// The same samples under this congestion control.
+    pub(crate) fn under(mut self, congestion: Congestion) -> Self {
+        self.congestion = Some(congestion);
         self
     }
 
@@ -171,6 +193,13 @@ impl SampleArgs {
                 idle: self.idle,
             },
         }
+    }
+
+    /// The command for a process that takes this sample.
+    pub(crate) fn command(self) -> io::Result<process::Command> {
+        let mut command = process::Command::new(env::current_exe()?);
+        command.args(self.to_args());
+        Ok(command)
     }
 
     /// The arguments for a child process with these options.

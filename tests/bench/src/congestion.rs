@@ -1,7 +1,7 @@
 //! The congestion control of every socket, the same for all contestants. It matters on loopback,
 //! too: BBR paces, and a burst waits for its timer at every segment.
 
-use std::{io, os::fd::AsFd, sync::OnceLock};
+use std::{io, os::fd::AsFd, sync::Mutex};
 
 use clap::ValueEnum;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -18,17 +18,19 @@ pub(crate) enum Congestion {
 }
 
 /// What this process has chosen.
-static CHOSEN: OnceLock<Congestion> = OnceLock::new();
+static CHOSEN: Mutex<Option<Congestion>> = Mutex::new(None);
 
-/// Makes all later sockets use this algorithm instead of that of the system. The first choice
-/// counts.
+/// A choice is one assignment.
+const WHOLE: &str = "no holder of the choice panics";
+
+/// Makes all later sockets use this algorithm instead of that of the system.
 pub(crate) fn choose(congestion: Congestion) {
-    CHOSEN.get_or_init(|| congestion);
+    *CHOSEN.lock().expect(WHOLE) = Some(congestion);
 }
 
 /// Sets the chosen algorithm on a socket. Accepted sockets inherit that of the listening socket.
 pub(crate) fn apply(socket: &impl AsFd) -> io::Result<()> {
-    let Some(chosen) = CHOSEN.get() else { return Ok(()) };
+    let Some(chosen) = *CHOSEN.lock().expect(WHOLE) else { return Ok(()) };
     SockRef::from(socket).set_tcp_congestion(chosen.to_string().as_bytes())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    hint,
+    hint, io,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use procfs::{CpuInfo, Current as _, CurrentSI as _, KernelStats, LoadAverage, Me
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
-use crate::{congestion, contestants::Contestant};
+use crate::{congestion, contestants::Contestant, go, limits::Limits};
 
 /// The lock file this program was built with.
 const LOCK: &str = include_str!("../../../Cargo.lock");
@@ -36,6 +36,9 @@ pub(crate) struct Machine {
     /// The congestion control of the sockets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) congestion: String,
+    /// What it can do at best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<Limits>,
 }
 
 impl Machine {
@@ -54,14 +57,15 @@ impl Machine {
                 .map_or_else(String::new, |v| format!("Linux {}.{}.{}", v.major, v.minor, v.patch)),
             memory: Meminfo::current().map_or(0, |memory| memory.mem_total),
             congestion: congestion::in_use(),
+            limits: Limits::measure().ok(),
         }
     }
 }
 
 /// The versions of everything compared, by package.
-pub(crate) fn versions() -> BTreeMap<String, String> {
+pub(crate) fn versions() -> io::Result<BTreeMap<String, String>> {
     let lock: Lockfile = LOCK.parse().expect("cargo built this program with its lock file");
-    Contestant::iter()
+    let mut versions: BTreeMap<String, String> = Contestant::iter()
         .filter_map(Contestant::package)
         .filter_map(|package| {
             // Two versions of a package may be locked: the newer one is compared.
@@ -69,7 +73,11 @@ pub(crate) fn versions() -> BTreeMap<String, String> {
             let version = versions.map(|p| p.version.clone()).max()?;
             Some((package.to_owned(), version.to_string()))
         })
-        .collect()
+        .collect();
+    if let Some(program) = go::program()? {
+        versions.extend(go::versions(program)?);
+    }
+    Ok(versions)
 }
 
 /// Other load while a sample was taken.

@@ -10,11 +10,15 @@ mod campaign;
 mod cli;
 mod congestion;
 mod contestants;
+mod go;
 mod goals;
+mod limits;
 mod machine;
 mod measure;
 mod pattern;
 mod plot;
+mod publish;
+mod readme;
 mod record;
 mod relay;
 mod report;
@@ -59,6 +63,7 @@ fn main() -> io::Result<()> {
                 println!("{}", file.display());
             }
         }
+        Command::Publish(args) => publish::run(&args)?,
         Command::List => {
             println!("contestants:");
             Contestant::iter().for_each(|contestant| println!("  {contestant}"));

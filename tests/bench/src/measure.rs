@@ -211,3 +211,47 @@ pub(crate) struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(nanos: impl IntoIterator<Item = u64>) -> Recorder {
+        let mut recorder = Recorder::new();
+        for nanos in nanos {
+            recorder.0.record(nanos).expect("the histogram grows");
+        }
+        recorder
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_recorded_times() {
+        let latency = recorded(1..=1000).latency().expect("there are times");
+        assert_eq!((latency.p50, latency.p90, latency.p99), (500, 900, 990));
+        assert_eq!((latency.p999, latency.max), (999, 1000));
+    }
+
+    #[test]
+    fn one_slow_operation_of_a_hundred_is_beyond_the_99th_percentile() {
+        let mut most = recorded([10; 99]);
+        most.add(&recorded([1_000_000]));
+        let latency = most.latency().expect("there are times");
+        assert_eq!((latency.p50, latency.p99), (10, 10));
+        assert!(latency.max >= 1_000_000);
+    }
+
+    #[test]
+    fn nothing_recorded_has_no_percentiles() {
+        assert!(Recorder::new().latency().is_none());
+    }
+
+    #[test]
+    fn a_clock_ends_early_for_all_who_spend_it() {
+        for budget in [Budget::Time(Duration::from_secs(3600)), Budget::Ops(u64::MAX)] {
+            let clock = budget.start();
+            assert!(clock.take());
+            clock.end();
+            assert!(!clock.take(), "{budget:?}");
+        }
+    }
+}

@@ -8,11 +8,14 @@ use strum::IntoEnumIterator as _;
 use crate::{
     contestants::Contestant,
     goals,
+    limits::{self, Limits},
     record::Record,
-    relay,
     runtime::Placement,
     summary::{Event, Metric, Spread, Standing, events},
-    workloads::{Workload, beside::Small, peak},
+    workloads::{
+        Workload,
+        explain::{explain, raised},
+    },
 };
 
 /// For whom the tables are.
@@ -29,7 +32,7 @@ pub(crate) fn render(record: &Record, style: Style) -> String {
     let events = events(record);
     let mut text = head(record);
     for ours in [Contestant::MuxadoTokio, Contestant::MuxadoSmol] {
-        goal_table(&mut text, style, &events, ours);
+        goal_table(&mut text, style, record, &events, ours);
     }
     for placement in [Placement::Shared, Placement::Split] {
         let here: Vec<&Event> = events.iter().filter(|e| e.placement == placement).collect();
@@ -45,11 +48,19 @@ pub(crate) fn render(record: &Record, style: Style) -> String {
         );
         for event in &here {
             if !matches!(event.workload, Workload::Echo { .. }) {
-                event_table(&mut text, style, event);
+                event_table(&mut text, style, event, record.machine.limits);
             }
         }
-        grid(&mut text, style, &here, |payload| payload <= 1024);
-        grid(&mut text, style, &here, |payload| payload > 1024);
+        let payloads: BTreeSet<u64> = here
+            .iter()
+            .filter_map(|event| match event.workload {
+                Workload::Echo { payload, .. } => Some(payload),
+                _ => None,
+            })
+            .collect();
+        for payload in payloads {
+            grid(&mut text, style, &here, payload, record.machine.limits);
+        }
     }
     core_table(&mut text, style, record);
     text
@@ -115,7 +126,8 @@ fn head(record: &Record) -> String {
     text
 }
 
-fn table(style: Style, header: &[&str]) -> Table {
+/// An empty table.
+pub(crate) fn table(style: Style, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(match style {
         Style::Terminal => presets::UTF8_FULL_CONDENSED,
@@ -125,7 +137,8 @@ fn table(style: Style, header: &[&str]) -> Table {
     table
 }
 
-fn put(text: &mut String, mut table: Table, left: usize) {
+/// Writes a table; all columns but the first `left` are aligned to the right.
+pub(crate) fn put(text: &mut String, mut table: Table, left: usize) {
     for (at, column) in table.column_iter_mut().enumerate() {
         if at >= left {
             column.set_cell_alignment(CellAlignment::Right);
@@ -134,31 +147,46 @@ fn put(text: &mut String, mut table: Table, left: usize) {
     write_line(text, format_args!("{table}"));
 }
 
-fn goal_table(text: &mut String, style: Style, events: &[Event], ours: Contestant) {
-    let goals = goals::judge(events, ours);
+fn goal_table(
+    text: &mut String,
+    style: Style,
+    record: &Record,
+    events: &[Event],
+    ours: Contestant,
+) {
+    let goals = goals::judge(events, &record.machine.congestion, ours);
     if goals.is_empty() {
         return;
     }
     section(text, &format!("Goals, {ours}"));
-    let mut rows = table(style, &["workload", "goal", "seen", "met"]);
+    let mut rows = table(style, &["workload", "goal", "seen", "missed by"]);
     for goal in goals {
         rows.add_row([
             goal.what,
             goal.wanted,
             goal.seen,
-            (if goal.met { "yes" } else { "no" }).into(),
+            goal.missed
+                .map_or_else(|| "met".to_owned(), |by| format!("{:.0} %", (by * 100.0).ceil())),
         ]);
     }
     put(text, rows, 1);
 }
 
-fn event_table(text: &mut String, style: Style, event: &Event) {
+fn event_table(text: &mut String, style: Style, event: &Event, limits: Option<Limits>) {
     let metric = Metric::of(event.workload);
     let apart = event.distance.map_or_else(String::new, |apart| {
         format!(" CPUs {:.0} ({:.0} – {:.0}) ns apart.", apart.median, apart.min, apart.max)
     });
     let sentence = explain(event.workload);
-    write_line(text, format_args!("\n### {}\n\n{sentence}.{apart}\n", event.workload));
+    write_line(
+        text,
+        format_args!(
+            "\n### {}\n\n{sentence}.{}{apart}\n\nThe limit: {}\n",
+            event.workload,
+            raised(event.workload),
+            limits::of(event.workload, limits)
+        ),
+    );
     let bulk = matches!(event.workload, Workload::Beside(_));
     let cpu = if metric == Metric::Throughput || bulk { "CPU s/GiB" } else { "CPU µs" };
     let mut header =
@@ -184,11 +212,10 @@ fn event_table(text: &mut String, style: Style, event: &Event) {
     }
     header.push("");
     let mut rows = table(style, &header);
-    let best = event.best(|contestant| !contestant.raw()).map(|(contestant, _)| contestant);
     for standing in &event.standings {
         let name = standing.contestant.to_string();
-        let bold = style == Style::Markdown && best == Some(standing.contestant);
-        let mut row = vec![if bold { format!("**{name}**") } else { name }];
+        let best = event.is_best(standing.contestant);
+        let mut row = vec![marked(style, best, name)];
         row.extend(values(event, metric, standing));
         let optional =
             |shown: bool, value: Option<f64>| shown.then(|| value.map_or_else(String::new, number));
@@ -203,7 +230,7 @@ fn event_table(text: &mut String, style: Style, event: &Event) {
 }
 
 /// A median with the least and the greatest.
-fn ranged(spread: Option<Spread>) -> String {
+pub(crate) fn ranged(spread: Option<Spread>) -> String {
     spread.map_or_else(String::new, |s| {
         format!("{} ({} – {})", number(s.median), number(s.min), number(s.max))
     })
@@ -220,56 +247,61 @@ fn values(event: &Event, metric: Metric, standing: &Standing) -> [String; 4] {
     [
         number(value.median),
         format!("{} – {}", number(value.min), number(value.max)),
-        ratio(event.raw()),
-        ratio(event.best_peer().map(|(_, median)| median)),
+        ratio(event.raw(standing.contestant)),
+        ratio(event.best_peer(standing.contestant).map(|(_, median)| median)),
     ]
 }
 
-fn grid(text: &mut String, style: Style, events: &[&Event], wanted: impl Fn(u64) -> bool) {
-    let cells: Vec<(&Event, u32, u64)> = events
+/// The cells of the echo grid with one payload.
+fn grid(text: &mut String, style: Style, events: &[&Event], wanted: u64, limits: Option<Limits>) {
+    let cells: Vec<&Event> = events
         .iter()
-        .filter_map(|event| match event.workload {
-            Workload::Echo { streams, payload } if wanted(payload) => {
-                Some((*event, streams, payload))
-            }
-            _ => None,
-        })
+        .copied()
+        .filter(
+            |event| matches!(event.workload, Workload::Echo { payload, .. } if payload == wanted),
+        )
         .collect();
-    let Some(&(first, ..)) = cells.first() else { return };
+    let Some(&first) = cells.first() else { return };
     let metric = Metric::of(first.workload);
     write_line(
         text,
         format_args!(
-            "\n### echo\n\nStreams at once × payload of each, echoed: {}. In bold the best multiplexer.\n",
-            metric.unit()
+            "\n### echo\n\nStreams at once × payload of each, echoed: {}, median (least – greatest). {} the \
+             best multiplexer.\n\nThe limit: {}\n",
+            metric.unit(),
+            if style == Style::Markdown { "In bold" } else { "With a star" },
+            limits::of(first.workload, limits)
         ),
     );
     let names: Vec<_> = cells
         .iter()
-        .map(|(event, ..)| event.workload.to_string().trim_start_matches("echo/").to_owned())
+        .map(|event| event.workload.to_string().trim_start_matches("echo/").to_owned())
         .collect();
     let mut header = vec!["contestant"];
     header.extend(names.iter().map(String::as_str));
     let mut rows = table(style, &header);
     for contestant in Contestant::iter() {
-        if !cells.iter().any(|(event, ..)| event.has(contestant)) {
+        if !cells.iter().any(|event| event.has(contestant)) {
             continue;
         }
-        let figures = cells.iter().map(|(event, ..)| event.median(contestant));
         let mut row = vec![contestant.to_string()];
-        row.extend(figures.zip(&cells).map(|(figure, (event, ..))| {
-            let best = event.best(|contestant| !contestant.raw()).map(|(best, _)| best);
-            match figure.map(number) {
-                None if event.has(contestant) => "fails".to_owned(),
-                None => String::new(),
-                Some(figure) if best != Some(contestant) => figure,
-                Some(figure) if style == Style::Markdown => format!("**{figure}**"),
-                Some(figure) => format!("{figure}*"),
-            }
+        row.extend(cells.iter().map(|event| match event.spread(contestant) {
+            None if event.has(contestant) => "fails".to_owned(),
+            None => String::new(),
+            figure => marked(style, event.is_best(contestant), ranged(figure)),
         }));
         rows.add_row(row);
     }
     put(text, rows, 1);
+}
+
+/// Marks what is best.
+fn marked(style: Style, best: bool, text: String) -> String {
+    match (best, style) {
+        (false, _) => text,
+        (true, Style::Markdown) => format!("**{text}**"),
+        (true, Style::Terminal) => format!("{text}*"),
+    }
 }
 
 fn core_table(text: &mut String, style: Style, record: &Record) {
@@ -294,70 +326,67 @@ fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// A workload in a sentence.
-fn explain(workload: Workload) -> String {
-    match workload {
-        Workload::Echo { .. } => "Streams that echo a payload".to_owned(),
-        Workload::Request { inflight } => format!(
-            "Open a stream, send 64 bytes, half-close, read 64 bytes to the end; {inflight} in flight"
-        ),
-        Workload::EchoWhileReading { streams, payload } => format!(
-            "{streams} stream{} at once echo {payload} bytes each: a task writes 32 KiB at a time, \
-             another reads",
-            if streams == 1 { "" } else { "s" },
-        ),
-        Workload::Burst => "A thousand requests of 64 bytes that begin at once, each on a stream of \
-             its own: the time until all are answered"
-            .to_owned(),
-        Workload::Sessions { count } => format!(
-            "Resident memory for a session of one stream that was used once, over a pipe in memory, \
-             {count} of them"
-        ),
-        Workload::Streams { count } => format!(
-            "A request on one more stream, then bulk on one more, while {count} streams are open in \
-             the session"
-        ),
-        Workload::Peak => format!(
-            "Resident memory for a session after a peak: {} sessions over pipes in memory, at the \
-             peak each with {} streams of {} KiB unread",
-            peak::SESSIONS,
-            peak::STREAMS,
-            peak::UNREAD / 1024
-        ),
-        Workload::PingPong => "64 bytes there and back on one stream".to_owned(),
-        Workload::Bulk { streams, write } => format!(
-            "Bytes one way on {streams} stream{}, in writes of {} KiB",
-            if streams == 1 { "" } else { "s" },
-            write / 1024
-        ),
-        Workload::IdleStreams => {
-            "Resident memory for a stream that was used once, many of them in one session".to_owned()
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn record() -> Record {
+        let outcome = |p50: u64, bulk: f64| {
+            format!(
+                r#"{{"ops": 10, "bytes": 1000000000,
+                    "usage": {{"wall": 1.0, "user": 1.0, "system": 0.5, "waits": 1}},
+                    "latency": {{"p50": {p50}, "p90": 1, "p99": 90000, "p999": 1, "max": 1}},
+                    "also": {{"bulk MB/s": {bulk}}}}}"#
+            )
+        };
+        let sample = |who: &str, outcome: String| {
+            format!(
+                r#"{{"contestant": "{who}", "workload": "beside/echo/8", "placement": "shared",
+                    "outcome": {outcome}, "noise": {{"steal": 0.0, "load": 0.0}}}}"#
+            )
+        };
+        let samples = [
+            sample("muxado-tokio", outcome(100_000, 5000.0)),
+            sample("muxado-tokio", outcome(120_000, 5200.0)),
+            sample("go-yamux", outcome(400_000, 3000.0)),
+        ];
+        let text = format!(
+            r#"{{"began": "2026-01-01T00:00:00Z", "took": 60.0, "command": "run", "versions": {{}},
+                "machine": {{"cpu": "a CPU", "cores": 2, "kernel": "a kernel", "memory": 1,
+                             "congestion": "bbr"}},
+                "samples": [{}]}}"#,
+            samples.join(",")
+        );
+        serde_json::from_str(&text).expect("it is a record")
+    }
+
+    #[test]
+    fn a_table_has_ranges_percentiles_and_the_bulk_beside() {
+        let text = render(&record(), Style::Markdown);
+        let row = text.lines().find(|line| line.starts_with("| **muxado-tokio**"));
+        let row = row.expect("ours is the best, so it is in bold");
+        for cell in ["110", "100 – 120", "3.64 ×", "90.0 (90.0 – 90.0)", "5100 (5000 – 5200)"]
+        {
+            assert!(row.contains(cell), "{cell} is not in {row}");
         }
-        Workload::IdleSessions { tcp } => format!(
-            "Resident memory for a session of one stream that was used once, {}",
-            if tcp { "over TCP" } else { "over a pipe in memory" }
-        ),
-        Workload::Unread => {
-            "Bytes one way on eight streams, in writes of 64 KiB, while a ninth is full and never read"
-                .to_owned()
+        assert!(text.contains("The limit: "), "{text}");
+        assert!(text.contains("Congestion control: bbr."), "{text}");
+    }
+
+    #[test]
+    fn a_goal_says_by_how_much_it_is_missed() {
+        let mut slow = record();
+        slow.samples.retain(|sample| sample.contestant == Contestant::MuxadoTokio);
+        for sample in &mut slow.samples {
+            let latency = sample.outcome.as_mut().and_then(|outcome| outcome.latency.as_mut());
+            latency.expect("it was measured").p50 = 132_000;
         }
-        Workload::Beside(beside) => format!(
-            "{}, while {} {} bulk{}",
-            match beside.small {
-                Small::Echo => "8 bytes there and back on one stream",
-                Small::Request => {
-                    "Open a stream, send 64 bytes, half-close, read 64 bytes to the end"
-                }
-            },
-            if beside.bulk == 1 { "another stream".to_owned() } else { format!("{} others", beside.bulk) },
-            if beside.bulk == 1 { "carries" } else { "carry" },
-            if beside.both_ways { " both ways" } else { " the way of the requests" },
-        ),
-        Workload::Link => format!(
-            "Bytes one way on one stream over a link of {} ms round trip and {:.0} MB/s, once it has \
-             had some seconds to get going",
-            2 * relay::DELAY.as_millis(),
-            relay::BANDWIDTH as f64 / 1e6
-        ),
+        let row = |record: &Record| {
+            let text = render(record, Style::Markdown);
+            let row = text.lines().find(|line| line.starts_with("| beside/echo/8 median "));
+            row.expect("the goal is judged").to_owned()
+        };
+        assert!(row(&slow).contains(" 20 % |"), "{}", row(&slow));
+        assert!(row(&record()).contains(" met |"), "{}", row(&record()));
     }
 }

@@ -20,7 +20,9 @@ use crate::{
         muxado_smol::MuxadoSmol,
         muxado_tokio::MuxadoTokio,
         ngrok::Ngrok,
+        quic::Quic,
         raw::{self, Raw},
+        tls::{Secure, Tls},
         tokio_yamux::TokioYamux,
         yamux::Yamux,
     },
@@ -77,6 +79,13 @@ pub(crate) fn run(mut task: Task) -> io::Result<Outcome> {
         Contestant::TokioYamux | Contestant::TokioYamux1m => multiplexed::<Tokio, TokioYamux>(task),
         Contestant::H2 | Contestant::H21m => multiplexed::<Tokio, H2>(task),
         Contestant::AsyncSmux => multiplexed::<Tokio, Smux>(task),
+        Contestant::TcpTls => over_tcp::<Tokio, Tls>(task),
+        Contestant::MuxadoTokioTls => over_tcp::<Tokio, Secure<MuxadoTokio>>(task),
+        Contestant::H2Tls => over_tcp::<Tokio, Secure<H2>>(task),
+        Contestant::Quinn => over_tcp::<Tokio, Quic>(task),
+        Contestant::GoTcp | Contestant::GoMuxado | Contestant::GoYamux | Contestant::GoSmux => {
+            Err(io::Error::other("the Go program takes this sample"))
+        }
     }
 }
 

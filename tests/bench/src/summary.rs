@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    contestants::Contestant,
+    contestants::{Contestant, League},
     measure::Outcome,
     record::{Record, Sample},
     runtime::Placement,
@@ -134,10 +134,14 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// The figure of a contestant.
+    pub(crate) fn spread(&self, contestant: Contestant) -> Option<Spread> {
+        self.standings.iter().find(|standing| standing.contestant == contestant)?.value
+    }
+
     /// The median of a contestant.
     pub(crate) fn median(&self, contestant: Contestant) -> Option<f64> {
-        let standing = self.standings.iter().find(|s| s.contestant == contestant)?;
-        standing.value.map(|value| value.median)
+        self.spread(contestant).map(|value| value.median)
     }
 
     /// Whether a contestant took part.
@@ -155,14 +159,23 @@ impl Event {
             .reduce(|best, next| if metric.ratio(next.1, best.1) > 1.0 { next } else { best })
     }
 
-    /// The best multiplexer that is not ours.
-    pub(crate) fn best_peer(&self) -> Option<(Contestant, f64)> {
-        self.best(|contestant| !contestant.ours() && !contestant.raw())
+    /// The best multiplexer that is not ours, of those that one can be compared with.
+    pub(crate) fn best_peer(&self, of: Contestant) -> Option<(Contestant, f64)> {
+        self.best(|peer| !peer.ours() && !peer.raw() && peer.league() == of.league())
     }
 
-    /// The reference for multiplexers: plain TCP on Tokio.
-    pub(crate) fn raw(&self) -> Option<f64> {
-        self.median(Contestant::Tcp)
+    /// The reference for a contestant: TCP on Tokio, or TLS if it encrypts.
+    pub(crate) fn raw(&self, of: Contestant) -> Option<f64> {
+        self.median(match of.league() {
+            League::Plain => Contestant::Tcp,
+            League::Encrypted => Contestant::TcpTls,
+        })
+    }
+
+    /// Whether it is the best multiplexer of its league.
+    pub(crate) fn is_best(&self, one: Contestant) -> bool {
+        self.best(|other| !other.raw() && other.league() == one.league())
+            .is_some_and(|(best, _)| best == one)
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn count(args: &RunArgs) -> io::Result<Vec<Calls>> {
         for workload in args.workloads() {
             let Some((few, more)) = ops(workload) else { continue };
             for contestant in args.contestants() {
-                if !workload.suits(contestant) || contestant.tuned() {
+                if !workload.suits(contestant) || contestant.tuned() || contestant.go() {
                     continue;
                 }
                 let sample = SampleArgs {

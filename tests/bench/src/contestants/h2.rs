@@ -21,17 +21,12 @@ pub(crate) struct H2;
 /// The window of the connection, as a multiple of a stream's, if windows are set.
 const CONNECTION_WINDOWS: u32 = 16;
 
-/// The overhead that small frames may cost the receiver, in bytes. At the default, hundreds of
-/// streams of one byte look like an attack.
-const SMALL_FRAMES: usize = 64 << 20;
-
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for H2 {
     type Opener = Opens;
     type Acceptor = Connection<T, Bytes>;
 
     async fn client(rt: Tokio, io: T, tuning: Tuning) -> io::Result<Opens> {
         let mut builder = h2::client::Builder::new();
-        builder.data_frame_budget(SMALL_FRAMES);
         if let Some(window) = tuning.window {
             builder
                 .initial_window_size(window)
@@ -44,7 +39,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for H2 {
 
     async fn server(_: Tokio, io: T, tuning: Tuning) -> io::Result<Connection<T, Bytes>> {
         let mut builder = h2::server::Builder::new();
-        builder.data_frame_budget(SMALL_FRAMES);
         if let Some(window) = tuning.window {
             builder
                 .initial_window_size(window)

@@ -8,7 +8,9 @@ pub(crate) mod h2;
 pub(crate) mod muxado_smol;
 pub(crate) mod muxado_tokio;
 pub(crate) mod ngrok;
+pub(crate) mod quic;
 pub(crate) mod raw;
+pub(crate) mod tls;
 pub(crate) mod tokio_io;
 pub(crate) mod tokio_yamux;
 pub(crate) mod yamux;
@@ -89,28 +91,62 @@ pub(crate) enum Contestant {
     H21m,
     /// The crate `async_smux`. Its protocol has no windows.
     AsyncSmux,
+    /// Plain TLS over TCP on Tokio, by rustls, a connection for each stream.
+    TcpTls,
+    /// This project on Tokio, over TLS.
+    MuxadoTokioTls,
+    /// The crate `h2`, over TLS.
+    H2Tls,
+    /// QUIC, by the crate `quinn`. It always encrypts.
+    Quinn,
+    /// Plain TCP in Go, a connection for each stream.
+    GoTcp,
+    /// The Go implementation of muxado, of ngrok.
+    GoMuxado,
+    /// The Go implementation of yamux, of HashiCorp.
+    GoYamux,
+    /// The Go module `smux`.
+    GoSmux,
+}
+
+/// What contestants have to have in common to be compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum League {
+    /// Bytes go as they are.
+    Plain,
+    /// Everything is encrypted.
+    Encrypted,
 }
 
 impl Contestant {
+    /// Whom this one is compared with. Go is compared with the others: users choose between them.
+    pub(crate) fn league(self) -> League {
+        match self {
+            Self::TcpTls | Self::MuxadoTokioTls | Self::H2Tls | Self::Quinn => League::Encrypted,
+            _ => League::Plain,
+        }
+    }
+
+    /// Whether it runs in the Go program, which has one runtime.
+    pub(crate) fn go(self) -> bool {
+        matches!(self, Self::GoTcp | Self::GoMuxado | Self::GoYamux | Self::GoSmux)
+    }
+
     /// Whether this is one of ours.
     pub(crate) fn ours(self) -> bool {
         matches!(
             self,
-            Self::MuxadoTokio | Self::MuxadoTokio1m | Self::MuxadoSmol | Self::MuxadoSmol1m
+            Self::MuxadoTokio
+                | Self::MuxadoTokio1m
+                | Self::MuxadoSmol
+                | Self::MuxadoSmol1m
+                | Self::MuxadoTokioTls
         )
     }
 
-    /// Whether this is plain TCP and no multiplexer.
+    /// Whether a stream is a connection, over TCP or TLS, and this is no multiplexer.
     pub(crate) fn raw(self) -> bool {
-        matches!(self, Self::Tcp | Self::TcpPool | Self::TcpSmol)
-    }
-
-    /// Plain TCP on the runtime of one of ours: the upper bound for a multiplexer on it.
-    pub(crate) fn own_tcp(self) -> Self {
-        match self {
-            Self::MuxadoSmol | Self::MuxadoSmol1m => Self::TcpSmol,
-            _ => Self::Tcp,
-        }
+        matches!(self, Self::Tcp | Self::TcpPool | Self::TcpSmol | Self::TcpTls | Self::GoTcp)
     }
 
     /// Whether this contestant has windows other than its defaults.
@@ -137,6 +173,9 @@ impl Contestant {
             Self::TokioYamux | Self::TokioYamux1m => Some("tokio-yamux"),
             Self::H2 | Self::H21m => Some("h2"),
             Self::AsyncSmux => Some("async_smux"),
+            Self::TcpTls | Self::MuxadoTokioTls | Self::H2Tls => Some("rustls"),
+            Self::Quinn => Some("quinn"),
+            Self::GoTcp | Self::GoMuxado | Self::GoYamux | Self::GoSmux => None,
         }
     }
 }

@@ -24,6 +24,9 @@ pub(crate) fn config(tuning: Tuning) -> Arc<Config> {
     static SHARED: OnceLock<Arc<Config>> = OnceLock::new();
     Arc::clone(SHARED.get_or_init(|| {
         let default = Config::default();
+        if tuning.window.is_none() && tuning.streams <= default.max_inbound_streams() as usize {
+            return Arc::new(default);
+        }
         let streams = u32::try_from(tuning.streams).unwrap_or(u32::MAX);
         let streams = streams.max(default.max_inbound_streams());
         let mut builder =

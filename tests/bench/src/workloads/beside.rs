@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// The name of the figure for the bulk beside.
-const BULK: &str = "bulk MB/s";
+pub(crate) const BULK: &str = "bulk MB/s";
 
 /// Bytes of bulk that were sent and that have arrived, both ways. Both ends are in this process.
 static SENT: AtomicU64 = AtomicU64::new(0);

@@ -4,6 +4,7 @@ pub(crate) mod beside;
 pub(crate) mod bulk;
 pub(crate) mod crowd;
 pub(crate) mod echo;
+pub(crate) mod explain;
 pub(crate) mod idle;
 pub(crate) mod link;
 pub(crate) mod peak;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::beside::{Beside, Small};
 use crate::{
-    contestants::{Acceptor, Contestant},
+    contestants::{Acceptor, Contestant, League},
     measure::Budget,
     pattern::Thoroughness,
     runtime::Runtime,
@@ -245,6 +246,11 @@ impl Workload {
         )
     }
 
+    /// Whether limits on the number of streams are raised for all that have one.
+    pub(crate) fn raises_limits(self) -> bool {
+        matches!(self, Self::IdleStreams | Self::Streams { .. })
+    }
+
     /// Whether a sample takes several times its requested duration.
     pub(crate) fn is_slow(self) -> bool {
         match self {
@@ -274,6 +280,19 @@ impl Workload {
             Contestant::TcpPool => matches!(self, Self::Request { .. }),
             // A session that is a connection has one stream.
             _ if contestant.raw() && matches!(self, Self::Streams { .. } | Self::Peak) => false,
+            _ if contestant.go() => match self {
+                // The program has neither pipes nor links, and not all of its streams half-close.
+                Self::Request { .. } | Self::PingPong | Self::Bulk { .. } => true,
+                Self::Echo { .. } | Self::EchoWhileReading { .. } => !self.is_slow(),
+                Self::Beside(beside) => !beside.both_ways,
+                _ => false,
+            },
+            _ if contestant.league() == League::Encrypted => match self {
+                Self::Request { .. } | Self::PingPong | Self::Beside(_) => true,
+                Self::Bulk { write, .. } => u64::from(write) > KIB,
+                Self::EchoWhileReading { .. } => true,
+                _ => false,
+            },
             _ => self.fills_windows() || !contestant.tuned(),
         }
     }
