@@ -1,6 +1,7 @@
 //! Small inputs that once failed, each with the correct result. Tests are named after the input's
 //! number.
 
+mod adapters;
 mod announce;
 mod answers;
 mod beats;

@@ -1,16 +1,9 @@
 //! Promised credit is honoured, and no stream is reset because others hold too much.
 
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use muxado_proto::{Config, Event, MemoryBudget, OpenError, Role};
+use muxado_proto::{Config, Event, MemoryBudget, OpenError};
 use muxado_tests::peer::{self, Peer};
-use muxado_tests::runtime::manual::{Manual, now};
-use muxado_tests::runtime::pipe;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 /// Uploads of 200 kB each within their windows, and a reader that starts when all have arrived.
 fn uploads_with_a_late_reader(streams: u32) {
@@ -83,53 +76,6 @@ fn l4_windows_that_have_grown_take_nothing_from_streams_that_come_later() {
         peer.send(peer::data(id, &vec![0; credit as usize]));
     }
     peer.expect_silence();
-}
-
-#[tokio::test]
-async fn w8_only_what_is_read_into_is_initialised() {
-    let (near, far) = tokio::io::duplex(64 << 10);
-    let client = muxado_tokio::Session::client(near, Config::default());
-    let server = muxado_tokio::Session::server(far, Config::default());
-    let mut ours = client.open().await.expect("opens");
-    ours.write_all(&[7; 64]).await.expect("room");
-    let mut theirs = server.accept().await.expect("arrives");
-    let mut space = vec![MaybeUninit::uninit(); 1 << 20];
-    let mut buf = ReadBuf::uninit(&mut space);
-    std::future::poll_fn(|cx| Pin::new(&mut theirs).poll_read(cx, &mut buf)).await.expect("data");
-    assert_eq!(buf.filled(), [7; 64]);
-    assert_eq!(buf.initialized().len(), 64);
-}
-
-#[test]
-fn w9_nothing_large_is_copied_under_the_lock() {
-    let (near, far) = pipe(1 << 20);
-    let config = Config::builder().receive_window(8 << 20).send_window(8 << 20).overcommit(true);
-    let config = config.send_buffer(8 << 20).build().expect("valid");
-    let mut client = Manual::new(near, Role::Client, config.clone());
-    let mut server = Manual::new(far, Role::Server, config);
-    let mut ours = now(client.session.open()).expect("opens");
-    let cx = Context::from_waker(Waker::noop());
-    assert!(ours.poll_write(&cx, &vec![7; 4 << 20]).is_ready());
-    for _ in 0..100 {
-        client.settle();
-        server.settle();
-    }
-    let mut theirs = now(server.session.accept()).expect("arrives");
-    assert!(theirs.stats().receive_buffered > 1 << 20);
-    // The copying code calls the session in the meantime, which takes its lock.
-    let (done, waits) = mpsc::channel();
-    std::thread::spawn(move || {
-        let cx = Context::from_waker(Waker::noop());
-        let mut read = 0;
-        let put = |piece: &[u8]| {
-            assert!(server.session.stats().bytes_received > 0);
-            read += piece.len();
-        };
-        let Poll::Ready(count) = theirs.poll_read_to(&cx, 4 << 20, put) else { return };
-        let _gone = done.send((count.expect("data"), read));
-    });
-    let (count, read) = waits.recv_timeout(Duration::from_secs(60)).expect("no deadlock");
-    assert!(count == read && count > 1 << 20, "{count} {read}");
 }
 
 #[test]
