@@ -202,6 +202,7 @@ impl Chunks {
         let all = input.as_ptr_range();
         if let Some(last) = self.chunks.back_mut().filter(|last| all.contains(&last.bytes.as_ptr()))
         {
+            debug_assert!(self.charges >= last.charge, "a sum includes what leaves it");
             self.charges = self.charges.saturating_sub(last.charge);
             last.charge = 0;
         }
@@ -219,6 +220,7 @@ impl Chunks {
 
     fn pop_front(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front()?;
+        debug_assert!(self.charges >= chunk.charge, "a sum includes what leaves it");
         self.charges = self.charges.saturating_sub(chunk.charge);
         if self.chunks.len() < self.chunks.capacity() / 4 {
             self.shrink_places();
@@ -313,6 +315,7 @@ impl Chunks {
             Some(_) => self.pop_front().unwrap_or_default(),
             None => self.split_tail(max),
         };
+        debug_assert!(self.len >= piece.len(), "the length includes what leaves it");
         self.len = self.len.saturating_sub(piece.len());
         piece
     }
@@ -340,6 +343,7 @@ impl Chunks {
                 count
             }
         };
+        debug_assert!(self.len >= count, "the length includes what leaves it");
         self.len = self.len.saturating_sub(count);
         count
     }
