@@ -42,9 +42,8 @@ pub fn build(root: &Path, work: &Path, mutants: &[Mutant]) -> Result<Built, Stri
     }
     let mut sources = Vec::new();
     let mut refused = Refused::default();
-    // Behind a switch, a function would return two types.
-    let opaque = |mutant: &&Mutant| mutant.replacement.starts_with("::std::iter::");
-    refused.mutants.extend(mutants.iter().filter(opaque).map(|mutant| mutant.number));
+    let fixed = mutants.iter().filter(|mutant| !mutant.has_switch);
+    refused.mutants.extend(fixed.map(|mutant| mutant.number));
     for (name, mutants) in &files {
         let text = read(&root.join(name))?;
         let (sites, lost) =

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::sites;
+use crate::sites::{self, Special};
 
 /// A change to the core.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Mutant {
     pub genre: Genre,
     /// What the code is replaced with.
     pub replacement: String,
+    /// Whether it can be behind a switch.
+    pub has_switch: bool,
     /// Line and column where the replaced code begins, both from 1.
     pub start: (usize, usize),
     /// The line of the change, without white space around it.
@@ -111,7 +113,8 @@ pub fn list(root: &Path) -> Result<Vec<Mutant>, String> {
             Entry::Vacant(entry) => entry.insert(Source::read(&root.join(&listed.file))?),
         };
         let (line, column) = (listed.span.start.line, listed.span.start.column);
-        if source.audit.iter().any(|lines| lines.contains(&line)) {
+        let is_in = |special: &[RangeInclusive<usize>]| special.iter().any(|s| s.contains(&line));
+        if is_in(&source.special.audit) {
             continue;
         }
         // A name is a path, a line, a column and the change.
@@ -120,6 +123,9 @@ pub fn list(root: &Path) -> Result<Vec<Mutant>, String> {
             number,
             change,
             genre: listed.genre,
+            // Behind a switch, a function would return two types.
+            has_switch: !listed.replacement.starts_with("::std::iter::")
+                && !is_in(&source.special.constants),
             replacement: listed.replacement,
             start: (line, column),
             line: source.text.lines().nth(line - 1).unwrap_or_default().trim().to_owned(),
@@ -131,14 +137,13 @@ pub fn list(root: &Path) -> Result<Vec<Mutant>, String> {
 
 struct Source {
     text: String,
-    /// The lines that only the feature `audit` compiles.
-    audit: Vec<RangeInclusive<usize>>,
+    special: Special,
 }
 
 impl Source {
     fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{path:?}: {error}"))?;
-        let audit = sites::audit(&text).map_err(|error| format!("{path:?}: {error}"))?;
-        Ok(Self { text, audit })
+        let special = sites::special(&text).map_err(|error| format!("{path:?}: {error}"))?;
+        Ok(Self { text, special })
     }
 }

@@ -79,7 +79,11 @@ fn run(options: &Options) -> Result<bool, String> {
     } else {
         build::build(root, work, &mutants)?
     };
-    println!("{} do not compile; built in {:.0?}", built.refused.len(), begin.elapsed());
+    println!(
+        "{} do not compile or have no switch; built in {:.0?}",
+        built.refused.len(),
+        begin.elapsed()
+    );
     let begin = Instant::now();
     let coverage = Coverage::measure(&built.programs, work, options.again)?;
     let (tests, time) = coverage.tests();

@@ -89,31 +89,43 @@ pub fn find<'a>(
     Ok((sites, by_start.into_values().flatten().collect()))
 }
 
-/// The lines of a file that only the feature `audit` compiles.
-pub fn audit(text: &str) -> Result<Vec<RangeInclusive<usize>>, String> {
-    let file = syn::parse_file(text).map_err(|error| error.to_string())?;
-    let mut audit = Audit(Vec::new());
-    audit.visit_file(&file);
-    Ok(audit.0)
+/// Lines of a file whose mutants are special.
+#[derive(Debug, Default)]
+pub struct Special {
+    /// Those that only the feature `audit` compiles.
+    pub audit: Vec<RangeInclusive<usize>>,
+    /// Those of constants, which have no switch: they are computed by the compiler.
+    pub constants: Vec<RangeInclusive<usize>>,
 }
 
-struct Audit(Vec<RangeInclusive<usize>>);
+/// The special lines of a file.
+pub fn special(text: &str) -> Result<Special, String> {
+    let file = syn::parse_file(text).map_err(|error| error.to_string())?;
+    let mut special = Special::default();
+    special.visit_file(&file);
+    Ok(special)
+}
 
-impl Audit {
+fn lines(item: Span) -> RangeInclusive<usize> {
+    item.start().line..=item.end().line
+}
+
+impl Special {
     fn note(&mut self, attributes: &[syn::Attribute], item: Span) {
         let condition = |attribute: &syn::Attribute| match &attribute.meta {
             syn::Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string(),
             _ => String::new(),
         };
         if attributes.iter().any(|attribute| condition(attribute) == "feature = \"audit\"") {
-            self.0.push(item.start().line..=item.end().line);
+            self.audit.push(lines(item));
         }
     }
 }
 
-impl<'ast> Visit<'ast> for Audit {
+impl<'ast> Visit<'ast> for Special {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.note(&item.attrs, item.span());
+        visit::visit_item_fn(self, item);
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
@@ -123,6 +135,15 @@ impl<'ast> Visit<'ast> for Audit {
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
         self.note(&item.attrs, item.span());
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        self.constants.push(lines(item.span()));
+    }
+
+    fn visit_impl_item_const(&mut self, item: &'ast syn::ImplItemConst) {
+        self.constants.push(lines(item.span()));
     }
 }
 

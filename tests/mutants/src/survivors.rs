@@ -82,6 +82,7 @@ mod tests {
             change: "replace > with >= in f".into(),
             genre: Genre::BinaryOperator,
             replacement: ">=".into(),
+            has_switch: true,
             start: (1, 1),
             line: "if a > b {".into(),
         };
