@@ -159,7 +159,7 @@ impl Event {
             .reduce(|best, next| if metric.ratio(next.1, best.1) > 1.0 { next } else { best })
     }
 
-    /// The best multiplexer that is not ours, of those that one can be compared with.
+    /// The best multiplexer in the league of that one that is not ours.
     pub(crate) fn best_peer(&self, of: Contestant) -> Option<(Contestant, f64)> {
         self.best(|peer| !peer.ours() && !peer.raw() && peer.league() == of.league())
     }
