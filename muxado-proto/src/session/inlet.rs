@@ -315,6 +315,16 @@ mod tests {
         );
     }
 
+    /// An alert of TLS is shorter than a header, and often all that is sent.
+    #[test]
+    fn a_greeting_that_ends_inside_a_header_is_recognised() {
+        let mut inlet = Inlet::new(0);
+        let mut input: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
+        assert_eq!(inlet.greeting(), None);
+        assert!(inlet.next(&mut input).is_none());
+        assert!(inlet.greeting().is_some_and(|what| what.contains("TLS")));
+    }
+
     #[test]
     fn l15_a_frame_is_given_time_once_if_it_moves_as_it_is_judged() {
         let mut inlet = Inlet::new(0);

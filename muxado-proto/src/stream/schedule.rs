@@ -380,6 +380,11 @@ mod tests {
             };
             assert_eq!(queue.link(), link);
         }
+        for (first, queue) in Queue::ALL.into_iter().enumerate() {
+            for (second, other) in Queue::ALL.into_iter().enumerate() {
+                assert_eq!(queue.precedes(other), first < second);
+            }
+        }
         assert_eq!(Queue::ready_at(u16::BITS), None);
         for class in 0..=7 {
             let queue = Queue::ready(Priority::new(class));

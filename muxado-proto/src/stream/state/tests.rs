@@ -143,6 +143,12 @@ fn tables() -> String {
 }
 
 #[test]
+fn a_half_is_reset_by_either_side() {
+    let reset = SEND_STATES.map(SendState::is_reset);
+    assert_eq!(reset, [false, false, false, false, false, false, false, true, true, true]);
+}
+
+#[test]
 fn the_text_above_the_tables_is_theirs() {
     let source = include_str!("../state.rs");
     let lines = source.lines().take_while(|line| line.starts_with("//!"));
