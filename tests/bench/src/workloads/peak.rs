@@ -6,7 +6,6 @@ use tokio::sync::watch;
 
 use super::{
     Plan,
-    bulk::READ,
     idle::{ask, session_client},
     request::SIZE,
     serve,
@@ -49,7 +48,7 @@ where
             let mut check = Check::new(plan.thoroughness);
             check.piece(&chunk.bytes()[1..])?;
             OVER.subscribe().wait_for(|over| *over).await.map_err(io::Error::other)?;
-            let mut chunk = Chunk::new(READ);
+            // Thousands of these run at once: a large buffer for each would be the peak.
             while stream.recv(&mut chunk).await? > 0 {
                 check.piece(chunk.bytes())?;
             }
