@@ -249,12 +249,20 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     /// Arranges to be woken at `deadline`; `false` if it has passed.
     fn sleep_until(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> bool {
-        let Some(deadline) = deadline else { return true };
+        let mut cx = Context::from_waker(&self.transport_waker);
+        let Some(deadline) = deadline else {
+            // The clock of an idle session keeps no timer that has fired.
+            if let Some(past) = self.armed.filter(|&armed| armed <= now) {
+                if self.clock.poll_sleep(&mut cx, past).is_ready() {
+                    self.armed = None;
+                }
+            }
+            return true;
+        };
         // An early wake-up costs less than setting a timer at every turn.
         if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
             return true;
         }
-        let mut cx = Context::from_waker(&self.transport_waker);
         let fired = self.clock.poll_sleep(&mut cx, deadline).is_ready();
         self.armed = Some(deadline).filter(|_| !fired);
         !fired
