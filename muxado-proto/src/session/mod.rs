@@ -309,6 +309,23 @@ impl Session {
         Some(id)
     }
 
+    /// How many streams are not over in both directions, of both ends and whoever holds them:
+    /// [`SessionStats::open_streams`] alone.
+    ///
+    /// ```
+    /// use muxado_proto::{Config, Role, Session};
+    ///
+    /// let mut session = Session::new(Role::Client, Config::default(), 1);
+    /// assert_eq!(session.open_streams(), 0);
+    /// session.open()?;
+    /// assert_eq!(session.open_streams(), 1);
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
+    #[inline]
+    pub const fn open_streams(&self) -> u32 {
+        self.counts.open()
+    }
+
     /// The streams that the application has opened or accepted and not released, in no particular
     /// order.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
@@ -441,7 +458,7 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         SessionStats {
-            open_streams: self.counts.open(),
+            open_streams: self.open_streams(),
             backlog: self.store.len(Queue::Accept),
             ended_streams: self.counts.over(),
             given_up_streams: self.store.len(Queue::GivenUp),

@@ -22,11 +22,15 @@ use super::shared::Shared;
 use super::signal::Signal;
 use super::wake::wake;
 use super::{Clock, Transport};
-use crate::{CloseReason, Timestamp, Transmit, TransportError};
+use crate::{CloseReason, Session, Timestamp, Transmit, TransportError};
 
 /// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport. So
 /// the peer handles one segment while the next is cut, and neither end waits for the other.
 const TURN: usize = 65_440;
+
+/// The same while a session has one stream at most, which no other stream can hold up: fewer turns
+/// move the same bytes.
+const LONG_TURN: usize = 4 * TURN;
 
 /// Minimum charge per transport call: it limits the number of calls per turn.
 const CALL: usize = TURN / 256;
@@ -36,6 +40,11 @@ const LAST_TURNS: u32 = 2048;
 
 /// Time limit for draining input after a write error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Bytes that a turn of this session moves each way.
+const fn bound(session: &Session) -> usize {
+    if session.open_streams() > 1 { TURN } else { LONG_TURN }
+}
 
 /// Drives one session: a future that has to be polled for the session to make progress. It returns
 /// the reason when the session has ended and the transport is closed; dropping it before that
@@ -61,6 +70,8 @@ pub struct Driver<T, C> {
     /// When the previous turn has written its last batch, which it did not report: the next turn
     /// takes the lock anyway.
     written: Option<Timestamp>,
+    /// Maximum bytes that a turn moves each way.
+    bound: usize,
     /// The transport may have input.
     readable: bool,
     /// The transport has no more input.
@@ -145,6 +156,7 @@ impl<T, C> Driver<T, C> {
             armed: None,
             progress: 0,
             written: None,
+            bound: TURN,
             readable: true,
             ended: false,
             output: Output::Idle,

@@ -7,7 +7,7 @@ use super::super::loans::BUFFER;
 use super::super::scratch::Scratch;
 use super::super::shared::State;
 use super::super::{Clock, Transport};
-use super::{CALL, Driver, TURN};
+use super::{CALL, Driver};
 use crate::Timestamp;
 
 /// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
@@ -36,7 +36,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         scratch: &mut Scratch,
     ) -> io::Result<After> {
         let (mut moved, mut after) = (0usize, After::Work);
-        while self.readable && moved < TURN {
+        while self.readable && moved < self.bound {
             let mut transport_cx = Context::from_waker(&self.transport_waker);
             match self.transport.poll_read(&mut transport_cx, scratch.buffer()) {
                 Poll::Pending => self.readable = false,
@@ -83,6 +83,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             self.ended = true;
             self.readable = false;
         }
+        self.bound = super::bound(&state.session);
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);

@@ -7,7 +7,7 @@ use bytes::Buf;
 
 use super::super::scratch::Scratch;
 use super::super::{Clock, Transport};
-use super::{CALL, Driver, TURN, Turn};
+use super::{CALL, Driver, Turn};
 use crate::{CloseReason, Session, Timestamp, Transmit};
 
 /// Maximum number of slices of one vectored write.
@@ -47,7 +47,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let mut moved = 0usize;
         loop {
             while !out.is_empty() && self.output != Output::Blocked {
-                if moved >= TURN {
+                if moved >= self.bound {
                     return Ok(Turn::Yield);
                 }
                 moved = moved.saturating_add(self.write_some(out)?.max(CALL));
@@ -56,7 +56,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             // on that.
             if out.is_empty() {
                 self.flush()?;
-                if moved >= TURN && self.output != Output::Blocked {
+                if moved >= self.bound && self.output != Output::Blocked {
                     self.written = Some(now);
                     return Ok(Turn::Yield);
                 }
@@ -109,6 +109,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         } else if self.progress >= PROGRESS {
             state.session.transmitted(now, core::mem::take(&mut self.progress));
         }
+        self.bound = super::bound(&state.session);
         let deadline = state.session.poll_timeout();
         let due = deadline.is_some_and(|deadline| deadline <= now);
         if due {
