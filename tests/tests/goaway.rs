@@ -132,6 +132,37 @@ fn a_blocked_opener_learns_of_the_go_away() {
     assert_eq!(peer.session.open(), Err(OpenError::GoingAway));
 }
 
+/// SYNs leave in the order of first writes, so one may be in flight while the peer, which has seen a
+/// higher id, has nothing open and closes.
+#[test]
+fn a_stream_that_a_closing_peer_never_saw_fails_as_refused() {
+    for closes_too in [false, true] {
+        let mut peer = Peer::of_client(Config::default());
+        let (unseen, seen) = (peer.open(), peer.open());
+        peer.write(seen, b"a request");
+        peer.receive();
+        peer.write(unseen, b"a late one");
+        peer.receive();
+        if closes_too {
+            peer.session.close(peer.now(), ErrorCode::NO_ERROR, "");
+        }
+        peer.send(peer::data_fin(seen, b"an answer"));
+        peer.stream(seen).finish().expect("open");
+        peer.send([peer::go_away(seen, 0, b""), peer::frame(15, 0, 0, b"")].concat());
+        // The pad alone may come before an answer.
+        assert_eq!(peer.read(unseen), (Vec::new(), Err(ReadError::Blocked)));
+        peer.send(peer::frame(15, 0, 0, b""));
+        let gone = ErrorCode::REMOTE_GONE_AWAY;
+        assert_eq!(peer.read(unseen), (Vec::new(), Err(ReadError::Reset(gone))));
+        assert_eq!(peer.stream(unseen).write(b"x"), Err(WriteError::Reset(gone)));
+        assert_eq!(peer.read(seen), (b"an answer".to_vec(), Ok(())));
+        peer.receive();
+        peer.shut();
+        let reason = peer.session.close_reason().expect("nothing is open");
+        assert!(reason.is_clean(), "{reason}");
+    }
+}
+
 #[test]
 fn the_end_of_the_transport_ends_everything_with_one_cause() {
     let mut peer = server_with_stream();

@@ -271,6 +271,11 @@ impl Farewell {
         }
     }
 
+    /// Whether the peer has sent its last pad: nothing follows.
+    pub(super) const fn peer_has_said_all(&self) -> bool {
+        matches!(self.pad, Pad::Last)
+    }
+
     /// Whether the last pad was sent.
     pub(super) const fn has_said_all(&self) -> bool {
         self.said_all
@@ -442,7 +447,8 @@ impl Farewell {
     /// Whether nothing more has to be sent or received: the peer has ended its side, or has sent
     /// its last pad in a graceful end.
     pub(super) fn is_finished(&self) -> bool {
-        let heard_all = self.pad == Pad::Last && self.reason().is_some_and(CloseReason::is_clean);
+        let heard_all =
+            self.peer_has_said_all() && self.reason().is_some_and(CloseReason::is_clean);
         self.flushed && (self.ended || heard_all)
     }
 

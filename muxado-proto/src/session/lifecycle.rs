@@ -254,15 +254,7 @@ impl Session {
             return self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many GOAWAYs");
         }
         self.signals.raise(Signal::GoAway);
-        // Streams above `last`, and streams that were not announced.
-        let lost = |stream: &Stream| {
-            stream.id.is_opened_by(self.role) && (stream.id > last || stream.send.owes_syn())
-        };
-        let lost: alloc::vec::Vec<Key> =
-            self.store.keys().filter(|&key| self.store.get(key).is_some_and(lost)).collect();
-        for key in lost {
-            let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
-        }
+        self.lose(|stream| stream.id > last || stream.send.owes_syn());
         if self.farewell.drain_for_peer(self.now) {
             self.stop_opening();
             self.arm_drain();
@@ -270,9 +262,24 @@ impl Session {
         self.finish_draining();
     }
 
-    /// The pad frame: if it follows a GOAWAY, no SYN of the peer follows.
+    /// Ends the streams of this side that the peer has never seen and will not see.
+    fn lose(&mut self, is_unseen: impl Fn(&Stream) -> bool) {
+        let unseen = |stream: &Stream| stream.id.is_opened_by(self.role) && is_unseen(stream);
+        let unseen: alloc::vec::Vec<Key> =
+            self.store.keys().filter(|&key| self.store.get(key).is_some_and(unseen)).collect();
+        for key in unseen {
+            let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
+        }
+    }
+
+    /// The pad frame: if it follows a GOAWAY, no SYN of the peer follows. After the last pad the
+    /// peer has nothing open, so it has never seen a stream that it has not ended: its SYN is in
+    /// flight, although a higher id was seen.
     pub(super) fn on_pad(&mut self) {
         self.farewell.on_pad();
+        if self.farewell.peer_has_said_all() {
+            self.lose(|stream| stream.recv.is_open());
+        }
         self.finish_draining();
     }
 
