@@ -248,7 +248,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether nothing has moved for [`QUIET`] until `at`, and a session has a memory budget: it
+    /// Whether nothing has moved for three times [`QUIET`] until `at`, and a session has a memory budget: it
     /// examines every second whether it has to give up bytes that nobody reads.
     fn only_looks(&mut self, at: Timestamp) -> bool {
         let (mut bytes, mut budgets) = (0, 0);
@@ -263,7 +263,7 @@ impl<'a> World<'a> {
             self.moved = (bytes, self.now);
         }
         let drained = self.links.iter().all(Link::is_empty);
-        budgets > 0 && drained && at - self.moved.1 >= QUIET
+        budgets > 0 && drained && at - self.moved.1 >= QUIET * 3
     }
 
     /// Lets time pass until something happens, without a limit.
