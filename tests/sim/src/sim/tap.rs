@@ -120,7 +120,12 @@ impl Tap {
             Item::Rst { id, code: ErrorCode::STREAM_CLOSED } => is_late(id.get()),
             _ => false,
         };
-        if self.done && !pad && !may_follow {
+        // The refusal of a SYN that used its whole window begins with credit (PROTOCOL.md §4.5).
+        let refusal = match item {
+            Item::WndInc { id, increment: 1 } if self.done => Some(id.get()),
+            _ => None,
+        };
+        if self.done && !pad && !may_follow && refusal.is_none() {
             return Err(format!("{item:?} behind the last pad"));
         }
         if self.owes_pad != pad {
@@ -132,6 +137,7 @@ impl Tap {
         if owed.is_some_and(|id| !said(id)) {
             return Err(format!("credit on {owed:?}, which is over"));
         }
+        self.owes_rst = refusal;
         match item {
             Item::Data { id, flags, length } => {
                 let id = id.get();
