@@ -7,6 +7,8 @@
 //! Two threads serve a session: one reads the socket, one writes it. All others wait on one
 //! condition.
 
+#![allow(clippy::unit_arg, reason = "`wait` returns what a command returns, which may be nothing")]
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
