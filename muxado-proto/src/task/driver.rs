@@ -32,8 +32,9 @@ const TURN: usize = 65_440;
 /// move the same bytes.
 const LONG_TURN: usize = 4 * TURN;
 
-/// Minimum charge per transport call: it limits the number of calls per turn.
-const CALL: usize = TURN / 256;
+/// Maximum calls of the transport in one turn, each way: a call is charged at least this part of what
+/// the turn moves.
+const CALLS: usize = 256;
 
 /// Turns spent draining input after a write error: 128 MiB.
 const LAST_TURNS: u32 = 2048;
