@@ -24,8 +24,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(super) enum Sink {
     /// Nowhere: the frame was refused, or came too late.
     Discard,
-    /// To a stream. When payload arrives, its place may belong to another stream, so the id is
-    /// compared, too.
+    /// To a stream that has a record.
     Stream { key: Key, id: StreamId, fin: bool },
     /// To a stream without a record. Its type decides whether it gets one.
     Newcomer(Newcomer),
@@ -157,6 +156,14 @@ impl Inlet {
     /// Whether the latest frame is the first one of the session.
     pub(super) const fn is_first_frame(&self) -> bool {
         self.frame == 1
+    }
+
+    /// The record of a stream is removed: what is left of a frame for it is discarded. Another stream
+    /// may get its place, and even its id if it was never announced.
+    pub(super) fn leave(&mut self, stream: Key) {
+        if matches!(self.sink, Sink::Stream { key, .. } if key == stream) {
+            self.sink = Sink::Discard;
+        }
     }
 
     /// The payload of the new frame goes to this stream.

@@ -291,8 +291,8 @@ impl Session {
             self.warn(Warning::TypedPeer);
         }
         let short = owner.is_some() && self.is_short();
-        // Since the header the stream may have ended, and its place may have been reused.
-        let Some(stream) = self.store.get_mut(key).filter(|stream| stream.id == id) else { return };
+        // The payload goes nowhere once the record is removed: `Inlet::leave`.
+        let Some(stream) = self.store.live_mut(key) else { return };
         if stream.recv == RecvState::Stopped && stream.send == SendState::Finished {
             // The reader was dropped in the middle of the frame, with the rest of the credit.
             return self.refuse_rest(key, bytes.len(), fin, end);

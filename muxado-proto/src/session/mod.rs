@@ -315,7 +315,9 @@ impl Session {
     /// ```
     /// use muxado_proto::{Config, Role, Session};
     ///
-    /// let mut session = Session::new(Role::Client, Config::default(), 1);
+    /// # use muxado_proto::Timestamp;
+    /// let config = Config::default().into();
+    /// let mut session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
     /// assert_eq!(session.open_streams(), 0);
     /// session.open()?;
     /// assert_eq!(session.open_streams(), 1);

@@ -409,6 +409,7 @@ impl Session {
         let growth = self.credit.close(stream, &self.config);
         self.counts.removed(stream, own);
         self.store.remove(key, remembered);
+        self.inlet.leave(key);
         if silent {
             self.ids.give_back(id);
         }
