@@ -205,15 +205,22 @@ impl SampleArgs {
     /// The arguments for a child process with these options.
     pub(crate) fn to_args(self) -> Vec<OsString> {
         let mut args = vec![OsString::from("sample")];
-        args.extend(option("--contestant", self.contestant));
-        args.extend(option("--workload", self.workload));
+        args.extend(self.common_args());
         args.extend(option("--runtime", self.runtime));
-        args.extend(option("--time", self.time));
-        args.extend(option("--check", self.check));
         args.extend(option("--idle", self.idle));
         if let Some(ops) = self.ops {
             args.extend(option("--ops", ops));
         }
+        args
+    }
+
+    /// The arguments that the contestants in Go take, too.
+    pub(crate) fn common_args(self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        args.extend(option("--contestant", self.contestant));
+        args.extend(option("--workload", self.workload));
+        args.extend(option("--time", self.time));
+        args.extend(option("--check", self.check));
         if let Some(congestion) = self.congestion {
             args.extend(option("--congestion", congestion));
         }

@@ -8,10 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{
-    campaign::{child, option},
-    cli::SampleArgs,
-};
+use crate::{campaign::child, cli::SampleArgs};
 
 /// The sources of the program.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/go");
@@ -57,13 +54,7 @@ fn build() -> io::Result<Option<PathBuf>> {
 /// The command for a sample. The program has one runtime for both ends, of two workers.
 pub(crate) fn sample(program: &Path, sample: SampleArgs) -> Command {
     let mut command = Command::new(program);
-    command.args(option("--contestant", sample.contestant));
-    command.args(option("--workload", sample.workload));
-    command.args(option("--time", sample.time));
-    command.args(option("--check", sample.check));
-    if let Some(congestion) = sample.congestion {
-        command.args(option("--congestion", congestion));
-    }
+    command.args(sample.common_args());
     command
 }
 

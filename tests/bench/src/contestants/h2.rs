@@ -12,7 +12,7 @@ use h2::{
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Acceptor, Chunk, Mux, Opener, RecvHalf, SendHalf, Stream, Tuning};
+use super::{Acceptor, Chunk, Mux, Opener, RecvHalf, SendHalf, Tuning, both::Both};
 use crate::runtime::{Runtime as _, Tokio};
 
 /// The crate `h2`.
@@ -53,9 +53,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Mux<Tokio, T> for H2 {
 pub(crate) struct Opens(SendRequest<Bytes>);
 
 impl Opener for Opens {
-    type Stream = Both;
+    type Stream = Both<Incoming, Outgoing>;
 
-    async fn open(&mut self) -> io::Result<Both> {
+    async fn open(&mut self) -> io::Result<Self::Stream> {
         poll_fn(|cx| self.0.poll_ready(cx)).await.map_err(io::Error::other)?;
         let (response, send) =
             self.0.send_request(Request::new(()), false).map_err(io::Error::other)?;
@@ -64,9 +64,9 @@ impl Opener for Opens {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Acceptor for Connection<T, Bytes> {
-    type Stream = Both;
+    type Stream = Both<Incoming, Outgoing>;
 
-    async fn accept(&mut self) -> Option<Both> {
+    async fn accept(&mut self) -> Option<Self::Stream> {
         let (request, respond) = Connection::accept(self).await?.ok()?;
         Some(Both { recv: Incoming::Begun(request.into_body()), send: Outgoing::Owed(respond) })
     }
@@ -86,12 +86,6 @@ pub(crate) enum Outgoing {
     Owed(SendResponse<Bytes>),
     /// The body is under way.
     Begun(SendStream<Bytes>),
-}
-
-/// Both directions of a stream.
-pub(crate) struct Both {
-    recv: Incoming,
-    send: Outgoing,
 }
 
 impl RecvHalf for Incoming {
@@ -163,46 +157,5 @@ impl SendHalf for Outgoing {
 
     async fn send_back_last(&mut self, chunk: &mut Chunk) -> io::Result<()> {
         self.write(chunk.take(), true).await
-    }
-}
-
-impl RecvHalf for Both {
-    async fn recv(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
-        self.recv.recv(chunk).await
-    }
-}
-
-impl SendHalf for Both {
-    async fn send(&mut self, data: &'static [u8]) -> io::Result<()> {
-        self.send.send(data).await
-    }
-
-    async fn send_back(&mut self, chunk: &mut Chunk) -> io::Result<()> {
-        self.send.send_back(chunk).await
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        self.send.flush().await
-    }
-
-    async fn finish(&mut self) -> io::Result<()> {
-        self.send.finish().await
-    }
-
-    async fn send_last(&mut self, data: &'static [u8]) -> io::Result<()> {
-        self.send.send_last(data).await
-    }
-
-    async fn send_back_last(&mut self, chunk: &mut Chunk) -> io::Result<()> {
-        self.send.send_back_last(chunk).await
-    }
-}
-
-impl Stream for Both {
-    type Send = Outgoing;
-    type Recv = Incoming;
-
-    fn split(self) -> (Incoming, Outgoing) {
-        (self.recv, self.send)
     }
 }

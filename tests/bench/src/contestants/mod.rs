@@ -3,6 +3,7 @@
 //! The traits are generic and never boxed: each workload is compiled once for each contestant.
 
 pub(crate) mod async_smux;
+pub(crate) mod both;
 pub(crate) mod futures_io;
 pub(crate) mod h2;
 pub(crate) mod muxado_smol;

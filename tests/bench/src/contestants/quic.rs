@@ -12,7 +12,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Acceptor, Chunk, Opener, OverTcp, RecvHalf, SendHalf, Stream, Tuning, tls};
+use super::{Acceptor, Chunk, Opener, OverTcp, RecvHalf, SendHalf, Tuning, both::Both, tls};
 use crate::{
     congestion,
     runtime::{Runtime as _, Tokio},
@@ -66,9 +66,9 @@ pub(crate) struct Opens {
 }
 
 impl Opener for Opens {
-    type Stream = Both;
+    type Stream = Both<Receiving, Sending>;
 
-    async fn open(&mut self) -> io::Result<Both> {
+    async fn open(&mut self) -> io::Result<Self::Stream> {
         let (send, recv) = self.connection.open_bi().await?;
         Ok(Both { send: Sending(send), recv: Receiving(recv) })
     }
@@ -81,9 +81,9 @@ pub(crate) struct Accepts {
 }
 
 impl Acceptor for Accepts {
-    type Stream = Both;
+    type Stream = Both<Receiving, Sending>;
 
-    async fn accept(&mut self) -> Option<Both> {
+    async fn accept(&mut self) -> Option<Self::Stream> {
         let (send, recv) = self.connection.accept_bi().await.ok()?;
         Some(Both { send: Sending(send), recv: Receiving(recv) })
     }
@@ -118,44 +118,5 @@ impl RecvHalf for Receiving {
         let n = self.0.read(chunk.room()).await?.unwrap_or(0);
         chunk.fill(n);
         Ok(n)
-    }
-}
-
-/// Both directions of a stream.
-pub(crate) struct Both {
-    send: Sending,
-    recv: Receiving,
-}
-
-impl RecvHalf for Both {
-    async fn recv(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
-        self.recv.recv(chunk).await
-    }
-}
-
-impl SendHalf for Both {
-    async fn send(&mut self, data: &'static [u8]) -> io::Result<()> {
-        self.send.send(data).await
-    }
-
-    async fn send_back(&mut self, chunk: &mut Chunk) -> io::Result<()> {
-        self.send.send_back(chunk).await
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        self.send.flush().await
-    }
-
-    async fn finish(&mut self) -> io::Result<()> {
-        self.send.finish().await
-    }
-}
-
-impl Stream for Both {
-    type Send = Sending;
-    type Recv = Receiving;
-
-    fn split(self) -> (Receiving, Sending) {
-        (self.recv, self.send)
     }
 }
