@@ -195,16 +195,12 @@ impl Store {
             self.tombstones.retain(|&id| ids.get(id) == Some(RESET));
             self.settled = 0;
         }
-        while self.current_tombstones() > self.max_tombstones as usize {
+        let max = self.max_tombstones as usize;
+        while self.tombstones.len().saturating_sub(self.settled as usize) > max {
             let Some(oldest) = self.tombstones.pop_front() else { break };
             self.unbury(oldest);
             self.settled = self.settled.saturating_sub(1);
         }
-    }
-
-    /// The tombstones without stale entries.
-    fn current_tombstones(&self) -> usize {
-        self.tombstones.len().saturating_sub(self.settled as usize)
     }
 
     /// Forgets a tombstone, if there is one.
