@@ -218,6 +218,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
     }
 
+    /// What a call that moved so many bytes counts in a turn.
+    fn charge(&self, count: usize) -> usize {
+        count.max(self.bound / CALLS)
+    }
+
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
         if self.take_signal(cx.waker()) {
             self.readable = !self.ended;

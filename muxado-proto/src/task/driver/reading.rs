@@ -7,7 +7,7 @@ use super::super::loans::BUFFER;
 use super::super::scratch::Scratch;
 use super::super::shared::State;
 use super::super::{Clock, Transport};
-use super::{CALLS, Driver};
+use super::Driver;
 use crate::Timestamp;
 
 /// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
@@ -41,11 +41,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             match self.transport.poll_read(&mut transport_cx, scratch.buffer()) {
                 Poll::Pending => self.readable = false,
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    moved = moved.saturating_add(self.bound / CALLS);
+                    moved = moved.saturating_add(self.charge(0));
                 }
                 Poll::Ready(result) => {
                     let count = result?;
-                    moved = moved.saturating_add(count.max(self.bound / CALLS));
+                    moved = moved.saturating_add(self.charge(count));
                     after = self.input(cx, now, count, scratch);
                     if matches!(after, After::Crowd) {
                         break;

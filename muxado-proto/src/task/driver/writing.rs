@@ -7,7 +7,7 @@ use bytes::Buf;
 
 use super::super::scratch::Scratch;
 use super::super::{Clock, Transport};
-use super::{CALLS, Driver, Turn};
+use super::{Driver, Turn};
 use crate::{CloseReason, Session, Timestamp, Transmit};
 
 /// Maximum number of slices of one vectored write.
@@ -50,7 +50,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 if moved >= self.bound {
                     return Ok(Turn::Yield);
                 }
-                moved = moved.saturating_add(self.write_some(out)?.max(self.bound / CALLS));
+                let count = self.write_some(out)?;
+                moved = moved.saturating_add(self.charge(count));
             }
             // A batch counts as written only when the transport has flushed it: time limits depend
             // on that.
