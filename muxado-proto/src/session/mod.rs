@@ -309,8 +309,8 @@ impl Session {
         Some(id)
     }
 
-    /// How many streams are not over in both directions, of both ends and whoever holds them:
-    /// [`SessionStats::open_streams`] alone.
+    /// The number of streams that are not over in both directions, opened by either end. It is
+    /// [`SessionStats::open_streams`], without the cost of the other figures.
     ///
     /// ```
     /// use muxado_proto::{Config, Role, Session};
