@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -123,28 +125,48 @@ pub async fn connect_and_echo(address: SocketAddr, count: usize) -> io::Result<f
         echo(&mut connect(address, ECHO).await?).await?;
         times.push(started.elapsed());
     }
-    Ok(median(times))
+    Ok(at(50, &mut times))
 }
 
-/// The median of one message there and back while another connection transfers what it can.
-pub async fn echo_beside_bulk(address: SocketAddr, count: usize) -> io::Result<f64> {
+/// What a dialogue beside a transfer gets, and what it leaves to the transfer.
+pub struct Beside {
+    /// Microseconds for one message there and back.
+    pub median: f64,
+    /// The same, for the slowest tenth at least.
+    pub ninety: f64,
+    /// MB/s of the transfer meanwhile.
+    pub bulk: f64,
+}
+
+/// One message after the other there and back, while another connection transfers what it can.
+pub async fn echo_beside_bulk(address: SocketAddr, count: usize) -> io::Result<Beside> {
     let mut bulk = connect(address, DOWN).await?;
     bulk.write_u64(u64::MAX).await?;
     bulk.read_u8().await?;
     // Dropping the set ends the transfer.
-    let mut transfer = JoinSet::new();
-    transfer.spawn(async move { tokio::io::copy(&mut bulk, &mut tokio::io::sink()).await });
+    let (mut transfer, moved) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+    let counter = Arc::clone(&moved);
+    transfer.spawn(async move {
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(count @ 1..) = bulk.read(&mut chunk).await {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    });
     let mut tcp = connect(address, ECHO).await?;
-    let mut times = Vec::new();
+    let (mut times, started) = (Vec::new(), Instant::now());
+    let before = moved.load(Ordering::Relaxed);
     for _ in 0..count {
         times.push(echo(&mut tcp).await?);
     }
-    Ok(median(times))
+    let moved = moved.load(Ordering::Relaxed) - before;
+    let bulk = rate(usize::try_from(moved).unwrap_or(usize::MAX), started);
+    Ok(Beside { median: at(50, &mut times), ninety: at(90, &mut times), bulk })
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
+/// The time in microseconds that so many percent do not exceed.
+fn at(percent: usize, times: &mut [Duration]) -> f64 {
     times.sort_unstable();
-    times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    times.get(times.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
 /// How many milliseconds it takes until so many connections are there at once and each has had an

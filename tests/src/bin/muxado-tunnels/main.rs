@@ -18,6 +18,7 @@ use std::io;
 use clap::Parser;
 
 use self::contestants::Contestant;
+use self::load::Beside;
 
 /// Measures tunnels.
 #[derive(Parser)]
@@ -77,18 +78,20 @@ async fn main() -> io::Result<()> {
 async fn measure(
     address: std::net::SocketAddr,
     options: &Options,
-) -> io::Result<[(&'static str, f64); 6]> {
+) -> io::Result<[(&'static str, f64); 8]> {
     let bytes = options.mib << 20;
     let down = load::down(address, bytes).await?;
     let up = load::up(address, bytes).await?;
     let echo = load::connect_and_echo(address, options.echoes).await?;
-    let busy = load::echo_beside_bulk(address, options.echoes).await?;
+    let Beside { median, ninety, bulk } = load::echo_beside_bulk(address, options.echoes).await?;
     let (took, failed) = load::at_once(address, options.connections).await?;
     Ok([
         ("from the service, MB/s", down),
         ("to the service, MB/s", up),
         ("connect and echo, median, µs", echo),
-        ("echo beside a transfer, median, µs", busy),
+        ("echo beside a transfer, median, µs", median),
+        ("the same, 90 % are faster than, µs", ninety),
+        ("the transfer meanwhile, MB/s", bulk),
         ("all connections at once, ms", took),
         ("of them failed", failed),
     ])
