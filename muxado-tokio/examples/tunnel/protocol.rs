@@ -54,6 +54,16 @@ pub enum Public {
     Tcp(u16),
 }
 
+impl Public {
+    /// The port, if it is one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Http(_) => None,
+            Self::Tcp(port) => Some(*port),
+        }
+    }
+}
+
 impl fmt::Display for Public {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

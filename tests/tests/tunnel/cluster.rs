@@ -12,14 +12,14 @@ use crate::process::{Program, Server, TOKEN, directory};
 use crate::web;
 
 /// A Redis server for one test. Dropping it ends it.
-struct Redis {
+pub struct Redis {
     process: Child,
     address: SocketAddr,
 }
 
 impl Redis {
     /// `None` if Redis is not installed, unless it is required.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         // If another process takes the port in between, the test fails, but never passes wrongly.
         let port =
             TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().unwrap().port();
@@ -46,12 +46,12 @@ impl Redis {
         Some(redis)
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
     /// Sends one command; returns the beginning of the answer.
-    fn command(&self, words: &[&str]) -> Option<String> {
+    pub fn command(&self, words: &[&str]) -> Option<String> {
         let mut tcp = TcpStream::connect(self.address).ok()?;
         let mut request = format!("*{}\r\n", words.len());
         for word in words {

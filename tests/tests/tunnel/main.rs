@@ -5,6 +5,7 @@ mod cluster;
 mod framing;
 mod http;
 mod page;
+mod ports;
 mod process;
 mod strangers;
 mod tcp;

@@ -59,6 +59,19 @@ impl Program {
         }
     }
 
+    /// Waits for a text; returns `false` if the program ends without it.
+    pub fn prints_or_ends(&mut self, text: &str) -> bool {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return true,
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("no {text:?}: {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
     /// Sends a signal, by name.
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
@@ -126,14 +139,17 @@ impl Server {
         Self::with(&directory(name), "127.0.0.1:0", "127.0.0.1:0", &[])
     }
 
-    /// A server whose certificate is in a directory, and is created there if necessary.
+    /// A server whose certificate is in a directory, and is created there if necessary. Its ports
+    /// are at 127.0.0.1 if `more` does not name another address.
     pub fn with(directory: &Path, agents: &str, http: &str, more: &[&str]) -> Self {
         let file = |name| directory.join(name).display().to_string();
         let (certificate, key) = (file("cert.pem"), file("key.pem"));
+        let at: &[_] = if more.contains(&"--tcp") { &[] } else { &["--tcp", "127.0.0.1"] };
         let arguments = [
-            &["server", "--listen", agents, "--http", http, "--tcp", "127.0.0.1", "--token", TOKEN],
+            &["server", "--listen", agents, "--http", http, "--token", TOKEN],
             &["--certificate", &certificate, "--key", &key][..],
             &["--admin", "127.0.0.1:0"],
+            at,
             more,
         ];
         let arguments: Vec<_> = arguments.concat().into_iter().map(str::to_owned).collect();

@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::process::Server;
+use crate::cluster::Redis;
+use crate::process::{LIMIT, Server, TOKEN, directory};
+use crate::web;
 
 const HELLO: StreamType = StreamType(1);
 
@@ -122,4 +124,32 @@ async fn one_stream_is_all() {
     first.write_all(b"}").await.expect("it takes that");
     first.shutdown().await.expect("it takes that");
     session.closed().await;
+}
+
+/// They have the token, but leave before they are welcomed. Their name must not stay taken.
+#[tokio::test]
+async fn agents_that_leave_before_the_welcome_leave_nothing() {
+    // Admission takes longer, and more can happen meanwhile, if there is a registry to ask.
+    let Some(redis) = Redis::start() else { return };
+    let more = ["--registry", &redis.url()];
+    let server = Server::with(&directory("ghosts"), "127.0.0.1:0", "127.0.0.1:0", &more);
+    for instance in 0..50 {
+        let session = session(&server).await;
+        let mut stream = session.open_typed(HELLO).await.expect("it opens");
+        let hello = format!(
+            r#"{{"token":"{TOKEN}","name":"ghost","instance":{instance},"services":[{{"http":"ghost.example"}}]}}"#
+        );
+        stream.write_all(hello.as_bytes()).await.expect("it takes that");
+        stream.shutdown().await.expect("it takes that");
+        stream.flush().await.expect("it takes that");
+        session.abort(ErrorCode::NO_ERROR, "");
+        session.closed().await;
+    }
+    let deadline = Instant::now() + LIMIT;
+    while !web::get(server.admin, "127.0.0.1", "/status.json")
+        .is_ok_and(|(_, status)| status.contains("\"agents\":[]"))
+    {
+        assert!(Instant::now() < deadline, "the server keeps agents that are gone");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -1,15 +1,11 @@
 //! The connected agents and their services.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{OpenError, Session, Stream, StreamType};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::registry::Offer;
 use crate::protocol::{FIRST_SERVICE, Hello, MAX_SERVICES, Public};
@@ -50,18 +46,14 @@ impl Refusal {
     pub fn for_good(text: impl Into<String>) -> Self {
         Self { text: text.into(), for_good: true }
     }
+
+    pub fn passing(text: impl Into<String>) -> Self {
+        Self { text: text.into(), for_good: false }
+    }
 }
 
-/// An agent that was let in.
-pub struct Admission {
-    pub agent: Arc<Agent>,
-    /// New ports, which are served until the token is cancelled.
-    pub ports: Vec<(u16, TcpListener, CancellationToken)>,
-}
-
+#[derive(Default)]
 pub struct Directory {
-    bind: IpAddr,
-    allowed: RangeInclusive<u16>,
     state: Mutex<State>,
     turn: AtomicUsize,
 }
@@ -80,8 +72,6 @@ struct Service {
     agents: Vec<(Arc<Agent>, StreamType)>,
     /// Whether the server chose its port.
     any_port: bool,
-    /// Ends the listener.
-    _listener: Option<DropGuard>,
 }
 
 /// What agents have done, all together.
@@ -119,37 +109,21 @@ impl Totals {
 }
 
 impl Directory {
-    pub fn new(bind: IpAddr, allowed: RangeInclusive<u16>) -> Self {
-        Self { bind, allowed, state: Mutex::default(), turn: AtomicUsize::new(0) }
-    }
-
-    /// Admits an agent with all its services, or refuses it.
-    pub fn admit(&self, hello: Hello, session: Session) -> Result<Admission, Refusal> {
-        check(&hello)?;
+    /// Admits an agent with all its services, or refuses it. Port 0 was replaced by the chosen port.
+    pub fn admit(
+        &self,
+        hello: Hello,
+        chosen: Option<u16>,
+        session: Session,
+    ) -> Result<Arc<Agent>, Refusal> {
         let mut state = self.lock();
-        let mut new = Vec::new();
-        let mut services = Vec::new();
-        for wanted in &hello.services {
-            let known = state.services.iter().find(|(public, service)| match wanted {
-                Public::Tcp(0) => service.any_port && service.owner == hello.name,
-                wanted => *public == wanted,
-            });
-            services.push(match (known, wanted) {
-                (Some((public, service)), _) if service.owner == hello.name => public.clone(),
-                (Some((public, service)), _) => {
-                    let text = format!("{public} is taken by the agent {:?}", service.owner);
-                    return Err(Refusal::for_good(text));
-                }
-                (None, Public::Http(_)) => wanted.clone(),
-                (None, Public::Tcp(port)) => {
-                    let (port, listener) = self.bind(*port)?;
-                    new.push((port, listener, CancellationToken::new()));
-                    Public::Tcp(port)
-                }
-            });
+        for public in &hello.services {
+            let service = state.services.get(public);
+            if let Some(service) = service.filter(|service| service.owner != hello.name) {
+                return Err(taken(public, &service.owner));
+            }
         }
-
-        let Hello { name, instance, services: wanted, .. } = hello;
+        let Hello { name, instance, services, .. } = hello;
         let (since, [streams, errors]) = (Instant::now(), [(); 2].map(|()| AtomicU64::new(0)));
         let agent = Arc::new(Agent {
             name,
@@ -165,13 +139,12 @@ impl Directory {
             .iter()
             .find(|other| other.name == agent.name && other.instance == instance)
             .cloned();
-        for ((kind, public), wanted) in (FIRST_SERVICE..).zip(services).zip(wanted) {
-            let listener = new.iter().find(|(port, ..)| public == Public::Tcp(*port));
+        for (kind, public) in (FIRST_SERVICE..).zip(services) {
+            let any_port = chosen.is_some_and(|port| public == Public::Tcp(port));
             let service = state.services.entry(public).or_insert_with(|| Service {
                 owner: agent.name.clone(),
                 agents: Vec::new(),
-                any_port: wanted == Public::Tcp(0),
-                _listener: listener.map(|(_, _, token)| token.clone().drop_guard()),
+                any_port,
             });
             service.agents.push((Arc::clone(&agent), StreamType(kind)));
         }
@@ -181,21 +154,22 @@ impl Directory {
             self.remove(&former);
             former.session.abort(muxado_tokio::ErrorCode::REMOTE_GONE_AWAY, "the agent returned");
         }
-        Ok(Admission { agent, ports: new })
+        Ok(agent)
     }
 
-    fn bind(&self, port: u16) -> Result<(u16, TcpListener), Refusal> {
-        if port != 0 && !self.allowed.contains(&port) {
-            let text = format!("port {port} is not allowed for agents");
-            return Err(Refusal::for_good(text));
-        }
-        let bound = super::listen((self.bind, port).into())
-            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        bound.map_err(|error| {
-            let taken = error.kind() == std::io::ErrorKind::AddrInUse;
-            let text = if taken { format!("port {port} is taken") } else { error.to_string() };
-            Refusal::for_good(text)
-        })
+    /// The ports of the services here.
+    pub fn ports(&self) -> HashSet<u16> {
+        let state = self.lock();
+        state.services.keys().filter_map(Public::port).collect()
+    }
+
+    /// The port that was chosen for the agents of a name.
+    pub fn chosen_port(&self, name: &str) -> Option<u16> {
+        let state = self.lock();
+        let mut services = state.services.iter();
+        services
+            .find(|(_, service)| service.any_port && service.owner == name)
+            .and_then(|(public, _)| public.port())
     }
 
     /// An agent gets no more connections. Services that only it has are removed.
@@ -242,6 +216,7 @@ impl Directory {
         let offer = |(public, service): (&Public, &Service)| Offer {
             public: public.clone(),
             agent: service.owner.clone(),
+            any_port: service.any_port,
         };
         offers.map(offer).collect()
     }
@@ -263,8 +238,13 @@ impl Directory {
     }
 }
 
+/// The refusal of a service that other agents have.
+pub fn taken(public: &Public, owner: &str) -> Refusal {
+    Refusal::for_good(format!("{public} is taken by the agent {owner:?}"))
+}
+
 /// Checks an agent's hello.
-fn check(hello: &Hello) -> Result<(), Refusal> {
+pub fn check(hello: &Hello) -> Result<(), Refusal> {
     let valid = |text: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         (1..=253).contains(&text.len()) && text.chars().all(is_plain)

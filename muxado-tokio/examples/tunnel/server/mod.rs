@@ -27,12 +27,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use self::directory::{Admission, Directory, Miss, Refusal};
 pub use self::directory::{Agent, Totals};
+use self::directory::{Directory, Miss, Refusal};
 use self::gate::Gate;
 pub use self::options::Options;
 use self::peers::Peers;
 use self::registry::{Offer, Registry};
+use self::tcp::Ports;
 use crate::Result;
 use crate::protocol::{self, HELLO, HELLO_BYTES, HELLO_LIMIT, Hello, Public, Welcome};
 use crate::tls::{self, Identity};
@@ -58,6 +59,8 @@ struct Shared {
     /// Its SHA-256: the time of a comparison does not depend on the length of the token.
     token: [u8; 32],
     directory: Directory,
+    /// Locked while an agent is being admitted, so that nobody closes its ports.
+    ports: tokio::sync::Mutex<Ports>,
     registry: Option<Registry>,
     peers: Peers,
     counters: Counters,
@@ -109,7 +112,8 @@ impl Server {
             tls: tls::acceptor(&identity)?,
             config: Arc::new(protocol::server_config()),
             token: Sha256::digest(&options.token).into(),
-            directory: Directory::new(options.tcp, options.ports),
+            directory: Directory::default(),
+            ports: tokio::sync::Mutex::new(Ports::new(options.tcp, options.ports)),
             registry,
             peers: Peers::new(&identity)?,
             counters: Counters::default(),
@@ -128,7 +132,7 @@ impl Server {
         tokio::spawn(admin::serve(admin, options.admin_token, shared.clone()));
         shared.clone().connections.spawn(async move {
             if let Some(registry) = &shared.registry {
-                registry.run(&shared.directory, &shared.stop).await;
+                registry.run(&shared).await;
             }
         });
         Ok(server)
@@ -212,7 +216,7 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
             let met = timeout_at(deadline, meet(tcp, from, &shared)).await;
             drop(stranger);
             match met {
-                Ok(Ok(Met::Agent(admission))) => attend(admission, shared).await,
+                Ok(Ok(Met::Agent(agent, stream))) => attend(agent, stream, shared).await,
                 Ok(Ok(Met::Server(tls))) => peers::serve(*tls, from, shared).await,
                 Ok(Err(error)) => warn!("{from}: {error}"),
                 Err(_) => warn!("{from}: it did not authenticate in time"),
@@ -223,12 +227,13 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Who has connected, and proved it.
 enum Met {
-    Agent(Admission),
+    /// It waits for the welcome.
+    Agent(Arc<Agent>, Stream),
     Server(Box<TlsStream<TcpStream>>),
 }
 
 /// TLS, and the hello of an agent. Dropping this ends the connection.
-async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Shared) -> Result<Met> {
+async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
     muxado_tokio::tcp::tune(&tcp)?;
     let tls = shared.tls.accept(tcp).await?;
     if tls.get_ref().1.peer_certificates().is_some() {
@@ -243,12 +248,10 @@ async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Shared) -> Result<Met> 
     }
     let hello: Hello = protocol::receive(&mut stream).await?;
     match shared.admit(hello, &session).await {
-        Ok(admission) => {
+        Ok(agent) => {
             opener.open();
-            protocol::send(&mut stream, &Welcome::Welcome(admission.agent.services.clone()))
-                .await?;
             session.known();
-            Ok(Met::Agent(admission))
+            Ok(Met::Agent(agent, stream))
         }
         Err(Refusal { text, for_good }) => {
             shared.counters.agents_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -287,21 +290,28 @@ impl Drop for Stranger {
 
 impl Shared {
     async fn admit(
-        &self,
-        hello: Hello,
+        self: &Arc<Self>,
+        mut hello: Hello,
         session: &Session,
-    ) -> std::result::Result<Admission, Refusal> {
+    ) -> std::result::Result<Arc<Agent>, Refusal> {
         let token: [u8; 32] = Sha256::digest(&hello.token).into();
         if !bool::from(token.ct_eq(&self.token)) {
             return Err(Refusal::for_good("wrong token"));
         }
+        directory::check(&hello)?;
         if let Some(registry) = &self.registry {
             registry.claim(&hello.services, &hello.name).await?;
         }
         session.set_peer_name(hello.name.as_str());
-        let admission = self.directory.admit(hello, session.clone())?;
-        self.tell_others();
-        Ok(admission)
+        let mut ports = self.ports.lock().await;
+        let opened = self.open_ports(&mut hello.services, &hello.name, &mut ports).await;
+        let admitted = opened.and_then(|any| self.directory.admit(hello, any, session.clone()));
+        drop(ports);
+        match admitted {
+            Ok(_) => self.tell_others(),
+            Err(_) => self.match_ports().await,
+        }
+        admitted
     }
 
     /// Triggers an update of the registry.
@@ -321,7 +331,11 @@ impl Shared {
         for (address, agent) in servers.into_iter().flatten() {
             miss = Miss::Unavailable;
             // If this fails, nothing of the connection was sent to that server.
-            match self.peers.open(&address, &Offer { public: public.clone(), agent }).await {
+            match self
+                .peers
+                .open(&address, &Offer { public: public.clone(), agent, any_port: false })
+                .await
+            {
                 Ok(stream) => return Ok((stream, None)),
                 Err(error) => debug!("{public} at {address}: {error}"),
             }
@@ -333,17 +347,20 @@ impl Shared {
 /// A stream to a service, and the agent if it is connected to this server.
 type Opened = (Stream, Option<Arc<Agent>>);
 
-/// Serves an agent's ports, and waits for its end.
-async fn attend(Admission { agent, ports }: Admission, shared: Arc<Shared>) {
-    info!("agent {:?} is there, {} services", agent.name, agent.services.len());
-    for (port, listener, gone) in ports {
-        tokio::spawn(tcp::serve(listener, port, gone, Arc::clone(&shared)));
+/// Welcomes an agent, and waits for its end.
+async fn attend(agent: Arc<Agent>, mut hello: Stream, shared: Arc<Shared>) {
+    let welcome = Welcome::Welcome(agent.services.clone());
+    if let Err(error) = protocol::send(&mut hello, &welcome).await {
+        debug!("agent {:?} has not waited for its welcome: {error}", agent.name);
     }
+    drop(hello);
+    info!("agent {:?} is there, {} services", agent.name, agent.services.len());
     tokio::select! {
         _ = agent.session.going_away() => (),
         _ = agent.session.closed() => (),
     }
     shared.directory.remove(&agent);
+    shared.match_ports().await;
     shared.tell_others();
     let reason = agent.session.closed().await;
     shared.directory.forget(&agent);

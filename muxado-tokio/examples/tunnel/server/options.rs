@@ -35,8 +35,9 @@ pub struct Options {
     /// Token for the status pages: /?token=TOKEN. Without it, only this machine has access.
     #[arg(long, env = "TUNNEL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<String>,
-    /// Shares the host names of agents with other servers: redis://HOST:PORT. They need the same
-    /// certificate and key. A TCP port is open only on the server to which its agent is connected.
+    /// Shares agents with other servers: redis://HOST:PORT. They need the same certificate and key.
+    /// The host names and ports of an agent are then open at every server. A server at which a port
+    /// is taken or not allowed says so in its log.
     #[arg(long, value_name = "URL")]
     pub registry: Option<String>,
     /// Where other servers, and agents, reach --listen, if that is not its address.

@@ -1,21 +1,21 @@
 //! A registry in Redis of which server has which agent, for servers that share agents.
 //!
 //! The registry only says which server to ask. That server has to authenticate, and to have the
-//! service itself. So an attacker who can write to the registry can make services unreachable, but
-//! cannot misdirect a request.
+//! service itself. So an attacker who can write to the registry can make services unreachable, and
+//! servers listen at ports that lead nowhere, but cannot misdirect a request or a connection.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncTypedCommands as _, RedisResult};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::directory::{Directory, Refusal};
+use super::Shared;
+use super::directory::{self, Refusal};
 use crate::Result;
 use crate::protocol::Public;
 
@@ -25,7 +25,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a server counts as alive after its last update.
 const SERVER_LIFE: u64 = 3_000;
 
-/// How long a name stays reserved for its agents when all of them are gone, in milliseconds.
+/// How long a name or a port stays reserved for its agents when all of them are gone, in
+/// milliseconds.
 const CLAIM_LIFE: u64 = 10_000;
 
 /// How long the registry may take to answer.
@@ -40,6 +41,9 @@ pub struct Offer {
     pub public: Public,
     /// The agents' name.
     pub agent: String,
+    /// Whether the server chose the port. Only it has to know.
+    #[serde(skip)]
+    pub any_port: bool,
 }
 
 /// The services of the other servers: addresses, and names of agents.
@@ -71,38 +75,44 @@ impl Registry {
         self.connection.lock().expect("nothing panics with it").clone()
     }
 
-    /// Reserves the host names of an agent on all servers. TCP ports belong to each server.
+    /// Reserves the host names and ports of an agent at all servers. Port 0 is chosen later.
     pub async fn claim(
         &self,
         services: &[Public],
         agent: &str,
     ) -> std::result::Result<(), Refusal> {
-        let hosts = services.iter().filter(|service| matches!(service, Public::Http(_)));
-        for host in hosts {
-            // Without an answer, two agents could have the same name on two servers.
-            let owner = self.owner(host, agent).await.map_err(|error| Refusal {
-                text: format!("the registry does not answer: {error}"),
-                for_good: false,
-            })?;
+        for service in services.iter().filter(|service| **service != Public::Tcp(0)) {
+            let owner = self.first(&claim(service), agent).await?;
             if owner != agent {
-                return Err(Refusal::for_good(format!("{host} is taken by the agent {owner:?}")));
+                return Err(directory::taken(service, &owner));
             }
         }
         Ok(())
     }
 
-    /// The owner of a service; it becomes `agent` if there was none.
-    async fn owner(&self, public: &Public, agent: &str) -> RedisResult<String> {
-        let (key, mut connection) = (claim(public), self.connection());
-        loop {
-            let mut set = redis::cmd("SET");
-            set.arg(&key).arg(agent).arg("NX").arg("PX").arg(CLAIM_LIFE);
-            let _taken_or_not: Option<String> = set.query_async(&mut connection).await?;
-            // `None` if it expired in between.
-            if let Some(owner) = connection.get(&key).await? {
-                return Ok(owner);
+    /// The port for port 0 of the agents of a name: `port`, unless a server has chosen another.
+    pub async fn choose_port(&self, port: u16, agent: &str) -> std::result::Result<u16, Refusal> {
+        let common = self.first(&chosen(agent), &port.to_string()).await?;
+        Ok(common.parse().unwrap_or(port))
+    }
+
+    /// The value of a key; it becomes `value` if there was none. Without an answer two agents could
+    /// have the same name at two servers.
+    async fn first(&self, key: &str, value: &str) -> std::result::Result<String, Refusal> {
+        let mut connection = self.connection();
+        let answer = async {
+            loop {
+                let mut set = redis::cmd("SET");
+                set.arg(key).arg(value).arg("NX").arg("PX").arg(CLAIM_LIFE);
+                let _taken_or_not: Option<String> = set.query_async(&mut connection).await?;
+                // `None` if it expired in between.
+                if let Some(first) = connection.get(key).await? {
+                    return RedisResult::Ok(first);
+                }
             }
-        }
+        };
+        let failed = |error| Refusal::passing(format!("the registry does not answer: {error}"));
+        answer.await.map_err(failed)
     }
 
     /// The servers that claim to have a service, and the name of its agents.
@@ -110,13 +120,24 @@ impl Registry {
         self.view.read().expect("nothing panics with it").get(public).cloned().unwrap_or_default()
     }
 
-    /// Publishes the services of this server, and reads those of the others, until `stop`.
-    pub async fn run(&self, directory: &Directory, stop: &CancellationToken) {
+    /// The ports that other servers have: a server that has it, and the name of its agents.
+    pub fn ports(&self) -> BTreeMap<u16, (String, String)> {
+        let view = self.view.read().expect("nothing panics with it");
+        let ports = view
+            .iter()
+            .filter_map(|(public, servers)| Some((public.port()?, servers.first().cloned()?)));
+        ports.collect()
+    }
+
+    /// Publishes the services of this server, and reads those of the others, until the server
+    /// stops.
+    pub async fn run(&self, shared: &Arc<Shared>) {
         let mut works = true;
         loop {
-            match self.exchange(&directory.offers()).await {
+            match self.exchange(&shared.directory.offers()).await {
                 Ok(view) => {
                     *self.view.write().expect("nothing panics with it") = view;
+                    shared.match_ports().await;
                     if !std::mem::replace(&mut works, true) {
                         info!("the registry answers again");
                     }
@@ -132,7 +153,7 @@ impl Registry {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => (),
                 () = self.changed.notified() => (),
-                () = stop.cancelled() => break,
+                () = shared.stop.cancelled() => break,
             }
         }
         let mut leave = redis::pipe();
@@ -149,11 +170,14 @@ impl Registry {
         tell.sadd(SERVERS, &self.own).ignore();
         let own = serde_json::to_string(offers)?;
         tell.cmd("SET").arg(server(&self.own)).arg(own).arg("PX").arg(SERVER_LIFE).ignore();
-        for Offer { public, agent } in offers {
-            if matches!(public, Public::Http(_)) {
-                let set = tell.cmd("SET").arg(claim(public)).arg(agent);
-                set.arg("NX").arg("PX").arg(CLAIM_LIFE).ignore();
-                tell.cmd("PEXPIRE").arg(claim(public)).arg(CLAIM_LIFE).ignore();
+        let mut keep = |key: String, value: &str| {
+            tell.cmd("SET").arg(&key).arg(value).arg("NX").arg("PX").arg(CLAIM_LIFE).ignore();
+            tell.cmd("PEXPIRE").arg(&key).arg(CLAIM_LIFE).ignore();
+        };
+        for Offer { public, agent, any_port } in offers {
+            keep(claim(public), agent);
+            if let Some(port) = public.port().filter(|_| *any_port) {
+                keep(chosen(agent), &port.to_string());
             }
         }
         let () = tell.query_async(&mut connection).await?;
@@ -163,7 +187,8 @@ impl Registry {
         for address in servers.into_iter().filter(|address| *address != self.own) {
             match connection.get(server(&address)).await? {
                 Some(offers) => {
-                    for Offer { public, agent } in serde_json::from_str::<Vec<Offer>>(&offers)? {
+                    for Offer { public, agent, .. } in serde_json::from_str::<Vec<Offer>>(&offers)?
+                    {
                         view.entry(public).or_default().push((address.clone(), agent));
                     }
                 }
@@ -182,4 +207,9 @@ fn server(address: &str) -> String {
 /// The key of the name of the agents that own a service.
 fn claim(public: &Public) -> String {
     format!("tunnel:claim:{public}")
+}
+
+/// The key of the port that was chosen for port 0 of the agents of a name.
+fn chosen(agent: &str) -> String {
+    format!("tunnel:port:{agent}")
 }

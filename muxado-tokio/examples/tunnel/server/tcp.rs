@@ -1,27 +1,152 @@
 //! Connections to the ports of TCP services: each becomes a stream.
 
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use muxado_tokio::relay;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::directory::Refusal;
 use crate::protocol::Public;
 
-/// Accepts connections until the service is gone, or the server stops.
-pub async fn serve(listener: TcpListener, port: u16, gone: CancellationToken, shared: Arc<Shared>) {
-    let accept = async {
-        while let Some((tcp, from)) = super::next(&listener, &shared.stop).await {
-            shared.connections.spawn(connection(tcp, from, port, Arc::clone(&shared)));
+/// How many ports of other servers' agents may be open here. The registry is not trusted: it must
+/// not be able to use up the descriptors of the server.
+const MOST_FOREIGN: usize = 1024;
+
+/// Attempts to find a port that no agent has at any server.
+const ATTEMPTS: usize = 16;
+
+/// The ports at which this server listens.
+pub struct Ports {
+    bind: IpAddr,
+    allowed: RangeInclusive<u16>,
+    open: HashMap<u16, JoinHandle<()>>,
+    /// Ports of other servers' agents that cannot be opened here. The log says so, once for each.
+    failed: HashSet<u16>,
+}
+
+impl Ports {
+    pub fn new(bind: IpAddr, allowed: RangeInclusive<u16>) -> Self {
+        Self { bind, allowed, open: HashMap::new(), failed: HashSet::new() }
+    }
+
+    /// Listens at a port, 0 for any free one, unless it does so already. Returns the port.
+    fn open(&mut self, port: u16, shared: &Arc<Shared>) -> Result<u16, Refusal> {
+        if self.open.contains_key(&port) {
+            return Ok(port);
         }
-    };
-    tokio::select! {
-        () = accept => (),
-        () = gone.cancelled() => (),
+        if port != 0 && !self.allowed.contains(&port) {
+            let text = format!("port {port} is not allowed for agents");
+            return Err(Refusal::for_good(text));
+        }
+        let bound = super::listen((self.bind, port).into())
+            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+        let (port, listener) = bound.map_err(|error| {
+            let taken = error.kind() == ErrorKind::AddrInUse;
+            let text = if taken { format!("port {port} is taken") } else { error.to_string() };
+            Refusal::for_good(text)
+        })?;
+        self.open.insert(port, tokio::spawn(serve(listener, port, Arc::clone(shared))));
+        Ok(port)
+    }
+
+    /// Closes ports that nobody needs; they are free when it returns.
+    async fn close_unless(&mut self, needed: impl Fn(u16) -> bool) {
+        self.failed.retain(|port| needed(*port));
+        let unneeded: Vec<_> = self.open.keys().copied().filter(|port| !needed(*port)).collect();
+        for listener in unneeded.iter().filter_map(|port| self.open.remove(port)) {
+            listener.abort();
+            let _ = listener.await; // it was aborted
+        }
+    }
+}
+
+impl Shared {
+    /// Opens the ports of an agent's services, and replaces port 0, which is returned, by the one
+    /// that was chosen. Whoever holds `ports` keeps others from closing them again.
+    pub async fn open_ports(
+        self: &Arc<Self>,
+        services: &mut [Public],
+        agent: &str,
+        ports: &mut Ports,
+    ) -> Result<Option<u16>, Refusal> {
+        let mut chosen = None;
+        for service in services {
+            match service {
+                Public::Http(_) => (),
+                Public::Tcp(0) => {
+                    let port = self.choose_port(agent, ports).await?;
+                    *service = Public::Tcp(port);
+                    chosen = Some(port);
+                }
+                Public::Tcp(port) => drop(ports.open(*port, self)?),
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// One port for all agents of a name, at all servers if possible.
+    async fn choose_port(self: &Arc<Self>, agent: &str, ports: &mut Ports) -> Result<u16, Refusal> {
+        if let Some(port) = self.directory.chosen_port(agent) {
+            return Ok(port);
+        }
+        let Some(registry) = &self.registry else { return ports.open(0, self) };
+        for _ in 0..ATTEMPTS {
+            let port = ports.open(0, self)?;
+            match registry.claim(&[Public::Tcp(port)], agent).await {
+                Ok(()) => {
+                    let common = registry.choose_port(port, agent).await?;
+                    return Ok(ports.open(common, self).unwrap_or(port));
+                }
+                Err(refusal) if refusal.for_good => (), // an agent of another server has it
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(Refusal::passing("no free port was found"))
+    }
+
+    /// Listens at the ports of the agents here, and of those that other servers have according to
+    /// the registry, and at no others.
+    pub async fn match_ports(self: &Arc<Self>) {
+        let mut ports = self.ports.lock().await;
+        let ports = &mut *ports;
+        let here = self.directory.ports();
+        let elsewhere = self.registry.as_ref().map(|registry| registry.ports()).unwrap_or_default();
+        ports.close_unless(|port| here.contains(&port) || elsewhere.contains_key(&port)).await;
+        let room = (here.len() + MOST_FOREIGN).saturating_sub(ports.open.len());
+        let missing: Vec<_> =
+            elsewhere.iter().filter(|(port, _)| !ports.open.contains_key(port)).collect();
+        for (index, (port, (server, agent))) in missing.into_iter().enumerate() {
+            let opened = if index < room {
+                ports.open(*port, self)
+            } else {
+                Err(Refusal::passing("too many ports are open"))
+            };
+            match opened {
+                Ok(_) => {
+                    info!("port {port} leads to the agent {agent:?} at {server}");
+                    ports.failed.remove(port);
+                }
+                Err(Refusal { text, .. }) if ports.failed.insert(*port) => warn!(
+                    "tcp port {port} of the agent {agent:?} at {server} is closed here: {text}"
+                ),
+                Err(_) => (),
+            }
+        }
+    }
+}
+
+/// Accepts connections until the server stops.
+async fn serve(listener: TcpListener, port: u16, shared: Arc<Shared>) {
+    while let Some((tcp, from)) = super::next(&listener, &shared.stop).await {
+        shared.connections.spawn(connection(tcp, from, port, Arc::clone(&shared)));
     }
 }
 

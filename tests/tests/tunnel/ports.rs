@@ -1,0 +1,276 @@
+//! Ports that several servers share, each at an address of its own of this machine.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+use crate::cluster::Redis;
+use crate::process::{LIMIT, Program, Server, TOKEN, directory};
+use crate::web;
+
+/// The address of the ports of a server.
+fn ip(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, number + 1)
+}
+
+fn server(redis: &Redis, directory: &Path, number: u8) -> Server {
+    let more = ["--registry", &redis.url(), "--tcp", &ip(number).to_string()];
+    Server::with(directory, "127.0.0.1:0", "127.0.0.1:0", &more)
+}
+
+/// An agent that knows several servers.
+fn agent(servers: &[&Server], name: &str, offer: &str) -> Program {
+    let mut arguments = vec!["agent", "--name", name, "--token", TOKEN, "--tcp", offer];
+    arguments.extend(["--fingerprint", &servers[0].fingerprint]);
+    let addresses: Vec<_> = servers.iter().map(|server| server.agents.to_string()).collect();
+    for address in &addresses {
+        arguments.extend(["--server", address]);
+    }
+    let arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
+    Program::run(&arguments)
+}
+
+fn port(agent: &mut Program) -> u16 {
+    agent.wait_for("serves tcp port ").parse().expect("a port")
+}
+
+/// A service that answers in capital letters when the client has ended its side.
+fn shouts() -> SocketAddr {
+    web::listen(|mut tcp| {
+        let mut text = String::new();
+        tcp.read_to_string(&mut text)?;
+        tcp.write_all(text.to_uppercase().as_bytes())
+    })
+}
+
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let mut tcp = web::connect(address)?;
+    tcp.write_all(b"hello")?;
+    tcp.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Repeats an attempt until it succeeds.
+fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Asks until there is an answer. One that looks complete has to be correct.
+fn ask_until_answered(address: SocketAddr) {
+    let answer = until("an answer", || ask(address).ok());
+    assert_eq!(answer, "HELLO", "from {address}");
+}
+
+#[test]
+fn a_port_is_open_at_every_server_as_long_as_its_agent_is_at_one() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("ports");
+    let mut servers: Vec<_> = (0..3).map(|number| server(&redis, &directory, number)).collect();
+    let mut agent = agent(&[&servers[0]], "a", &format!("0={}", shouts()));
+    let port = port(&mut agent);
+    for number in 0..3 {
+        ask_until_answered((ip(number), port).into());
+    }
+    // Another agent with the name, at a server that is not killed: port 0 is the same port.
+    let mut second = self::agent(&[&servers[1]], "a", &format!("0={}", shouts()));
+    assert_eq!(self::port(&mut second), port);
+    drop(servers.remove(0)); // killed
+    for number in 1..3 {
+        ask_until_answered((ip(number), port).into());
+    }
+
+    drop(agent);
+    drop(second);
+    for number in 1..3 {
+        until("the port is free", || TcpListener::bind((ip(number), port)).ok());
+    }
+}
+
+#[test]
+fn an_agent_whose_server_is_killed_keeps_its_port_at_the_others() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("moves");
+    let mut servers: Vec<_> = (0..3).map(|number| server(&redis, &directory, number)).collect();
+    let known: Vec<_> = servers.iter().collect();
+    let mut agent = agent(&known, "a", &format!("0={}", shouts()));
+    let port = port(&mut agent);
+    let has_it = |server: &Server| {
+        let status = web::get(server.admin, "127.0.0.1", "/status.json").expect("an answer");
+        status.1.contains("\"name\":\"a\"")
+    };
+    let at = servers.iter().position(has_it).expect("it is at one of them");
+    for number in 0..3 {
+        ask_until_answered((ip(number), port).into());
+    }
+    drop(servers.remove(at)); // killed
+    for number in (0..3).filter(|number| usize::from(*number) != at) {
+        ask_until_answered((ip(number), port).into());
+    }
+}
+
+#[test]
+fn a_port_belongs_to_one_agent_at_all_servers() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-owner");
+    let [one, two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let service = shouts();
+    let mut first = one.agent("first", &["--tcp", &format!("0={service}")]);
+    let port = port(&mut first);
+    let offer = format!("{port}={service}");
+    let (status, lines) = two.agent("second", &["--tcp", &offer]).end();
+    assert!(!status.success(), "{lines}");
+    let why = format!("tcp port {port} is taken by the agent \"first\"");
+    assert!(lines.contains(&why), "no {why:?}: {lines}");
+    // It is not taken for ever.
+    drop(first);
+    let mut second = until("the port is given to another agent", || {
+        let mut agent = two.agent("second", &["--tcp", &offer]);
+        agent.prints_or_ends("serves tcp port").then_some(agent)
+    });
+    assert!(second.is_running());
+    ask_until_answered((ip(0), port).into());
+}
+
+#[test]
+fn a_server_where_a_port_is_taken_says_so_and_opens_it_later() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-taken");
+    let [one, mut two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let foreign = TcpListener::bind((ip(1), 0)).expect("a free port");
+    let port = foreign.local_addr().expect("it listens").port();
+    let mut agent = one.agent("a", &["--tcp", &format!("{port}={}", shouts())]);
+    agent.wait_for("serves tcp port ");
+    let why = two.program.wait_for(&format!("tcp port {port} of the agent \"a\" at "));
+    assert!(why.ends_with(&format!("is closed here: port {port} is taken")), "{why}");
+    ask_until_answered((ip(0), port).into());
+    drop(foreign);
+    two.program.wait_for(&format!("port {port} leads to the agent \"a\" at {}", one.agents));
+    ask_until_answered((ip(1), port).into());
+}
+
+#[test]
+fn a_port_of_which_only_the_registry_knows_is_reset() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-lies");
+    let mut server = server(&redis, &directory, 0);
+    // An impostor with its own certificate has an agent with the port.
+    let foreign = Server::start("port-foreign");
+    let mut prisoner = foreign.agent("trap", &["--tcp", &format!("0={}", shouts())]);
+    let port = port(&mut prisoner);
+    let offers = format!(r#"[{{"public":{{"tcp":{port}}},"agent":"trap"}}]"#);
+    let address = foreign.agents.to_string();
+    // Port 22 is not for agents, whatever the registry says.
+    let forbidden = r#"[{"public":{"tcp":22},"agent":"trap"}]"#;
+    for (address, offers) in [(&*address, &*offers), ("127.0.0.1:1", forbidden)] {
+        redis.command(&["SADD", "tunnel:servers", address]).expect("it answers");
+        let key = format!("tunnel:server:{address}");
+        redis.command(&["SET", &key, offers]).expect("it answers");
+    }
+    server.program.wait_for("tcp port 22 of the agent \"trap\" at 127.0.0.1:1 is closed here");
+    // That server's own ports are at 127.0.0.1, too, so this one cannot open it; another can.
+    let other = self::server(&redis, &directory, 1);
+    let mut client = until("it believes the registry", || web::connect((ip(1), port).into()).ok());
+    let error = client.read(&mut [0]).expect_err("an end would look like a service that is done");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    drop(other);
+}
+
+/// A service that greets, tells the test when it has the connection, and what ends it.
+fn watched() -> (SocketAddr, std::sync::mpsc::Receiver<io::Result<usize>>) {
+    let (ended, ends) = channel();
+    let address = web::listen(move |mut tcp: TcpStream| {
+        tcp.write_all(b"hello")?;
+        let _ = ended.send(tcp.read(&mut [0]));
+        Ok(())
+    });
+    (address, ends)
+}
+
+fn greeted(address: SocketAddr) -> TcpStream {
+    until("a greeting", || {
+        let mut tcp = web::connect(address).ok()?;
+        tcp.read_exact(&mut [0; 5]).ok()?;
+        Some(tcp)
+    })
+}
+
+#[test]
+fn both_ends_see_a_reset_if_what_is_between_them_dies() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-dies");
+    let [one, two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let (service, ends) = watched();
+    let mut agent = one.agent("a", &["--tcp", &format!("0={service}")]);
+    let port = port(&mut agent);
+    let is_reset = |result: io::Result<usize>, who: &str| {
+        let kind = result.expect_err(who).kind();
+        assert_eq!(kind, io::ErrorKind::ConnectionReset, "{who}");
+    };
+
+    // The agent dies: both clients learn it, also the one at the server without the agent.
+    let [mut near, mut far] = [0, 1].map(|number| greeted((ip(number), port).into()));
+    agent.signal("KILL");
+    is_reset(near.read(&mut [0]), "the client of the agent's server");
+    is_reset(far.read(&mut [0]), "the client of the other server");
+    // The system ends the connections of a dead process, by an end and not by a reset.
+    for _ in 0..2 {
+        let _ = ends.recv_timeout(LIMIT).expect("the service learns of the end");
+    }
+
+    // The server without the agent dies: its client and the service learn it.
+    let mut agent = one.agent("a", &["--tcp", &format!("{port}={service}")]);
+    agent.wait_for("serves tcp port ");
+    let mut far = greeted((ip(1), port).into());
+    while ends.try_recv().is_ok() {} // of attempts that came too early
+    two.program.signal("KILL");
+    let _ = far.read(&mut [0]); // the system ends it
+    is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the far server");
+
+    // The agent's server dies.
+    let mut near = greeted((ip(0), port).into());
+    one.program.signal("KILL");
+    let _ = near.read(&mut [0]);
+    is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the server");
+}
+
+#[test]
+fn five_hundred_connections_at_once_through_two_servers() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-crowd");
+    let [one, _two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let echo = web::listen(|mut tcp: TcpStream| {
+        let mut reader = tcp.try_clone()?;
+        io::copy(&mut reader, &mut tcp).map(drop)
+    });
+    let mut agent = one.agent("a", &["--tcp", &format!("0={echo}")]);
+    let address = (ip(1), port(&mut agent)).into();
+    until("the port is open", || web::connect(address).ok());
+    let mut clients: Vec<_> = (0..500_u32)
+        .map(|number| {
+            let mut tcp = web::connect(address).expect("it listens");
+            tcp.write_all(&number.to_be_bytes()).expect("it takes that");
+            (number, tcp)
+        })
+        .collect();
+    for (number, tcp) in &mut clients {
+        let mut back = [0; 4];
+        tcp.read_exact(&mut back).expect("an echo");
+        assert_eq!(u32::from_be_bytes(back), *number);
+    }
+    // All are still there, and end one by one.
+    for (_, mut tcp) in clients {
+        tcp.shutdown(Shutdown::Write).expect("it takes that");
+        assert_eq!(tcp.read(&mut [0]).expect("an end"), 0);
+    }
+}
