@@ -132,7 +132,7 @@ fn a_port_belongs_to_one_agent_at_all_servers() {
     assert!(!status.success(), "{lines}");
     let why = format!("tcp port {port} is taken by the agent \"first\"");
     assert!(lines.contains(&why), "no {why:?}: {lines}");
-    // It is not taken for ever.
+    // It does not stay taken.
     drop(first);
     let mut second = until("the port is given to another agent", || {
         let mut agent = two.agent("second", &["--tcp", &offer]);

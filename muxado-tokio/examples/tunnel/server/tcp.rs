@@ -112,8 +112,8 @@ impl Shared {
         Err(Refusal::passing("no free port was found"))
     }
 
-    /// Listens at the ports of the agents here, and of those that other servers have according to
-    /// the registry, and at no others.
+    /// Listens at the ports of the agents here and of the agents that, by the registry, are at other
+    /// servers, and at no others.
     pub async fn match_ports(self: &Arc<Self>) {
         let mut ports = self.ports.lock().await;
         let ports = &mut *ports;
