@@ -1,12 +1,12 @@
 //! A session over TLS, with rustls: the client knows the server's certificate and accepts no other.
 //!
 //! ```sh
-//! cargo run -p muxado-smol --example tls-smol
+//! cargo run -p muxado-smol --all-features --example tls-smol
 //! ```
 //!
 //! muxado neither encrypts nor authenticates, so use TLS between machines. Any TLS stream of
-//! futures-io is a transport. The session cannot find the TCP connection below it, so `tcp::tune`
-//! sets the options before the handshake.
+//! futures-io is a transport. With the feature `rustls` a session finds the TCP connection below it,
+//! sets its options and takes its addresses; without it, call `tcp::tune` before the handshake.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 use futures_rustls::{TlsAcceptor, TlsConnector};
-use muxado_smol::{Config, Session, tcp};
+use muxado_smol::{Config, Session};
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 
@@ -41,7 +41,6 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let tcp = TcpStream::connect(address).await?;
-    tcp::tune(&tcp)?;
     let connector = TlsConnector::from(Arc::new(config));
     let tls = connector.connect("localhost".try_into()?, tcp).await?;
     let session = Session::client(tls, Config::default());
@@ -71,7 +70,6 @@ async fn serve(
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)?;
     let (tcp, _) = listener.accept().await?;
-    tcp::tune(&tcp)?;
     let tls = TlsAcceptor::from(Arc::new(config)).accept(tcp).await?;
     let session = Session::server(tls, Config::default());
     while let Ok(mut stream) = session.accept().await {

@@ -46,6 +46,10 @@
 //!
 //! `muxado-proto` implements the protocol; this crate adds the traits of futures-io, and smol's
 //! timers and tasks.
+//!
+//! # Features
+//!
+//! * `rustls`, off by default: finds the TCP connection below the streams of futures-rustls.
 
 #![warn(unreachable_pub)]
 

@@ -20,8 +20,9 @@ use crate::tcp;
 /// When the last handle and the last stream are dropped, the session closes gracefully.
 ///
 /// Over TCP, [`client`](Self::client) and [`server`](Self::server) set the options of the
-/// connection as [`tcp::tune`] does, and take its addresses. For any other transport, or to keep
-/// the options unchanged, use the [`Builder`].
+/// connection as [`tcp::tune`] does, and take its addresses. They find a `TcpStream`, and with the
+/// feature `rustls` also one below a TLS stream of futures-rustls. For any other transport, or to
+/// keep the options unchanged, use the [`Builder`].
 ///
 /// # Examples
 ///

@@ -55,5 +55,18 @@ pub fn tune(tcp: &TcpStream) -> io::Result<()> {
 
 /// The TCP connection below a transport, if one is found.
 pub(crate) fn find<T: 'static>(io: &T) -> Option<&TcpStream> {
-    (io as &dyn Any).downcast_ref()
+    let io: &dyn Any = io;
+    #[cfg(feature = "rustls")]
+    {
+        if let Some(tls) = io.downcast_ref::<futures_rustls::client::TlsStream<TcpStream>>() {
+            return Some(tls.get_ref().0);
+        }
+        if let Some(tls) = io.downcast_ref::<futures_rustls::server::TlsStream<TcpStream>>() {
+            return Some(tls.get_ref().0);
+        }
+        if let Some(tls) = io.downcast_ref::<futures_rustls::TlsStream<TcpStream>>() {
+            return Some(tls.get_ref().0);
+        }
+    }
+    io.downcast_ref()
 }

@@ -15,6 +15,8 @@ use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
 use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::tcp;
+
 /// A multiplexer with the interface of libp2p's `StreamMuxer`: all poll functions on one type.
 trait Muxer {
     type Stream;
@@ -216,16 +218,6 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
         others_get_a_turn("accepting", async || drop(client.accept().await.unwrap_err())).await;
         others_get_a_turn("the end", async || drop(client.closed().await)).await;
     });
-}
-
-/// Both ends of a TCP connection, and a second handle to the near one.
-fn tcp() -> [std::net::TcpStream; 3] {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (far, _) = listener.accept().unwrap();
-    near.set_nonblocking(true).unwrap();
-    let twin = near.try_clone().unwrap();
-    [near, far, twin]
 }
 
 #[test]

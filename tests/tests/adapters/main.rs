@@ -21,6 +21,7 @@ mod relay;
 mod resets;
 mod rules;
 mod surface;
+mod tls;
 mod together;
 mod turns;
 mod typed;
@@ -63,6 +64,16 @@ async fn streams<R: Runtime>(
     let mut far = server.accept().await?;
     assert_eq!(read_exact(&mut far, 5).await.expect("a whole stream"), b"hello");
     Ok((near, far))
+}
+
+/// Both ends of a TCP connection, and a second handle to the near one.
+fn tcp() -> [std::net::TcpStream; 3] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let twin = near.try_clone().unwrap();
+    [near, far, twin]
 }
 
 /// The typed cause in an `io::Error`.
