@@ -17,6 +17,11 @@ const MAX_GO_AWAYS: u8 = 16;
 /// peer reads nothing after a GOAWAY, not even credit, so running transfers come first.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How long a drain of this side may take in all.
+fn limit(config: &Config) -> Duration {
+    config.drain_limit.max(config.drain_timeout)
+}
+
 /// The phase of the session.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
@@ -305,12 +310,14 @@ impl Farewell {
     /// When to check the drain again if nothing moves until then; `idle`: nothing is open.
     pub(super) fn drain_due(&self, config: &Config, idle: bool) -> Option<Timestamp> {
         let Phase::Draining(drain) = &self.phase else { return None };
-        let limit = config.drain_limit.max(config.drain_timeout);
         Some(match drain.by {
-            Side::Own if self.wants_quiet(config) => drain.moved + QUIET.min(config.drain_timeout),
-            Side::Own => (drain.moved + config.drain_timeout).min(drain.began + limit),
+            Side::Own => {
+                let pause = config.drain_timeout;
+                let pause = if self.wants_quiet(config) { pause.min(QUIET) } else { pause };
+                (drain.moved + pause).min(drain.began + limit(config))
+            }
             Side::Peer if idle => drain.moved + config.drain_timeout,
-            Side::Peer => drain.moved + limit,
+            Side::Peer => drain.moved + limit(config),
         })
     }
 
@@ -324,6 +331,7 @@ impl Farewell {
         let Phase::Draining(drain) = &self.phase else { return DrainStep::Cut };
         match self.drain_due(config, idle) {
             Some(due) if due > now => DrainStep::Wait(due),
+            _ if drain.by == Side::Own && drain.began + limit(config) <= now => DrainStep::Cut,
             _ if drain.by == Side::Own && self.wants_quiet(config) => DrainStep::Announce,
             _ if drain.newcomers == Newcomers::Welcome && idle => DrainStep::Finish,
             _ => DrainStep::Cut,
@@ -468,7 +476,7 @@ impl Farewell {
                 digest.number(1);
                 digest.value(&(reason, by, newcomers));
                 digest.since(*moved);
-                digest.deadline(Some(*began + digest.config.drain_limit));
+                digest.deadline(Some(*began + limit(digest.config)));
             }
             Phase::Over(reason) => {
                 digest.number(2);

@@ -25,6 +25,7 @@ mod tls;
 mod together;
 mod turns;
 mod typed;
+mod waits;
 
 /// Instantiates tests, `async fn test<R: Runtime>()`, for every runtime.
 macro_rules! suite {

@@ -61,6 +61,29 @@ fn l11_a_close_is_bounded_in_sum() {
     assert!(peer.now() - begun >= seconds(300));
 }
 
+/// A transfer that never pauses long enough for the close to be announced.
+#[test]
+fn l11_a_close_is_bounded_in_sum_though_something_moves_all_the_time() {
+    for announces in [true, false] {
+        let config = Config::builder().announce_close(announces).build().expect("valid");
+        let mut pair = Pair::new(config.clone(), config);
+        let id = pair.stream();
+        let begun = pair.client.now();
+        pair.close_client();
+        while pair.client.session.close_reason().is_none() {
+            pair.client.write(id, &[7; 1000]);
+            pair.settle();
+            assert_eq!(pair.server.read(id).0, [7; 1000]);
+            pair.pass(Duration::from_millis(50));
+            assert!(pair.client.now() - begun < seconds(301));
+        }
+        assert!(pair.client.now() - begun >= seconds(300));
+        assert_eq!(reason(&pair.client), cut(1, CutBy::Time));
+        pair.settle_to_the_end();
+        assert_eq!(reason(&pair.server).code(), ErrorCode::WRITE_TIMEOUT);
+    }
+}
+
 #[test]
 fn l11_an_abort_is_bounded_in_time_and_in_bytes() {
     for floods in [false, true] {
@@ -251,6 +274,39 @@ fn l13_a_stream_that_nobody_can_accept_is_refused() {
     assert_eq!(peer.session.close_reason(), None);
     peer.session.set_accepting(true);
     peer.expect_alive(9);
+}
+
+/// The peer is the one that closes, and a stream is opened before this side knows.
+#[test]
+fn l13_a_stream_opened_in_the_turn_in_which_the_peer_closes_is_refused() {
+    for begins in [false, true] {
+        let mut pair = Pair::at_defaults();
+        let kept = pair.stream();
+        let late = pair.client.open();
+        if begins {
+            pair.client.write(late, b"anybody there?");
+        }
+        let now = pair.server.now();
+        pair.server.session.close(now, NO_ERROR, "");
+        if !begins {
+            pair.client.write(late, b"anybody there?");
+        }
+        pair.settle();
+        let refused = Err(ReadError::Reset(ErrorCode::STREAM_REFUSED));
+        assert_eq!(pair.client.read(late), (Vec::new(), refused));
+        assert_eq!(pair.server.session.accept(), None);
+        // The one in use goes on to its end, and neither side waits for anything after it.
+        pair.client.write(kept, b" still");
+        pair.settle();
+        assert_eq!(pair.server.read(kept).0, b" still");
+        for peer in [&mut pair.client, &mut pair.server] {
+            peer.stream(kept).release();
+        }
+        pair.client.stream(late).release();
+        pair.settle();
+        assert!(pair.client.session.is_finished() && pair.server.session.is_finished());
+        assert!(reason(&pair.client).is_clean() && reason(&pair.server).is_clean());
+    }
 }
 
 #[test]
