@@ -402,9 +402,13 @@ mod tests {
         assert_eq!(stream.read(&mut []), Err(read.clone()));
         assert_eq!(stream.read_chunk(1), Err(read.clone()));
         assert_eq!(stream.read_chunk(0), Err(read.clone()));
+        assert_eq!(stream.read_to(1, |_| {}), Err(read.clone()));
         assert_eq!(stream.readable(), Err(read));
         assert_eq!(stream.room(), Err(write.clone()));
         assert_eq!(stream.write(b"x"), Err(write.clone()));
+        assert_eq!(stream.write_chunk(&mut "x".into()), Err(write.clone()));
+        assert_eq!(stream.write_vectored([&b"x"[..]].into_iter()), Err(write.clone()));
+        assert_eq!(stream.announce(), Err(write.clone()));
         assert_eq!(stream.writable(), Err(write.clone()));
         assert_eq!(stream.finish(), Err(write.clone()));
         assert_eq!(stream.flushed(), Err(write));

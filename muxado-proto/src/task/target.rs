@@ -273,3 +273,39 @@ impl Drop for Reading<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{Config, Role, Session, StreamEnd, Timestamp};
+
+    #[test]
+    fn t14_a_missing_record_is_an_error_and_never_a_clean_end() {
+        let config = Config::default().into();
+        let session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
+        let shared = Shared::new(session, None, None, None);
+        let id = StreamId::new(7);
+        let target = Target { shared, id, stream_type: None };
+        let cx = &Context::from_waker(Waker::noop());
+        let read = || ReadError::UnknownStream(id);
+        assert_eq!(target.poll_read(cx, &mut [0]), Poll::Ready(Err(read())));
+        let mut large = vec![0; LARGE_READ.saturating_add(1)];
+        assert_eq!(target.poll_read(cx, &mut large), Poll::Ready(Err(read())));
+        let chunk = target.poll_recv(cx, |stream| stream.read_chunk(1));
+        assert_eq!(chunk, Poll::Ready(Err(read())));
+        let write = || Poll::Ready(Err(WriteError::UnknownStream(id)));
+        assert_eq!(target.poll_write(cx, b"x"), write());
+        assert_eq!(target.poll_write(cx, &vec![0; LARGE_WRITE]), write());
+        assert_eq!(target.poll_write_vectored(cx, [&b"x"[..]].into_iter()), write());
+        let written = target.poll_write_chunk(cx, &mut "x".into());
+        assert_eq!(written, Poll::Ready(Err(WriteError::UnknownStream(id))));
+        let flushed = target.poll_send(cx, |stream| stream.flushed());
+        assert_eq!(flushed, Poll::Ready(Err(WriteError::UnknownStream(id))));
+        let finished = target.advance(|stream| stream.finish());
+        assert_eq!(finished, Err(WriteError::UnknownStream(id)));
+        let mut ending = super::super::endings::Ending::new(&target.shared, id);
+        assert_eq!(ending.poll(cx), Poll::Ready(StreamEnd::UnknownStream(id)));
+    }
+}

@@ -26,6 +26,7 @@ suite! {
     a_dropped_driver_abandons_everybody,
     a_driver_that_never_ran_abandons_everybody,
     nothing_is_left_of_a_session,
+    w9_a_reader_that_leaves_60_mb_unread_keeps_nobody_waiting,
 }
 
 async fn what_was_written_arrives_and_then_the_end<R: Runtime>() {
@@ -220,5 +221,51 @@ async fn nothing_is_left_of_a_session<R: Runtime>() {
     assert!(server_ended.await.is_clean());
     while tokens.iter().any(|token| token.upgrade().is_some()) || Arc::strong_count(&config) > 1 {
         yield_now().await;
+    }
+}
+
+async fn w9_a_reader_that_leaves_60_mb_unread_keeps_nobody_waiting<R: Runtime>() {
+    const UNREAD: usize = 60_000_000;
+    let config = Config::builder().receive_window(64 << 20).send_window(64 << 20).overcommit(true);
+    let config = config.send_buffer(64 << 20).session_send_buffer(64 << 20).build().unwrap();
+    let config = Arc::new(config);
+    for split in [false, true] {
+        let (client, server) = R::pair(1 << 20, Arc::clone(&config));
+        let (mut near, far) = streams::<R>(&client, &server).await.unwrap();
+        let (mut quick, mut echo) = streams::<R>(&client, &server).await.unwrap();
+        near.write_chunk(vec![7; UNREAD].into()).await.unwrap();
+        while (far.stats().receive_buffered as usize) < UNREAD {
+            yield_now().await;
+        }
+        let echo = R::spawn(async move {
+            for _ in 0..100 {
+                let byte = read_exact(&mut echo, 1).await.unwrap();
+                write_all(&mut echo, &byte).await.unwrap();
+            }
+        });
+        let mut far = Some(far);
+        let mut writer = None;
+        for turn in 0..100 {
+            write_all(&mut quick, &[turn]).await.unwrap();
+            if let Some(far) = far.take_if(|_| turn == 50) {
+                if split {
+                    let (reader, sender) = R::split(far);
+                    writer = Some(sender);
+                    drop(reader);
+                } else {
+                    drop(far);
+                }
+                assert_eq!(server.stats().receive_buffered, 0);
+            }
+            assert_eq!(read_exact(&mut quick, 1).await.unwrap(), [turn]);
+        }
+        echo.await;
+        // A writer whose reader is gone may go on; one whose stream was dropped learns of it.
+        let more = near.write_chunk(vec![7; 2 * UNREAD].into()).await;
+        let told = WriteError::Reset(ErrorCode::STREAM_CLOSED);
+        assert_eq!(more, if split { Ok(()) } else { Err(told) });
+        drop((near, writer, quick));
+        assert!(client.close().await.is_clean());
+        assert!(server.closed().await.is_clean());
     }
 }

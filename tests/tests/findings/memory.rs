@@ -1,8 +1,11 @@
 //! Promised credit is honoured, and no stream is reset because others hold too much.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use muxado_proto::{Config, Event, MemoryBudget, OpenError};
+use bytes::Bytes;
+use muxado_proto::{Config, ErrorCode, Event, MemoryBudget, OpenError};
 use muxado_tests::peer::{self, Peer};
 
 /// Uploads of 200 kB each within their windows, and a reader that starts when all have arrived.
@@ -76,6 +79,55 @@ fn l4_windows_that_have_grown_take_nothing_from_streams_that_come_later() {
         peer.send(peer::data(id, &vec![0; credit as usize]));
     }
     peer.expect_silence();
+}
+
+/// An input that counts itself while it is alive.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Ordering::Relaxed);
+    }
+}
+
+/// Whichever way the reader goes: what it has not read is freed at once, and not copied before.
+#[test]
+fn w9_a_reader_dropped_with_60_mb_frees_it_at_once() {
+    const UNREAD: usize = 60_000_000;
+    let leave: [fn(&mut Peer); 3] = [
+        |peer| peer.stream(3).release(),
+        |peer| peer.stream(3).stop(),
+        |peer| {
+            peer.stream(3).reset(ErrorCode::STREAM_CANCELLED);
+        },
+    ];
+    for leave in leave {
+        let config = Config::builder().receive_window(64 << 20).overcommit(true);
+        let mut peer = Peer::of_server(config.build().expect("valid"));
+        peer.send(peer::syn(3, &[]));
+        let alive = Arc::new(AtomicUsize::new(0));
+        let mut sent = 0;
+        while sent < UNREAD {
+            let frame = peer::data(3, &[7; 60_000]);
+            alive.fetch_add(frame.len(), Ordering::Relaxed);
+            sent += 60_000;
+            peer.send_bytes(Bytes::from_owner(Counted(frame, Arc::clone(&alive))));
+        }
+        assert_eq!(peer.accept(), 3);
+        assert_eq!(peer.session.stats().receive_buffered, sent as u64);
+        assert!(alive.load(Ordering::Relaxed) >= UNREAD, "it was copied");
+        leave(&mut peer);
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+        assert_eq!(peer.session.stats().receive_buffered, 0);
+        assert_eq!(peer.session.audit(), Ok(()));
+        peer.expect_alive(5);
+    }
 }
 
 #[test]
