@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::keeper;
-use super::pool::Pool;
+use super::members::Members;
 use super::{Client, ClientError, Inner};
 use crate::Config;
 use crate::session::Session;
@@ -171,12 +171,12 @@ impl<C> ClientBuilder<C> {
         if self.settings.greeting.is_none() && !self.settings.config.typed() {
             return Err(ClientError::NoGreeting);
         }
-        let (pool, typed) = (Arc::new(Pool::new()), self.settings.config.typed());
+        let (members, typed) = (Arc::new(Members::new()), self.settings.config.typed());
         let (connect, settings) = (Arc::new(self.connect), Arc::new(self.settings));
         let mut keepers = JoinSet::new();
         for _ in 0..self.sessions {
-            keepers.spawn(keeper::keep(pool.clone(), connect.clone(), settings.clone()));
+            keepers.spawn(keeper::keep(members.clone(), connect.clone(), settings.clone()));
         }
-        Ok(Client(Arc::new(Inner { pool, typed, keepers: Mutex::new(keepers) })))
+        Ok(Client(Arc::new(Inner { members, typed, keepers: Mutex::new(keepers) })))
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::builder::Settings;
-use super::pool::Pool;
+use super::members::Members;
 use crate::ErrorCode;
 use crate::session::Session;
 
@@ -18,7 +18,7 @@ use crate::session::Session;
 const SLOW: &str = "the server has not answered within the time limit of an attempt";
 
 /// Connects repeatedly until it is aborted.
-pub(super) async fn keep<C, F, T>(pool: Arc<Pool>, connect: Arc<C>, settings: Arc<Settings>)
+pub(super) async fn keep<C, F, T>(members: Arc<Members>, connect: Arc<C>, settings: Arc<Settings>)
 where
     C: Fn() -> F,
     F: Future<Output = io::Result<T>>,
@@ -30,12 +30,12 @@ where
         match attempt.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, SLOW))) {
             Ok(session) => {
                 let since = Instant::now();
-                pool.join(session.clone());
-                if let Err(error) = leave(&pool, &session).await {
+                members.join(session.clone());
+                if let Err(error) = leave(&members, &session).await {
                     tracing::debug!(%error, session = session.number(), "a session was lost");
-                    pool.failed(error);
+                    members.failed(error);
                 }
-                pool.retire(&session);
+                members.retire(&session);
                 // After a session that ends at once, the next attempt must wait.
                 if since.elapsed() >= settings.longest {
                     delays = settings.delays();
@@ -43,7 +43,7 @@ where
             }
             Err(error) => {
                 tracing::debug!(%error, "an attempt to connect failed");
-                pool.failed(error);
+                members.failed(error);
             }
         }
         sleep(delays.next().unwrap_or(settings.longest)).await;
@@ -81,8 +81,8 @@ impl Drop for Unchecked {
 }
 
 /// Waits until the session takes no more streams; `Err` if it is over.
-async fn leave(pool: &Pool, session: &Session) -> io::Result<()> {
-    let mut state = pool.watch();
+async fn leave(members: &Members, session: &Session) -> io::Result<()> {
+    let mut state = members.watch();
     let mut going = pin!(session.going_away());
     loop {
         // Another task may have noticed it before.

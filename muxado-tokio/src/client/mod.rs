@@ -2,7 +2,7 @@
 
 mod builder;
 mod keeper;
-mod pool;
+mod members;
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +13,7 @@ use std::task::Poll;
 use tokio::task::JoinSet;
 
 pub use self::builder::ClientBuilder;
-use self::pool::Pool;
+use self::members::Members;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::{CloseReason, Error, StreamType};
@@ -80,7 +80,7 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pool: Arc<Pool>,
+    members: Arc<Members>,
     /// Whether the sessions are typed.
     typed: bool,
     /// One task for each session. They end with the last handle.
@@ -160,7 +160,7 @@ impl Client {
     }
 
     async fn open_any(&self, stream_type: Option<StreamType>) -> Result<Stream, ClientError> {
-        let mut state = self.0.pool.watch();
+        let mut state = self.0.members.watch();
         state.borrow().by_load()?;
         // At once: a program that waits for its first session does not show the mistake.
         if stream_type.is_some() != self.0.typed || stream_type == Some(StreamType::HEARTBEAT) {
@@ -180,7 +180,7 @@ impl Client {
                         // It opens no more, and its keeper replaces it. There was no stream, so
                         // nothing was sent.
                         Poll::Ready(Err(_)) => {
-                            self.0.pool.retire(session);
+                            self.0.members.retire(session);
                             return Poll::Ready(None);
                         }
                         Poll::Pending => {}
@@ -205,7 +205,7 @@ impl Client {
     ///
     /// Cancel-safe.
     pub async fn connected(&self) -> Result<(), ClientError> {
-        let mut state = self.0.pool.watch();
+        let mut state = self.0.members.watch();
         while state.borrow_and_update().by_load()?.is_empty() {
             // The sender lives as long as the client.
             let _sent = state.changed().await;
@@ -216,14 +216,14 @@ impl Client {
     /// The sessions that take streams now, the one with the fewest first.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        self.0.pool.watch().borrow().by_load().unwrap_or_default()
+        self.0.members.watch().borrow().by_load().unwrap_or_default()
     }
 
     /// Why the latest attempt to connect failed, or the latest session ended; `None` if the latest
     /// attempt succeeded.
     #[must_use]
     pub fn last_error(&self) -> Option<Arc<io::Error>> {
-        self.0.pool.last_error()
+        self.0.members.last_error()
     }
 
     /// Shuts down: connects no more, opens no more streams, and closes every session as
@@ -235,7 +235,7 @@ impl Client {
     /// The sessions close even if the future is dropped after its first poll. A second call waits
     /// for no session.
     pub async fn shutdown(&self) -> Vec<CloseReason> {
-        let (ready, leaving) = self.0.pool.shut_down();
+        let (ready, leaving) = self.0.members.shut_down();
         self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let mut closing: Vec<_> = ready
             .into_iter()

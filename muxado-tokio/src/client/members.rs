@@ -10,7 +10,7 @@ use crate::session::{Session, WeakSession};
 
 /// The sessions of a client. Waiters watch it for changes.
 #[derive(Debug)]
-pub(super) struct Pool(watch::Sender<State>);
+pub(super) struct Members(watch::Sender<State>);
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -38,7 +38,7 @@ impl State {
     }
 }
 
-impl Pool {
+impl Members {
     pub(super) fn new() -> Self {
         let (sender, _) = watch::channel(State {
             ready: Vec::new(),
