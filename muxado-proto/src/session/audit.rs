@@ -136,8 +136,8 @@ impl Session {
         let nobody = !matches!(stream.owner, Owner::Application | Owner::Backlog);
         check(!(nobody && ended), "a record that nobody needs")?;
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
-        let rests = stream.is_finished_and_read() && accepted;
-        check(!rests || stream.is(Mark::TakesNoSlot), "a finished stream that takes a slot")?;
+        let is_done = stream.is_finished_and_read() && accepted;
+        check(!is_done || stream.is(Mark::TakesNoSlot), "a finished stream that takes a slot")?;
         let silent = over || !stream.send.is_sending();
         check(!silent || stream.outgoing.is_empty(), "data that will never be sent")?;
         let unread = matches!(stream.recv, RecvState::Stopped | RecvState::Ignored);

@@ -124,9 +124,9 @@ impl Beats {
 
     /// There is no next batch.
     #[inline]
-    pub(super) fn rest(&mut self) {
+    pub(super) fn nothing_to_send(&mut self) {
         if let Some(own) = &mut self.own {
-            own.outlet.rest();
+            own.outlet.nothing_to_send();
         }
     }
 

@@ -301,7 +301,7 @@ impl Session {
         }
         self.consumed(key, bytes);
         if !open {
-            self.rest(key);
+            self.free_slot_if_done(key);
         }
     }
 

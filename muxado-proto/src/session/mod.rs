@@ -305,7 +305,7 @@ impl Session {
         if !stream.incoming.is_empty() || !stream.recv.is_open() {
             self.notify(key, Edge::Readable);
         }
-        self.rest(key);
+        self.free_slot_if_done(key);
         Some(id)
     }
 

@@ -60,7 +60,7 @@ impl Outlet {
     }
 
     /// There is no next batch.
-    pub(super) const fn rest(&mut self) {
+    pub(super) const fn nothing_to_send(&mut self) {
         self.span = None;
     }
 
@@ -156,7 +156,7 @@ mod tests {
             self.outlet.cut(payload);
             self.since = Some(now).filter(|_| payload > 0);
             if payload == 0 {
-                self.outlet.rest();
+                self.outlet.nothing_to_send();
             }
         }
     }

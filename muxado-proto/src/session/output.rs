@@ -35,7 +35,7 @@ impl Session {
 
     /// There is nothing to send, and the transport has taken everything.
     fn nothing_to_say(&mut self) -> usize {
-        self.beats.rest();
+        self.beats.nothing_to_send();
         self.timers.set(Timer::Write, None);
         0
     }

@@ -221,7 +221,7 @@ impl Session {
         if stops {
             self.spare(key);
         }
-        self.rest(key);
+        self.free_slot_if_done(key);
     }
 
     fn stop_reading(&mut self, key: Key) {
@@ -312,13 +312,13 @@ impl Session {
         if ends {
             stream.mark(Mark::Complete);
         }
-        let rests = stream.is_finished_and_read() && !stream.is(Mark::TakesNoSlot);
+        let takes_no_slot = stream.is_finished_and_read() && !stream.is(Mark::TakesNoSlot);
         let given_up = stream.is_given_up() && !stream.links.is_linked(Link::Wait);
         if ends {
             self.completed(key);
         }
-        if rests {
-            self.rest_finished(key);
+        if takes_no_slot {
+            self.free_slot(key);
         }
         if !needed && (complete || ends || self.farewell.is_over()) {
             return self.forget(key);
@@ -358,13 +358,13 @@ impl Session {
 
     /// An accepted stream that both sides have finished takes no slot once it is read to the end.
     #[inline]
-    pub(super) fn rest(&mut self, key: Key) {
+    pub(super) fn free_slot_if_done(&mut self, key: Key) {
         if self.store.get(key).is_some_and(|stream| stream.is_finished_and_read()) {
-            self.rest_finished(key);
+            self.free_slot(key);
         }
     }
 
-    fn rest_finished(&mut self, key: Key) {
+    fn free_slot(&mut self, key: Key) {
         let Some(stream) = self.store.live_mut(key) else { return };
         let accepted = stream.owner == Owner::Application && !self.ids.is_own(stream.id);
         if accepted && !stream.is(Mark::TakesNoSlot) {

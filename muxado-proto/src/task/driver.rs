@@ -14,7 +14,7 @@ use core::time::Duration;
 use std::io;
 
 use reading::After;
-use writing::Output;
+use writing::{Output, Written};
 
 use super::log::{self, Log};
 use super::scratch::Scratch;
@@ -66,11 +66,7 @@ pub struct Driver<T, C> {
     out: Option<Box<Transmit>>,
     /// The latest deadline passed to the clock.
     armed: Option<Timestamp>,
-    /// Bytes written since they were last reported to the session.
-    progress: usize,
-    /// When the previous turn has written its last batch, which it did not report: the next turn
-    /// takes the lock anyway.
-    written: Option<Timestamp>,
+    written: Written,
     /// Maximum bytes that a turn moves each way.
     bound: usize,
     /// The transport may have input.
@@ -155,8 +151,7 @@ impl<T, C> Driver<T, C> {
             transport_waker: Waker::noop().clone(),
             out: None,
             armed: None,
-            progress: 0,
-            written: None,
+            written: Written::default(),
             bound: TURN,
             readable: true,
             ended: false,
@@ -249,7 +244,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             return Turn::StepBack;
         }
         self.stepped_back = false;
-        if let After::Rest(deadline) = after {
+        if let After::SleepOn(deadline) = after {
             let asleep = !self.readable && self.sleep_until(deadline, now);
             return if asleep { Turn::Sleep } else { Turn::Yield };
         }

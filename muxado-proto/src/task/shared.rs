@@ -179,7 +179,7 @@ impl State {
 
     /// Whether a driver that slept, and got input, can sleep on: nobody has woken it for work, and
     /// the input has left it none.
-    pub(super) fn rests(&self, driver: &Waker) -> bool {
+    pub(super) fn lets_sleep(&self, driver: &Waker) -> bool {
         self.driver.as_ref().is_some_and(|known| known.will_wake(driver))
             && !self.output_blocked
             && self.requests.is_empty()

@@ -24,7 +24,7 @@ pub(super) enum After {
     /// So many streams wait that the accepting tasks should run before more input is read.
     Crowd,
     /// Nothing until this time: the driver is still registered to be woken by handles.
-    Rest(Option<Timestamp>),
+    SleepOn(Option<Timestamp>),
 }
 
 impl<T: Transport, C: Clock> Driver<T, C> {
@@ -67,9 +67,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.log.read(&self.shared, scratch.filled(count));
         let lent = (count >= SHARE_MIN).then(|| scratch.lend(count));
         let mut state = self.shared.state.lock();
-        if let Some(then) = self.written.take() {
-            state.session.transmitted(then, core::mem::take(&mut self.progress));
-        }
+        self.written.report_deferred(&mut state.session);
         if count == 0 {
             self.ended = true;
             self.readable = false;
@@ -108,6 +106,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     fn after(cx: &Context<'_>, now: Timestamp, state: &State) -> After {
         let deadline = state.session.poll_timeout();
         let is_due = deadline.is_some_and(|deadline| deadline <= now);
-        if is_due || !state.rests(cx.waker()) { After::Work } else { After::Rest(deadline) }
+        if is_due || !state.lets_sleep(cx.waker()) { After::Work } else { After::SleepOn(deadline) }
     }
 }

@@ -34,6 +34,30 @@ pub(super) enum Output {
     Shut,
 }
 
+/// What the transport has taken and the session has not been told of.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    bytes: usize,
+    /// When the previous turn has written its last batch. It left the report to this one, which
+    /// takes the lock anyway.
+    deferred: Option<Timestamp>,
+}
+
+impl Written {
+    /// Leaves the report of the last batch of a turn to the next turn.
+    fn defer(&mut self, now: Timestamp) {
+        self.deferred = Some(now);
+    }
+
+    /// Makes the report that the previous turn has left to this one, if it has.
+    #[inline]
+    pub(super) fn report_deferred(&mut self, session: &mut Session) {
+        if let Some(then) = self.deferred.take() {
+            session.transmitted(then, core::mem::take(&mut self.bytes));
+        }
+    }
+}
+
 impl<T: Transport, C: Clock> Driver<T, C> {
     /// Writes the output of the session, up to the bounds of a turn, and finds out what to wait
     /// for.
@@ -58,7 +82,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             if out.is_empty() {
                 self.flush()?;
                 if moved >= self.bound && self.output != Output::Blocked {
-                    self.written = Some(now);
+                    self.written.defer(now);
                     return Ok(Turn::Yield);
                 }
             }
@@ -96,19 +120,17 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         out: &mut Transmit,
     ) -> Option<Wait> {
         let mut state = self.shared.state.lock();
-        if let Some(then) = self.written.take() {
-            state.session.transmitted(then, core::mem::take(&mut self.progress));
-        }
+        self.written.report_deferred(&mut state.session);
         state.carry_out(now, &mut scratch.wakes);
         let blocked = self.output == Output::Blocked;
         let mut grown = 0;
         if !blocked {
             // This reports that everything before was taken.
-            self.progress = 0;
+            self.written.bytes = 0;
             let batch = state.session.batch_size();
             grown = state.session.poll_transmit(now, out, batch);
-        } else if self.progress >= PROGRESS {
-            state.session.transmitted(now, core::mem::take(&mut self.progress));
+        } else if self.written.bytes >= PROGRESS {
+            state.session.transmitted(now, core::mem::take(&mut self.written.bytes));
         }
         self.bound = super::bound(&state.session);
         let deadline = state.session.poll_timeout();
@@ -156,7 +178,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 let count = result?;
                 self.log.written(&self.shared, filled, count);
                 out.advance(count);
-                self.progress = self.progress.saturating_add(count);
+                self.written.bytes = self.written.bytes.saturating_add(count);
                 self.output = Output::Unflushed;
                 Ok(count)
             }
