@@ -7,20 +7,22 @@
 use std::{
     env,
     fs::File,
-    hint::black_box,
     io::{self, BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use muxado_proto::{Config, ReadError, Role, Session, StreamId, Timestamp, Transmit};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+
+#[path = "../../instructions/src/bin/counted/pair.rs"]
+#[allow(dead_code, reason = "the counted program uses more of it")]
+mod pair;
+
+use pair::{BULK, MESSAGE, Pair, STREAMS, read, write};
 
 /// The core alone.
 #[derive(Debug, Parser)]
@@ -52,201 +54,24 @@ enum Scenario {
     OpenClose,
 }
 
-/// Streams at once.
-const STREAMS: usize = 64;
-/// Bytes of a message.
-const MESSAGE: usize = 64;
-/// Bytes of a bulk write.
-const BULK: usize = 64 * 1024;
 /// Bytes of payload in a frame of the default configuration.
 const FRAME: usize = 16 * 1024;
-/// Time that passes in a round: virtual, the core has no clock.
-const ROUND: Duration = Duration::from_micros(10);
-
-/// Two sessions, and the buffers to carry bytes between them.
-struct Pair {
-    client: Session,
-    server: Session,
-    wire: Transmit,
-    now: Timestamp,
-    ids: Vec<StreamId>,
-    accepted: Vec<StreamId>,
-    buffer: Vec<u8>,
-    scratch: Vec<u8>,
-    chunk: Bytes,
-    wire_bytes: u64,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let config = Arc::new(Config::default());
-        let now = Timestamp::ZERO;
-        Self {
-            client: Session::new(Role::Client, Arc::clone(&config), now, [1; 16].into()),
-            server: Session::new(Role::Server, config, now, [2; 16].into()),
-            wire: Transmit::new(),
-            now,
-            ids: Vec::with_capacity(STREAMS),
-            accepted: Vec::with_capacity(STREAMS),
-            buffer: (0..BULK).map(|at| (at * 7 % 251) as u8).collect(),
-            scratch: vec![0; BULK],
-            chunk: Bytes::from_owner(vec![7; BULK]),
-            wire_bytes: 0,
-        }
-    }
-
-    /// A pair with `streams` streams open, known to both ends.
-    fn with_streams(streams: usize) -> Self {
-        let mut pair = Self::new();
-        for _ in 0..streams {
-            let id = pair.client.open().expect("there is room for this stream");
-            write(&mut pair.client, id, &pair.buffer[..MESSAGE]);
-            pair.ids.push(id);
-        }
-        pair.settle();
-        while let Some(id) = pair.server.accept() {
-            read(&mut pair.server, id, &mut pair.scratch[..MESSAGE]);
-            pair.accepted.push(id);
-        }
-        pair.settle();
-        assert_eq!(pair.accepted.len(), streams);
-        pair
-    }
-
-    /// Carries bytes both ways until there is no more output, and lets some time pass.
-    fn settle(&mut self) {
-        self.now = self.now + ROUND;
-        for session in [&mut self.client, &mut self.server] {
-            if session.poll_timeout().is_some_and(|due| due <= self.now) {
-                session.handle_timeout(self.now);
-            }
-        }
-        loop {
-            let there = carry(&mut self.client, &mut self.server, &mut self.wire, self.now);
-            let back = carry(&mut self.server, &mut self.client, &mut self.wire, self.now);
-            self.wire_bytes += (there + back) as u64;
-            if there + back == 0 {
-                return;
-            }
-        }
-    }
-
-    fn round(&mut self, scenario: Scenario) {
-        match scenario {
-            Scenario::SmallFrames => self.small_frames(),
-            Scenario::Bulk => self.bulk(),
-            Scenario::BulkChunks => self.bulk_chunks(),
-            Scenario::OpenClose => self.open_close(),
-        }
-    }
-
-    fn small_frames(&mut self) {
-        for &id in &self.ids {
-            write(&mut self.client, id, &self.buffer[..MESSAGE]);
-        }
-        self.settle();
-        for at in 0..self.accepted.len() {
-            read(&mut self.server, self.accepted[at], &mut self.scratch[..MESSAGE]);
-        }
-    }
-
-    fn bulk(&mut self) {
-        let (near, far) = (self.ids[0], self.accepted[0]);
-        let mut sent = 0;
-        while sent < BULK {
-            let mut stream = self.client.stream(near).expect("the stream is open");
-            sent += stream.write(&self.buffer[sent..]).expect("there is room for a write");
-            self.settle();
-        }
-        read(&mut self.server, far, &mut self.scratch);
-    }
-
-    fn bulk_chunks(&mut self) {
-        let (near, far) = (self.ids[0], self.accepted[0]);
-        let mut chunk = self.chunk.clone();
-        while chunk.has_remaining() {
-            let mut stream = self.client.stream(near).expect("the stream is open");
-            stream.write_chunk(&mut chunk).expect("there is room for a chunk");
-            self.settle();
-        }
-        let mut left = BULK;
-        while left > 0 {
-            let mut stream = self.server.stream(far).expect("the stream is open");
-            let piece = stream.read_chunk(left).expect("it has arrived").expect("it is not over");
-            left -= black_box(piece).len();
-        }
-    }
-
-    fn open_close(&mut self) {
-        self.ids.clear();
-        for _ in 0..STREAMS {
-            let id = self.client.open().expect("all earlier streams are gone");
-            write(&mut self.client, id, &self.buffer[..MESSAGE]);
-            self.client.stream(id).expect("the stream is open").finish().unwrap();
-            self.ids.push(id);
-        }
-        self.settle();
-        while let Some(id) = self.server.accept() {
-            read(&mut self.server, id, &mut self.scratch[..MESSAGE]);
-            end(&mut self.server, id);
-            write(&mut self.server, id, &self.buffer[..MESSAGE]);
-            self.server.stream(id).expect("the stream is open").release();
-        }
-        self.settle();
-        for at in 0..self.ids.len() {
-            let id = self.ids[at];
-            read(&mut self.client, id, &mut self.scratch[..MESSAGE]);
-            end(&mut self.client, id);
-            self.client.stream(id).expect("the stream is open").release();
-        }
-    }
-}
-
-fn write(session: &mut Session, id: StreamId, data: &[u8]) {
-    let mut stream = session.stream(id).expect("the stream is open");
-    assert_eq!(stream.write(data), Ok(data.len()));
-}
-
-fn read(session: &mut Session, id: StreamId, mut into: &mut [u8]) {
-    let mut stream = session.stream(id).expect("the stream is open");
-    while !into.is_empty() {
-        let count = stream.read(into).expect("everything has arrived");
-        into = &mut into[count..];
-    }
-}
-
-fn end(session: &mut Session, id: StreamId) {
-    let mut stream = session.stream(id).expect("the stream is open");
-    assert_eq!(stream.read(&mut [0]), Ok::<_, ReadError>(0));
-}
-
-/// Carries output from one to the other and takes the events, as an event loop does.
-fn carry(from: &mut Session, to: &mut Session, wire: &mut Transmit, now: Timestamp) -> usize {
-    let mut carried = 0;
-    while from.poll_transmit(now, wire, BULK) > 0 {
-        carried += wire.remaining();
-        while wire.has_remaining() {
-            let piece = wire.chunk();
-            to.handle_slice(now, piece);
-            let count = piece.len();
-            wire.advance(count);
-        }
-    }
-    while let Some(event) = to.poll_event() {
-        black_box(event);
-    }
-    while let Some(event) = from.poll_event() {
-        black_box(event);
-    }
-    carried
-}
 
 impl Scenario {
     fn pair(self) -> Pair {
         match self {
             Self::SmallFrames => Pair::with_streams(STREAMS),
             Self::Bulk | Self::BulkChunks => Pair::with_streams(1),
-            Self::OpenClose => Pair::new(),
+            Self::OpenClose => Pair::new(false),
+        }
+    }
+
+    fn round(self, pair: &mut Pair) {
+        match self {
+            Self::SmallFrames => pair.small_frames(),
+            Self::Bulk => pair.bulk_copied(),
+            Self::BulkChunks => pair.bulk_chunks(),
+            Self::OpenClose => pair.streams(),
         }
     }
 
@@ -272,7 +97,7 @@ impl Scenario {
     fn warm(self) -> Pair {
         let mut pair = self.pair();
         for _ in 0..200 {
-            pair.round(self);
+            self.round(&mut pair);
         }
         pair
     }
@@ -300,7 +125,7 @@ fn speed(scenario: Scenario, time: Duration) -> Figure {
             let (began, mut rounds) = (cpu_time(), 0u64);
             while cpu_time() - began < time / 5 {
                 for _ in 0..20 {
-                    pair.round(scenario);
+                    scenario.round(&mut pair);
                 }
                 rounds += 20;
             }
@@ -322,7 +147,7 @@ fn allocations(scenario: Scenario) -> Figure {
     let mut pair = scenario.warm();
     let counted = allocation_counter::measure(|| {
         for _ in 0..ROUNDS {
-            pair.round(scenario);
+            scenario.round(&mut pair);
         }
     });
     let (operation, each) = scenario.operation();
@@ -336,7 +161,7 @@ fn allocations(scenario: Scenario) -> Figure {
 /// Bytes and allocations of an idle open stream.
 fn idle_stream() -> Vec<Figure> {
     const COUNT: usize = 1000;
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(false);
     pair.ids.reserve(COUNT);
     pair.accepted.reserve(COUNT);
     let kept = allocation_counter::measure(|| {
@@ -432,7 +257,7 @@ fn main() -> io::Result<()> {
         let scenario = Scenario::from_str(&exec[0], false).map_err(io::Error::other)?;
         let rounds: u64 = exec[1].parse().map_err(io::Error::other)?;
         let mut pair = scenario.pair();
-        (0..rounds).for_each(|_| pair.round(scenario));
+        (0..rounds).for_each(|_| scenario.round(&mut pair));
         return Ok(());
     }
     let scenarios = Scenario::value_variants();

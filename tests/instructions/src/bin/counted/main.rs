@@ -7,6 +7,7 @@
 mod core;
 mod crowd;
 mod executor;
+mod pair;
 mod task;
 
 use std::process::ExitCode;
