@@ -170,7 +170,7 @@ func (p *peer) makeOnStream(c *call, stream Stream, r *result) (err error) {
 }
 
 // race opens one stream after the other, and writes on each from two
-// goroutines at once.
+// goroutines at once. At the end it says so on a stream of its own.
 func (p *peer) race(count int) error {
 	for ; count > 0; count-- {
 		stream, err := p.session.Open()
@@ -193,7 +193,14 @@ func (p *peer) race(count int) error {
 		writers.Wait()
 		stream.Close()
 	}
-	return nil
+	stream, err := p.session.Open()
+	if err != nil {
+		return err
+	}
+	if _, err := stream.Write([]byte("no race")); err != nil {
+		return err
+	}
+	return stream.Close()
 }
 
 // beatOnDemand asks for a heartbeat between two intervals, if the library

@@ -112,11 +112,14 @@ impl Tap {
     ///
     /// # Panics
     ///
-    /// Where none comes.
+    /// Where none comes, and nothing else comes for a long time.
     pub fn wait_for(&self, from: From, what: &str, holds: impl Fn(&Frame) -> bool) -> Frame {
+        // Each frame is looked at once, because there may be very many.
+        let mut looked = 0;
         self.wait_until(what, |log| {
-            let seen = log.iter().find(|seen| seen.from == from && holds(&seen.frame))?;
-            Some(seen.frame.clone())
+            let new = log[looked..].iter().find(|seen| seen.from == from && holds(&seen.frame));
+            looked = log.len();
+            Some(new?.frame.clone())
         })
     }
 
@@ -124,16 +127,20 @@ impl Tap {
     ///
     /// # Panics
     ///
-    /// If it never does.
-    pub fn wait_until<T>(&self, what: &str, tell: impl Fn(&[Seen]) -> Option<T>) -> T {
-        let mut told = None;
-        let waits = |log: &mut Vec<Seen>| {
-            told = tell(log);
-            told.is_none()
-        };
-        let waited = self.log.more.wait_timeout_while(self.log.lock(), LIMIT, waits);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        told.unwrap_or_else(|| panic!("no {what}"))
+    /// If it does not, and no frame comes for a long time.
+    pub fn wait_until<T>(&self, what: &str, mut tell: impl FnMut(&[Seen]) -> Option<T>) -> T {
+        let mut log = self.log.lock();
+        loop {
+            if let Some(told) = tell(&log) {
+                return told;
+            }
+            let before = log.len();
+            let waited = self.log.more.wait_timeout(log, LIMIT);
+            let timeout;
+            (log, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let silent = timeout.timed_out() && log.len() == before;
+            assert!(!silent, "no {what}, and nothing else for {LIMIT:?}");
+        }
     }
 }
 
