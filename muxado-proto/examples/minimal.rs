@@ -10,7 +10,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
@@ -65,21 +64,23 @@ fn new_session(role: Role) -> Session {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().nth(1).is_some() {
+        println!("Asks a server for a word in capitals, over a session on one blocking socket.");
+        return Ok(());
+    }
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let socket = TcpStream::connect(listener.local_addr()?)?;
-    let server = thread::spawn(move || {
-        run(new_session(Role::Server), listener.accept()?.0, |session, event, _| match event {
+    let server = std::thread::spawn(move || {
+        run(new_session(Role::Server), listener.accept()?.0, |session, event, _| {
             // `Readable` follows if data has already arrived.
-            Event::Acceptable => while session.accept().is_some() {},
-            Event::Readable(id) => {
-                let Some(mut stream) = session.stream(id) else { return };
-                while let Ok(next) = stream.read_chunk(usize::MAX) {
-                    let Some(chunk) = next else { return stream.release() };
-                    // A short answer always fits into the empty send buffer of a stream.
-                    let _taken = stream.write(&chunk.to_ascii_uppercase());
-                }
+            while session.accept().is_some() {}
+            let Event::Readable(id) = event else { return };
+            let Some(mut stream) = session.stream(id) else { return };
+            while let Ok(next) = stream.read_chunk(usize::MAX) {
+                let Some(chunk) = next else { return stream.release() };
+                // A short answer always fits into the empty send buffer of a stream.
+                let _taken = stream.write(&chunk.to_ascii_uppercase());
             }
-            _ => {}
         })
     });
 
@@ -93,7 +94,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Some(mut stream) = session.stream(id) else { return };
         while let Ok(next) = stream.read_chunk(usize::MAX) {
             let Some(chunk) = next else {
-                stream.release();
                 return session.close(now, ErrorCode::NO_ERROR, "done");
             };
             println!("the server says {}", String::from_utf8_lossy(&chunk));

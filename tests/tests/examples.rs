@@ -45,6 +45,7 @@ const SMALL_ONES: &[&str] = &[
     "grpc",
     "http",
     "http-smol",
+    "minimal",
     "tls",
     "tls-smol",
     "unix",
