@@ -298,6 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_tight_when_only_the_spare_part_is_left() {
+        let budget = MemoryBudget::new(16 * MIB);
+        let seat = Seat::take(&budget, 14 * MIB).unwrap();
+        assert!(!seat.is_tight());
+        let other = Seat::take(&budget, 1).unwrap();
+        assert!(seat.is_tight() && other.is_tight());
+        drop(other);
+        assert!(!seat.is_tight());
+    }
+
+    #[test]
     fn who_holds_most_without_reading_is_asked_first() {
         let budget = MemoryBudget::new(16 * MIB);
         let mut seats: [_; 3] = core::array::from_fn(|_| Seat::take(&budget, MIB).unwrap());
@@ -312,6 +323,36 @@ mod tests {
         assert_eq!(asked(&seats), [true, false, false]);
         assert!(!seats[2].reserve(12 * MIB));
         assert_eq!(asked(&seats), [true, false, false]);
+    }
+
+    #[test]
+    fn there_is_room_as_long_as_the_least_fits_and_a_seat_is_free() {
+        let config = crate::Config::default();
+        let least = config.min_memory();
+        let budget = MemoryBudget::new(2 * least);
+        assert!(budget.has_room(&config));
+        let first = Seat::take(&budget, least).unwrap();
+        assert!(budget.has_room(&config));
+        let second = Seat::take(&budget, 1).unwrap();
+        assert!(!budget.has_room(&config));
+        drop((first, second));
+        let seats = (budget.limit() / BYTES_A_SEAT as u64) as usize;
+        let taken: alloc::vec::Vec<_> = (0..seats).map_while(|_| Seat::take(&budget, 0)).collect();
+        assert_eq!((taken.len(), budget.reserved()), (seats, 0));
+        assert!(!budget.has_room(&config) && Seat::take(&budget, 0).is_none());
+        drop(taken);
+        assert!(budget.has_room(&config));
+    }
+
+    #[test]
+    fn budgets_are_equal_if_they_share_memory() {
+        let budget = MemoryBudget::new(MIB);
+        assert_eq!(budget, budget.clone());
+        assert_ne!(budget, MemoryBudget::new(MIB));
+        assert_eq!(
+            alloc::format!("{budget:?}"),
+            "MemoryBudget { limit: 1048576, reserved: 0, sessions: 0 }"
+        );
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Buf for Transmit {
             (self.start, self.len) = (0, 0);
             return;
         }
-        while count > 0 && self.len > 0 {
+        while count > 0 {
             let step = match self.chained.front_mut() {
                 Some(Chained { at, chunk }) if *at <= self.start => {
                     let whole = chunk.len();
@@ -254,6 +254,19 @@ mod tests {
             assert_eq!(transmit.len(), 500);
         }
         assert!((500..10_000).contains(&transmit.capacity()), "{}", transmit.capacity());
+        for _ in 0..10_000 {
+            transmit.join_header([2; HEADER_LEN]);
+            transmit.advance(HEADER_LEN);
+            assert_eq!(transmit.len(), 500);
+        }
+        assert!((500..10_000).contains(&transmit.capacity()), "{}", transmit.capacity());
+    }
+
+    #[test]
+    fn debug_shows_how_much_there_is_to_write() {
+        let mut transmit = Transmit::new();
+        transmit.join(b"secret");
+        assert_eq!(alloc::format!("{transmit:?}"), "Transmit { len: 6, .. }");
     }
 
     #[test]

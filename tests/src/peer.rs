@@ -200,6 +200,12 @@ impl Peer {
         self.now = until;
     }
 
+    /// Lets time pass in one step, as on a machine that has slept, and calls the session once.
+    pub fn jump(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.session.handle_timeout(self.now);
+    }
+
     /// Asserts that the session waits only for its peer, after it has freed its spare memory.
     ///
     /// # Panics

@@ -273,7 +273,6 @@ impl Session {
         let grant = self.credit.consumed(stream, bytes, streams, &self.config, share);
         let waits = stream.links.is_linked(Link::Control);
         match grant {
-            Grant::Now if self.store.is_in(Queue::Spared, key) => {}
             Grant::Now => self.grant_now(key),
             Grant::Soon if !waits => {
                 self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();
@@ -305,7 +304,8 @@ impl Session {
         }
     }
 
-    /// Sends what is owed to a stream with the next output.
+    /// Sends what is owed to a stream with the next output. One that is spared waits: it stays in its
+    /// queue, which excludes others.
     pub(super) fn grant_now(&mut self, key: Key) {
         self.store.unlink(Queue::Owed, key);
         self.store.push(Queue::Control, key);
@@ -362,6 +362,29 @@ mod tests {
         let _update = stream.recv_window.update(Timestamp::ZERO);
         stream.incoming.clear(&mut pool);
         assert_eq!(credit.consumed(&mut stream, 10, 1, &config, None), Grant::Soon);
+    }
+
+    #[test]
+    fn a_block_more_than_promised_may_be_held() {
+        let mut credit = Credit::default();
+        let (promises, block) = (1000, BLOCK as u64);
+        for (held, is_short) in [(0, false), (1000 + block, false), (1001 + block, true)] {
+            credit.resize(Size { bytes: 0, held: credit.held }, Size { bytes: 0, held });
+            assert_eq!(credit.is_short(promises), is_short, "{held} bytes");
+        }
+    }
+
+    #[test]
+    fn the_hand_goes_round() {
+        let mut credit = Credit::default();
+        let hands: [u32; 5] = core::array::from_fn(|_| {
+            credit.move_hand(3);
+            credit.hand()
+        });
+        assert_eq!(hands, [1, 2, 0, 1, 2]);
+        // Records have gone in the meantime.
+        credit.move_hand(1);
+        assert_eq!(credit.hand(), 0);
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Session {
         let unseen: alloc::vec::Vec<Key> =
             self.store.keys().filter(|&key| self.store.get(key).is_some_and(unseen)).collect();
         for key in unseen {
-            let _ended_before = !self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
+            let _ended = self.peer_reset(key, ErrorCode::REMOTE_GONE_AWAY);
         }
     }
 

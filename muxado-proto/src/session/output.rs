@@ -306,10 +306,8 @@ impl Session {
         let flags = if syn { Flags::SYN } else { Flags::NONE };
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
         out.join_header(Header::data(id, length, flags).encode());
-        if count > 0 {
-            stream.outgoing.transmit(count, out, &mut self.pool);
-            self.farewell.moved(self.now);
-        }
+        stream.outgoing.transmit(count, out, &mut self.pool);
+        self.farewell.moved(self.now);
         if stream.is_counted() {
             self.beats.cut_data(length);
         } else if count == buffered && stream.owner == Owner::Beats {

@@ -156,6 +156,30 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_is_taken_within_a_millisecond_did_not_wait() {
+        for micros in [0, 1, 500, 999] {
+            let mut pace = Pace::new();
+            // A fourth of what was taken is no more than a frame.
+            pace.hand_out(Timestamp::ZERO, 1000, true);
+            pace.all_taken(Timestamp::ZERO + Duration::from_micros(micros));
+            assert_eq!(pace.batch(), FRAME, "{micros} µs");
+        }
+        let mut pace = Pace::new();
+        for count in 1..=8 {
+            pace.hand_out(Timestamp::ZERO, FRAME as usize, true);
+            pace.all_taken(Timestamp::ZERO);
+            assert_eq!(
+                pace.batch(),
+                FRAME * (count / 4).max(1) + FRAME / 4 * (count % 4) * (count / 4).min(1)
+            );
+        }
+        let mut pace = Pace::new();
+        pace.hand_out(Timestamp::ZERO, 1000, true);
+        pace.all_taken(Timestamp::from_millis(1));
+        assert_eq!(pace.batch(), 10_000);
+    }
+
+    #[test]
     fn small_batches_say_nothing() {
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 20, false);

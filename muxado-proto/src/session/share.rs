@@ -228,3 +228,180 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ErrorCode, OpenError, ReadError};
+    use crate::event::Event;
+    use crate::stream::buffer::Size;
+    use crate::{MemoryBudget, Role, Timestamp};
+
+    /// Settings of sessions that share a budget. A window is a KiB.
+    fn config(budget: &MemoryBudget, typed: bool) -> Config {
+        Config::builder()
+            .typed(typed)
+            .receive_window(1 << 10)
+            .max_inbound_streams(8)
+            .max_outbound_streams(8)
+            .session_receive_buffer(32 << 10)
+            .session_send_buffer(1 << 20)
+            .memory_budget(budget.clone())
+            .build()
+            .unwrap()
+    }
+
+    fn least() -> u64 {
+        config(&MemoryBudget::new(0), false).min_memory()
+    }
+
+    fn session(budget: &MemoryBudget) -> Session {
+        let config = config(budget, false).into();
+        Session::new(Role::Server, config, Timestamp::ZERO, [1; 16].into())
+    }
+
+    fn seat(session: &Session) -> &Seat {
+        &session.share.as_ref().unwrap().seat
+    }
+
+    /// A session that was asked to give up a stream. It has two, of 512 and 1024 bytes.
+    fn asked(budget: &MemoryBudget) -> Session {
+        let mut session = session(budget);
+        for head in [b"\0\x02\0\x12\0\0\0\x03", b"\0\x04\0\x12\0\0\0\x05"] {
+            let bytes = [&head[..], &[7; 1024][..usize::from(head[1]) * 256]].concat();
+            session.handle_slice(Timestamp::ZERO, &bytes);
+            session.accept().unwrap();
+        }
+        session.look_at_share();
+        let mut other = Seat::take(budget, 1).unwrap();
+        assert!(!seat(&session).must_yield() && !other.reserve(budget.limit()));
+        session
+    }
+
+    /// Reads a byte of a stream.
+    fn read(session: &mut Session, id: u32) -> Result<usize, ReadError> {
+        session.stream(StreamId::new(id)).unwrap().read(&mut [0])
+    }
+
+    #[test]
+    fn who_does_not_read_for_a_second_loses_the_stream_that_holds_most() {
+        let budget = MemoryBudget::new(4 * least());
+        for reads in [false, true] {
+            let mut session = asked(&budget);
+            assert!(seat(&session).must_yield());
+            if reads {
+                assert_eq!(read(&mut session, 3), Ok(1));
+                assert!(!seat(&session).must_yield(), "reading answers");
+            }
+            session.handle_timeout(Timestamp::ZERO + LOOK);
+            let lost = Err(ReadError::ResetLocally(ErrorCode::ENHANCE_YOUR_CALM));
+            assert_eq!(read(&mut session, 5), if reads { Ok(1) } else { lost });
+            assert_eq!(read(&mut session, 3), Ok(1));
+            // As long as something is unread, it looks again.
+            assert_eq!(session.timers.get(Timer::Share), Some(Timestamp::ZERO + 2 * LOOK));
+        }
+    }
+
+    #[test]
+    fn an_opener_that_waits_for_memory_is_told_to_try_again() {
+        let budget = MemoryBudget::new(2 * least());
+        let mut session = session(&budget);
+        let mut other = Seat::take(&budget, budget.limit() - least()).unwrap();
+        // The minimum covers the first stream.
+        session.open().unwrap();
+        for second in 0..3 {
+            assert_eq!(session.open(), Err(OpenError::Blocked));
+            assert!(!session.can_open() && session.poll_event().is_none());
+            session.handle_timeout(Timestamp::ZERO + LOOK * second + LOOK);
+            assert_eq!(session.poll_event(), Some(Event::OpenReady));
+        }
+        other.release(budget.limit() - least());
+        assert!(session.open().is_ok());
+        // Nobody waits any more, and nothing is unread.
+        assert_eq!(session.timers.get(Timer::Share), None);
+    }
+
+    #[test]
+    fn windows_are_promised_to_the_streams_that_there_are() {
+        let budget = MemoryBudget::new(4 * least());
+        let mut session = session(&budget);
+        let promised =
+            |session: &Session| session.share.as_ref().unwrap().first_windows(&session.config);
+        assert_eq!(promised(&session), 0);
+        let id = session.open().unwrap();
+        session.handle_slice(Timestamp::ZERO, b"\0\0\0\x12\0\0\0\x03");
+        assert_eq!(promised(&session), 2 << 10);
+        session.stream(id).unwrap().release();
+        assert_eq!(promised(&session), 1 << 10);
+    }
+
+    #[test]
+    fn the_least_covers_a_stream_each_way_and_the_heartbeats_of_a_typed_session() {
+        let budget = MemoryBudget::new(0);
+        let [plain, typed] = [false, true].map(|typed| config(&budget, typed));
+        assert_eq!(typed.min_memory(), plain.min_memory() + 2 * plain.stream_memory());
+        for config in [plain, typed] {
+            let budget = MemoryBudget::new(4 * config.min_memory());
+            let config = config.into_builder().memory_budget(budget.clone()).build().unwrap();
+            let mut share = Share::new(&config).unwrap();
+            for own in [false, true] {
+                for count in 1..=3 {
+                    let before = budget.reserved();
+                    assert!(share.add_stream(own, &config));
+                    let more = count > config.covered_streams();
+                    let price = if more { config.stream_memory() } else { 0 };
+                    assert_eq!(budget.reserved() - before, price, "stream {count}");
+                }
+            }
+            for own in [false, true] {
+                (0..3).for_each(|_| share.remove_stream(own, &config));
+            }
+            assert_eq!(budget.reserved(), config.min_memory());
+        }
+    }
+
+    #[test]
+    fn send_buffers_grow_with_what_is_written_and_shrink_when_it_is_sent() {
+        let size = |bytes: u64, held: u64| Size { bytes: bytes << 10, held: held << 10 };
+        let budget = MemoryBudget::new(1 << 30);
+        let config = config(&budget, false);
+        let mut share = Share::new(&config).unwrap();
+        let mut buffers = SendBudget::new(&config);
+        let (none, written) = (Size::default(), size(200, 200));
+        assert_eq!(buffers.most(), 64 << 10);
+        share.fund(&mut buffers, &config);
+        assert_eq!(buffers.most(), 256 << 10, "as much as one stream may hold");
+        buffers.resize(none, written);
+        share.fund(&mut buffers, &config);
+        assert_eq!(buffers.most(), 512 << 10, "as much more");
+        let more = config.send_memory(512 << 10) - config.send_memory(64 << 10);
+        assert_eq!(budget.reserved(), config.min_memory() + more);
+        // A step more than is written stays.
+        share.defund(&mut buffers, &config);
+        assert_eq!(buffers.most(), 320 << 10);
+        // So does what the last bytes of large blocks keep alive.
+        buffers.resize(written, size(1, 500));
+        share.defund(&mut buffers, &config);
+        assert_eq!(buffers.most(), 256 << 10);
+        buffers.resize(size(1, 500), none);
+        share.defund(&mut buffers, &config);
+        assert_eq!((buffers.most(), budget.reserved()), (64 << 10, config.min_memory()));
+        // The limit of the session is the most.
+        buffers.resize(none, size(900, 900));
+        share.fund(&mut buffers, &config);
+        assert_eq!(buffers.most(), 1 << 20);
+    }
+
+    #[test]
+    fn send_buffers_grow_as_far_as_the_budget_goes() {
+        let config = |limit| config(&MemoryBudget::new(limit), false);
+        let least = least();
+        let step = config(0).send_memory(128 << 10) - config(0).send_memory(64 << 10);
+        // More than half of a share is reserved only up to the part that is spare.
+        let config = config((least + 2 * step) * 8 / 7 + 8);
+        let mut share = Share::new(&config).unwrap();
+        let mut buffers = SendBudget::new(&config);
+        share.fund(&mut buffers, &config);
+        assert_eq!(buffers.most(), (64 << 10) + 2 * STEP);
+    }
+}

@@ -40,6 +40,38 @@ fn ids_run_out() {
     }
 }
 
+/// A frame ends on the stream it was sent on. When that stream has gone, another one may have its
+/// place; the rest of the frame is not for it.
+#[test]
+fn the_rest_of_a_frame_is_not_for_the_next_stream_in_the_same_place() {
+    let now = Timestamp::ZERO;
+    let mut session = Session::new(Role::Client, Config::default().into(), now, [1; 16].into());
+    let mut sent = Transmit::new();
+    let mut take = |session: &mut Session| {
+        session.poll_transmit(now, &mut sent, usize::MAX);
+        sent.copy_to_bytes(sent.remaining())
+    };
+    let first = session.open().unwrap();
+    session.stream(first).unwrap().write(b"x").unwrap();
+    assert_eq!(take(&mut session), b"\0\0\x01\x12\0\0\0\x03x"[..]);
+    session.handle_slice(now, b"\0\0\x04\x10\0\0\0\x03ab");
+    let place = session.stream(first).unwrap().slot();
+    session.stream(first).unwrap().reset(ErrorCode::STREAM_CANCELLED);
+    session.stream(first).unwrap().release();
+    take(&mut session);
+
+    let second = session.open().unwrap();
+    assert_eq!(session.stream(second).unwrap().slot(), place);
+    session.stream(second).unwrap().write(b"y").unwrap();
+    take(&mut session);
+    session.handle_slice(now, b"cd");
+    assert_eq!(session.stream(second).unwrap().readable(), Err(crate::ReadError::Blocked));
+    session.handle_slice(now, b"\0\0\x02\x11\0\0\0\x05ef");
+    let mut stream = session.stream(second).unwrap();
+    assert_eq!(stream.read_chunk(9), Ok(Some(Bytes::from("ef"))));
+    assert_eq!(stream.read_chunk(9), Ok(None));
+}
+
 #[test]
 fn a_session_without_ids_goes_on_without_a_new_heartbeat() {
     let config = Config::builder().typed(true).build().unwrap();

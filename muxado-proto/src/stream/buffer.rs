@@ -34,6 +34,12 @@ impl Buffer {
         self.0.as_ref().map_or(0, |chunks| chunks.len())
     }
 
+    /// Whether it has something if it has memory, and the stored sums are those of its parts.
+    #[cfg(any(feature = "audit", test))]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.0.as_ref().is_none_or(|chunks| chunks.len() > 0 && chunks.is_sound())
+    }
+
     /// Its bytes, and the memory it keeps alive.
     pub(crate) fn size(&self) -> Size {
         self.0.as_ref().map_or(Size::default(), |chunks| Size {
@@ -293,6 +299,7 @@ mod tests {
                         prop_assert!(out.is_empty());
                     }
                 }
+                prop_assert!(buffer.is_sound());
                 prop_assert_eq!(buffer.len(), model.len());
                 prop_assert_eq!(buffer.is_empty(), model.is_empty());
                 prop_assert!(held(&buffer) >= buffer.len());
@@ -349,6 +356,34 @@ mod tests {
             assert!(held(&buffer) < 1024, "{}", held(&buffer));
             assert_eq!(buffer.pop(9, &mut pool).unwrap(), [7][..]);
         }
+    }
+
+    /// The first chunk may have been read in part, and the queue itself counts as well.
+    #[test]
+    fn a_compacted_queue_holds_no_more_than_it_may_whatever_was_read_of_its_first_chunk() {
+        for read in (0..16 << 10).step_by(32) {
+            let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+            buffer.push_copy(&vec![1; 16 << 10], &mut pool);
+            drop(buffer.pop(read, &mut pool));
+            buffer.push_chunk(vec![2; CHUNK_MIN].into(), &mut pool);
+            buffer.compact(usize::MAX);
+            let (held, most) = (held(&buffer), compact(buffer.len()));
+            assert!(held <= most, "{read} were read, {held} of {most} are held");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_holds_little_more_than_its_bytes_is_left_alone() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        buffer.push_chunk(vec![1; 1 << 20].into(), &mut pool);
+        // An input counts twice, so each of these adds as much as it has.
+        for loose in [false, false, true] {
+            assert_eq!(buffer.compact(usize::MAX), 0);
+            let input = Bytes::from(vec![2; 11_000]);
+            buffer.push_slice(&input, &input, &mut pool);
+            assert_eq!(held(&buffer) > compact(buffer.len()), loose);
+        }
+        assert_eq!(buffer.compact(usize::MAX), 33_000);
     }
 
     #[test]

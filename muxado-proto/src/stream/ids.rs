@@ -133,6 +133,17 @@ impl IdMap {
         self.len
     }
 
+    /// Whether every id is found where it is, and the places are as many as they should be.
+    #[cfg(any(feature = "audit", test))]
+    pub(crate) fn is_sound(&self) -> bool {
+        let taken = || self.places.iter().enumerate().filter(|(_, place)| place.0 != 0);
+        // Where too many places are taken, a search need not end.
+        let roomy = self.len.saturating_mul(4) <= self.places.len().saturating_mul(3);
+        roomy
+            && taken().count() == self.len
+            && taken().all(|(at, &(id, _))| self.find(id) == Some((at, true)))
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: StreamId) -> Option<u32> {
         let mask = self.places.len().checked_sub(1)?;
@@ -320,6 +331,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_map_that_was_large_gives_its_memory_back() {
+        let mut map = IdMap::new(id_key(7));
+        let ids = || (1..=1000).map(StreamId::new);
+        ids().for_each(|id| assert_eq!(map.insert(id, 0), None));
+        assert!(map.is_sound() && map.places.len() == 2048);
+        for id in ids() {
+            // The places are halved when less than an eighth of them is taken.
+            let before = map.places.len();
+            assert!(map.remove_if(id, |_| true) && map.is_sound());
+            let halves = before > KEPT_PLACES && map.len < before / 8;
+            assert_eq!(map.places.len(), if halves { before / 2 } else { before });
+        }
+        assert_eq!((map.len, map.places.len()), (0, KEPT_PLACES));
+    }
+
     proptest! {
         #[test]
         fn seen_ids_match_a_set(ids in proptest::collection::vec(0u32..120, 0..100), odd: bool) {
@@ -350,6 +377,7 @@ mod tests {
                     prop_assert_eq!(removed, model.remove(&id).is_some());
                 }
                 prop_assert_eq!(map.len, model.len());
+                prop_assert!(map.is_sound());
             }
             for id in 1..200 {
                 prop_assert_eq!(map.get(StreamId::new(id)), model.get(&id).copied());

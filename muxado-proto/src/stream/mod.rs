@@ -352,6 +352,57 @@ impl Stream {
 mod tests {
     use super::*;
 
+    /// A stream of this side with so many bytes to send, and so much credit.
+    fn stream(bytes: usize, credit: u32) -> Stream {
+        let config = Config::builder().send_window(1).build().unwrap();
+        let mut stream =
+            Stream::new(StreamId::new(3), Owner::Application, SendState::Open, &config);
+        stream.send_window.spend(1);
+        stream.send_window.grant(credit);
+        stream.outgoing.push_copy(&alloc::vec![0; bytes], &mut buffer::Pool::default());
+        stream
+    }
+
+    #[test]
+    fn data_is_sent_with_credit_and_stalls_without() {
+        for (bytes, credit, sends, stalls) in [
+            (0, 0, false, false),
+            (0, 9, false, false),
+            (9, 0, false, true),
+            (9, 1, true, false),
+            (9, 9, true, false),
+        ] {
+            let mut stream = stream(bytes, credit);
+            let found = (stream.can_send(), stream.is_stalled());
+            assert_eq!(found, (sends, stalls), "{bytes} bytes, credit for {credit}");
+            stream.send = SendState::Finished;
+            assert!(!stream.is_stalled());
+        }
+    }
+
+    #[test]
+    fn marks_are_apart() {
+        let marks = [
+            Mark::Awaited,
+            Mark::ResetOnDrop,
+            Mark::Answered,
+            Mark::Announced,
+            Mark::Spoke,
+            Mark::Complete,
+            Mark::TakesNoSlot,
+            Mark::Provoked,
+        ];
+        for mark in marks {
+            let mut stream = stream(0, 0);
+            stream.marks = 0;
+            stream.put(mark, true);
+            assert!(marks.into_iter().all(|other| stream.is(other) == (other == mark)));
+            stream.marks = u8::MAX;
+            stream.put(mark, false);
+            assert!(marks.into_iter().all(|other| stream.is(other) == (other != mark)));
+        }
+    }
+
     #[test]
     fn an_idle_stream_is_small() {
         assert!(size_of::<Stream>() <= 136, "{}", size_of::<Stream>());

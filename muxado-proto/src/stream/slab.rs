@@ -119,7 +119,7 @@ impl<T> Slab<T> {
         }
         let index = number / WORD;
         if let Some(word) = self.taken.get_mut(index as usize) {
-            *word &= !1u64.wrapping_shl(number % WORD);
+            *word &= !1u64.wrapping_shl(number);
         }
         self.roomy = self.roomy.min(index);
         debug_assert!(self.len > 0, "what is removed was counted");
@@ -200,6 +200,16 @@ mod tests {
         assert!(slab.keeps_spare());
         slab.shrink();
         assert_eq!((slab.kept(), slab.places.capacity(), slab.taken.capacity()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_few_more_places_than_values_are_kept() {
+        let mut slab = Slab::default();
+        for value in 0..2000 {
+            slab.insert(value);
+            let (len, places) = (slab.len(), slab.places.capacity());
+            assert!(places <= (len + len / 8).max(len + 4), "{places} places for {len} values");
+        }
     }
 
     #[test]

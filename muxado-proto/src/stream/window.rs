@@ -383,6 +383,24 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_frame_uses_no_credit_and_shows_nothing() {
+        let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
+        link.frame(1000, 1000);
+        link.grant(1000);
+        // The peer has waited if its next byte comes late, and not if an empty frame does.
+        link.frame(0, 9000);
+        assert_ne!(link.0.waited, Wait::Long);
+        link.frame(1, 9000);
+        assert_eq!(link.0.waited, Wait::Long);
+        let mut link = Link(ReceiveWindow::new(1000), Arrivals::default());
+        link.frame(1000, 1000);
+        // It does not stop again.
+        link.frame(0, 1400);
+        link.grant(1600);
+        assert_eq!(link.0.waited, Wait::None);
+    }
+
+    #[test]
     fn a_window_that_is_closed_gives_its_growth_back() {
         let mut window = ReceiveWindow::new(1000);
         window.grow(300);

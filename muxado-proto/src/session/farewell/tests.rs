@@ -29,6 +29,26 @@ fn the_first_reason_of_the_end_stands() {
     assert!(!farewell.drain_for_peer(NOW));
 }
 
+/// An end that is not graceful has cut something: what the peer still sends is not read, but only
+/// counted.
+#[test]
+fn the_last_pad_is_awaited_only_after_a_graceful_end() {
+    for reason in [local(NONE), remote(NONE, "bye")] {
+        let mut farewell = Farewell::new();
+        assert!(!farewell.awaits_pad());
+        assert!(farewell.end(reason) && farewell.awaits_pad());
+        farewell.on_late_go_away();
+        farewell.on_pad();
+        assert!(farewell.awaits_pad(), "the first pad says that no SYN follows");
+        farewell.on_pad();
+        assert!(!farewell.awaits_pad());
+    }
+    for reason in [local(CODE), remote(CODE, "disk full"), CloseReason::HeartbeatTimeout] {
+        let mut farewell = Farewell::new();
+        assert!(farewell.end(reason) && !farewell.awaits_pad());
+    }
+}
+
 #[test]
 fn a_reason_of_this_side_replaces_that_of_the_peer() {
     let mut farewell = Farewell::new();

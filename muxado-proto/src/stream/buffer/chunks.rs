@@ -20,6 +20,9 @@ pub(super) const SPARE_CHUNKS: usize = 16;
 /// pieces into which it is copied, because the first piece may have been read in part.
 pub(crate) const SLACK: usize = 8 << 10;
 
+/// The part of [`SLACK`] that a queue needs for itself and its first places for chunks.
+const OWN: usize = 512;
+
 /// The heads of the chunks of a compacted queue take at most one part in this many of the unread
 /// bytes.
 pub(crate) const HEADS: usize = 64;
@@ -46,7 +49,7 @@ impl Chunk {
     /// in part.
     fn is_compact(&self, first: bool) -> bool {
         let len = self.bytes.len();
-        let most = if first { SLACK } else { len / (2 * HEADS) };
+        let most = if first { SLACK - OWN } else { len / (2 * HEADS) };
         len >= SLACK && self.charge.checked_sub(len).is_some_and(|waste| waste <= most)
     }
 }
@@ -90,6 +93,21 @@ impl Chunks {
     #[inline]
     pub(super) const fn held(&self) -> usize {
         self.beside.saturating_add(size_of::<Self>())
+    }
+
+    /// Whether the stored sums are those of the parts. A copy of a queue has fewer places for chunks
+    /// than are counted.
+    #[cfg(any(feature = "audit", test))]
+    pub(super) fn is_sound(&self) -> bool {
+        let bytes: usize = self.pieces().map(<[u8]>::len).sum();
+        let charges: usize = self.chunks.iter().map(|chunk| chunk.charge).sum();
+        let heads = self.chunks.capacity().saturating_mul(size_of::<Chunk>());
+        let beside = charges.saturating_add(self.tail.capacity()).saturating_add(heads);
+        bytes == self.len
+            && charges == self.charges
+            && beside <= self.beside
+            && self.start <= self.tail.len()
+            && self.block() <= BLOCK
     }
 
     /// The counted memory, the tail or the places for chunks have changed.
@@ -255,13 +273,15 @@ impl Chunks {
     /// memory; then it becomes a chunk, and a new tail begins.
     fn make_room(&mut self, wanted: usize) {
         let (used, unread) = (self.tail.len(), self.unread_tail().len());
+        // What was split off its front stays part of its memory when it grows.
+        let mut gone = self.block().saturating_sub(self.tail.capacity());
         if self.start > 0 && unread <= self.start {
             self.tail.copy_within(self.start.., 0);
             self.tail.truncate(unread);
             self.start = 0;
-        } else if used > 0 && self.tail.capacity() <= BLOCK / 2 {
+        } else if used > 0 && self.block() <= BLOCK / 2 {
             // Up to the end of the block.
-            let most = BLOCK.saturating_sub(used);
+            let most = BLOCK.saturating_sub(used).saturating_sub(gone);
             let more = wanted.max(used);
             let nearly = used.saturating_add(more) > BLOCK / 4 * 3;
             self.tail.reserve(if nearly { most } else { more.min(most) });
@@ -271,10 +291,16 @@ impl Chunks {
         if self.tail.is_empty() && self.room() < wanted {
             // After large chunks, expect more data.
             let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len()));
-            self.tail.reserve(likely.min(BLOCK));
+            let likely = likely.min(BLOCK);
+            gone = 0;
+            // It does not grow, because growing may double it, beyond a block.
+            if !self.tail.try_reclaim(likely) {
+                self.tail = BytesMut::with_capacity(likely);
+                self.block = 0;
+            }
         }
-        let capacity = u32::try_from(self.tail.capacity()).unwrap_or(u32::MAX);
-        self.block = self.block.max(capacity);
+        let memory = self.tail.capacity().saturating_add(gone);
+        self.block = self.block.max(u32::try_from(memory).unwrap_or(u32::MAX));
         self.recount();
         self.large |= self.tail.capacity() > SMALL_TAIL;
     }
@@ -424,6 +450,61 @@ mod tests {
         chunks.clear();
         assert_eq!(chunks.pieces().map(<[u8]>::len).sum::<usize>(), 0);
         assert_eq!((chunks.len(), chunks.charges, chunks.front().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_tail_has_one_block_at_most_whatever_it_had_before() {
+        for first in [100, 1000, 20_000, BLOCK / 2, BLOCK / 2 + 1, 40_000, BLOCK - 1, BLOCK] {
+            // Parts that were split off its front may keep its memory, or have gone.
+            for (split, kept) in [(0, false), (10, false), (10, true), (1, false), (1, true)] {
+                let mut chunks = Chunks::default();
+                chunks.push_copy(&std::vec![1; first]);
+                let part = first.checked_div(split).map(|part| chunks.pop(part));
+                let _part = part.filter(|_| kept);
+                for more in [1, 1000, BLOCK] {
+                    chunks.push_copy(&std::vec![2; more]);
+                    assert!(chunks.is_sound(), "{more} after {first}, a {split}th was taken");
+                    while chunks.len() > 0 {
+                        chunks.take_to(usize::MAX, |_| ());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_writes_come_together_in_one_piece() {
+        let mut chunks = Chunks::default();
+        for count in 1..BLOCK / 10 {
+            chunks.push_copy(&[7; 10]);
+            assert_eq!(chunks.front().len(), 10 * count);
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_emptied_keeps_no_more_than_a_few_places() {
+        for count in [1, SPARE_CHUNKS, SPARE_CHUNKS + 1, 1000] {
+            let mut chunks = Chunks::default();
+            (0..count).for_each(|_| chunks.push_chunk(Bytes::from_static(&[7; 600])));
+            assert!(chunks.chunks.capacity() <= count + (count / 4).max(4));
+            chunks.clear();
+            assert!(chunks.is_sound() && chunks.chunks.capacity() <= SPARE_CHUNKS);
+            if count > 100 {
+                assert_eq!(chunks.held(), size_of::<Chunks>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_places_of_a_queue_shrink_with_it() {
+        let mut chunks = Chunks::default();
+        (0..1000).for_each(|_| chunks.push_chunk(Bytes::from_static(&[7; 600])));
+        while chunks.len() > 0 {
+            drop(chunks.pop(usize::MAX));
+            let (len, places) = (chunks.chunks.len(), chunks.chunks.capacity());
+            let few = places <= SPARE_CHUNKS || places / 4 <= len;
+            assert!(few, "{places} places for {len} chunks");
+        }
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Store {
         ids.sort_unstable();
         ids.dedup();
         let dead = ids.iter().filter(|&&id| self.entry(id) == Some(Entry::Reset)).count();
+        check(self.ids.is_sound(), || "the map of ids does not find what is in it".into())?;
         let mapped = self.ids.len().saturating_sub(self.slab.len());
         check(mapped == dead, || format!("{mapped} ids without a stream, {dead} tombstones"))?;
         let current = self.tombstones.len().checked_sub(self.settled as usize);
@@ -101,6 +102,9 @@ impl Store {
     fn audit_membership(stream: &Stream, sending: bool) -> Finding {
         let id = stream.id;
         let wrong = |what: &str| Err(format!("stream {id}: {what}: {stream:?}"));
+        if !stream.outgoing.is_sound() || !stream.incoming.is_sound() {
+            return wrong("a buffer has lost count");
+        }
         let inside = |queue: Queue| stream.links.queue(queue.link()) == Some(queue);
         if inside(Queue::Event) != stream.edges.are_raised() {
             return wrong("events and the event queue differ");
