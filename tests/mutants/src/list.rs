@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sites::{self, Special};
 
 /// A change to the core.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mutant {
     /// Its number, which the switch in the code compares with.
     pub number: u32,
@@ -44,7 +44,7 @@ impl Mutant {
 }
 
 /// The kinds of changes that cargo-mutants makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Genre {
     /// A function returns a fixed value.
     FnValue,
@@ -133,6 +133,18 @@ pub fn list(root: &Path) -> Result<Vec<Mutant>, String> {
         });
     }
     Ok(mutants)
+}
+
+/// Writes a list to a file.
+pub fn save(mutants: &[Mutant], path: &Path) -> Result<(), String> {
+    let text = serde_json::to_vec(mutants).map_err(|error| error.to_string())?;
+    std::fs::write(path, text).map_err(|error| format!("{path:?}: {error}"))
+}
+
+/// Reads a list that was saved.
+pub fn load(path: &Path) -> Result<Vec<Mutant>, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{path:?}: {error}"))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{path:?}: {error}"))
 }
 
 struct Source {

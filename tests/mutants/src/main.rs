@@ -8,18 +8,21 @@ mod blame;
 mod build;
 mod campaign;
 mod list;
+mod outcomes;
 mod rewrite;
 mod sites;
 mod survivors;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
 use campaign::{Coverage, Outcome};
 use list::Mutant;
+use outcomes::Outcomes;
+use survivors::Survivor;
 
 /// Checks that the tests notice changes to the core.
 #[derive(Debug, Parser)]
@@ -36,12 +39,18 @@ struct Options {
     /// The repository, if not this one.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))]
     root: PathBuf,
-    /// Use what the last run has built and measured.
+    /// Continue the last run: use what it has built and measured, and its outcomes.
     #[arg(long)]
     again: bool,
+    /// Only mutants that earlier runs have not run, or whose change no test noticed.
+    #[arg(long)]
+    rest: bool,
     /// Stop after so many seconds; those that were run are a fair sample.
     #[arg(long, default_value_t = u64::MAX)]
     seconds: u64,
+    /// Leave out tests that take longer, in seconds.
+    #[arg(long, default_value_t = 0.5)]
+    slowest: f64,
     /// How many run at once.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -60,7 +69,13 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<bool, String> {
     let root = &options.root;
-    let mutants = list::list(root)?;
+    let work = options.workspace.as_deref().filter(|_| !options.fit);
+    // The core may have changed since it was built.
+    let saved = work.map(|work| work.join("mutants.json")).filter(|path| path.exists());
+    let mutants = match saved.filter(|_| options.again) {
+        Some(saved) => list::load(&saved)?,
+        None => list::list(root)?,
+    };
     let page = std::fs::read_to_string(root.join("tests/mutants/SURVIVORS.md"))
         .map_err(|error| format!("SURVIVORS.md: {error}"))?;
     let known = survivors::parse(&page)?;
@@ -69,9 +84,8 @@ fn run(options: &Options) -> Result<bool, String> {
         println!("not a mutant any more: {}", survivor.describe());
     }
     println!("{} mutants, {} known survivors", mutants.len(), known.len());
-    let Some(work) = options.workspace.as_deref().filter(|_| !options.fit) else {
-        return Ok(lost.is_empty());
-    };
+    let Some(work) = work else { return Ok(lost.is_empty()) };
+    list::save(&mutants, &work.join("mutants.json"))?;
 
     let begin = Instant::now();
     let built = if options.again {
@@ -85,47 +99,68 @@ fn run(options: &Options) -> Result<bool, String> {
         begin.elapsed()
     );
     let begin = Instant::now();
-    let coverage = Coverage::measure(&built.programs, work, options.again)?;
+    let coverage = Coverage::measure(
+        &built.programs,
+        work,
+        Duration::from_secs_f64(options.slowest),
+        options.again,
+    )?;
     let (tests, time) = coverage.tests();
     println!("{tests} tests take {time:.0?}; measured in {:.0?}", begin.elapsed());
-    let chosen: Vec<&Mutant> = mutants
-        .iter()
-        .filter(|mutant| built.refused.binary_search(&mutant.number).is_err())
-        .filter(|mutant| mutant.describe().contains(&options.only))
-        .collect();
+    for (test, why) in coverage.left_out() {
+        println!("left out, {why}: {test}");
+    }
+    let keep = options.again || options.rest || !options.only.is_empty();
+    let outcomes = Outcomes::open(&work.with_file_name("outcomes.txt"), keep)?;
+    let is_done = |mutant: &Mutant| match outcomes.earlier(mutant) {
+        Some(outcome) => options.again && !options.rest || options.rest && outcome.is_noticed(),
+        None => false,
+    };
+    let switched = mutants.iter().filter(|m| built.refused.binary_search(&m.number).is_err());
+    let chosen = switched.filter(|mutant| mutant.describe().contains(&options.only));
+    let (done, due): (Vec<&Mutant>, Vec<&Mutant>) = chosen.partition(|mutant| is_done(mutant));
     let begin = Instant::now();
-    let outcomes =
-        campaign::run(&built.programs, &chosen, &coverage, options.jobs, options.seconds)?;
-    let pairs = chosen.iter().zip(outcomes).filter_map(|(mutant, found)| Some((*mutant, found?)));
-    let (run, outcomes): (Vec<&Mutant>, Vec<Outcome>) = pairs.unzip();
+    let found = campaign::run(
+        &built.programs,
+        &due,
+        &coverage,
+        options.jobs,
+        options.seconds,
+        &|mutant, outcome| outcomes.note(mutant, outcome),
+    )?;
+    let new = due.iter().zip(found).filter_map(|(mutant, found)| Some((*mutant, found?)));
+    let mut all: Vec<(&Mutant, Outcome)> = new.collect();
+    println!("\n{} were run, in {:.0?}", all.len(), begin.elapsed());
+    let old = done.iter().filter_map(|mutant| Some((*mutant, outcomes.earlier(mutant)?)));
+    all.extend(old);
+    let unexplained = report(&all, &known);
+    Ok(unexplained == 0 && lost.is_empty())
+}
 
-    let count = |outcome: Outcome| outcomes.iter().filter(|&found| *found == outcome).count();
-    let noticed = count(Outcome::Failed) + count(Outcome::TooLong);
+/// Prints what became of the mutants; returns how many no test noticed that are not on the list.
+fn report(outcomes: &[(&Mutant, Outcome)], known: &[Survivor]) -> usize {
+    let count = |outcome: Outcome| outcomes.iter().filter(|(_, found)| *found == outcome).count();
     let mut unexplained = 0;
     println!("\nnot on the list:");
-    for (mutant, outcome) in run.iter().zip(&outcomes) {
+    for (mutant, outcome) in outcomes {
         let listed = known.iter().any(|known| known.is(mutant));
-        match outcome {
-            Outcome::Survived | Outcome::Unreached if !listed => {
-                println!("{}", survivors::entry(mutant));
-                unexplained += 1;
-            }
-            Outcome::Failed | Outcome::TooLong if listed => {
-                println!("noticed, and on the list: {}", mutant.describe());
-            }
-            _ => {}
+        if !outcome.is_noticed() && !listed {
+            println!("{}", survivors::entry(mutant));
+            unexplained += 1;
+        } else if outcome.is_noticed() && listed {
+            println!("noticed, and on the list: {}", mutant.describe());
         }
     }
+    let noticed = count(Outcome::Failed) + count(Outcome::TooLong);
     println!(
         "\n{noticed} of {} noticed ({:.1} %), {} by a failure, {} by a limit; {} survive, {} are \
-         not reached, {unexplained} of these not on the list; {:.0?}",
-        run.len(),
-        100.0 * noticed as f64 / run.len().max(1) as f64,
+         not reached, {unexplained} of these not on the list",
+        outcomes.len(),
+        100.0 * noticed as f64 / outcomes.len().max(1) as f64,
         count(Outcome::Failed),
         count(Outcome::TooLong),
         count(Outcome::Survived),
         count(Outcome::Unreached),
-        begin.elapsed()
     );
-    Ok(unexplained == 0 && lost.is_empty())
+    unexplained
 }
