@@ -432,6 +432,32 @@ mod tests {
         assert!(Config::for_ngrok().build().is_ok());
     }
 
+    /// What each of these peers needs (PROTOCOL.md §12).
+    #[test]
+    fn presets_are_what_their_peers_need() {
+        let go = Config::for_go().build().unwrap();
+        assert_eq!(go, Config::builder().max_unanswered_streams(Some(128)).build().unwrap());
+        let ngrok = Config::for_ngrok().build().unwrap();
+        assert_eq!(
+            (ngrok.max_unanswered_streams(), ngrok.max_open_streams()),
+            (Some(64), Some(480))
+        );
+        assert_eq!((ngrok.max_outbound_streams(), ngrok.max_inbound_streams()), (480, 512));
+        assert!(!ngrok.auto_tune() && !ngrok.announce_close());
+    }
+
+    #[test]
+    fn settings_go_into_a_builder_and_come_back() {
+        for config in [Config::default(), Config::for_ngrok().build().unwrap()] {
+            assert_eq!(Config::try_from(ConfigBuilder::from(config.clone())), Ok(config));
+        }
+        let budget = MemoryBudget::new(1 << 30);
+        let config = Config::builder().memory_budget(budget.clone()).build().unwrap();
+        assert_eq!(config.memory_budget(), Some(&budget));
+        assert_eq!(Config::default().memory_budget(), None);
+        assert!(Config::try_from(Config::builder().send_window(0)).is_err());
+    }
+
     #[test]
     fn settings_that_follow_the_limit_on_streams_do_so_until_they_are_set() {
         let config = Config::builder().max_inbound_streams(5000).overcommit(true).build().unwrap();

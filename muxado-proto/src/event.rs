@@ -151,3 +151,32 @@ impl Signals {
         pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_apart() {
+        let all = [
+            Signal::Acceptable,
+            Signal::OpenReady,
+            Signal::Pong,
+            Signal::HeartbeatMissed,
+            Signal::GoAway,
+            Signal::StreamsExhausted,
+            Signal::Closed,
+            Signal::Warning,
+        ];
+        for raised in all {
+            let mut signals = Signals::default();
+            assert!(signals.is_empty());
+            signals.raise(raised);
+            assert!(!signals.is_empty());
+            for other in all {
+                assert_eq!(signals.take(other), other == raised);
+            }
+            assert!(signals.is_empty());
+        }
+    }
+}

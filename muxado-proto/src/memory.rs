@@ -345,6 +345,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_who_holds_nothing() {
+        let budget = MemoryBudget::new(3 * BYTES_A_SEAT as u64);
+        let mut seats: [_; 3] = core::array::from_fn(|_| Seat::take(&budget, 0).unwrap());
+        seats[1].report(1023);
+        assert!(!seats[0].reserve(budget.limit() + 1));
+        assert!(seats.iter().all(|seat| !seat.must_yield()));
+        seats[1].report(1024);
+        assert!(!seats[0].reserve(budget.limit() + 1));
+        assert!(seats[1].must_yield());
+    }
+
+    #[test]
     fn budgets_are_equal_if_they_share_memory() {
         let budget = MemoryBudget::new(MIB);
         assert_eq!(budget, budget.clone());

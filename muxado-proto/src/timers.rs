@@ -117,6 +117,11 @@ impl Timers {
 
 #[cfg(feature = "audit")]
 impl Timers {
+    /// Whether no other timer is set.
+    pub(crate) const fn has_only(&self, timer: Timer) -> bool {
+        self.set & !(1 << timer as u16) == 0
+    }
+
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         let Self { at, set, changed } = self;
         digest.flag(*changed);

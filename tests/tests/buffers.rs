@@ -97,3 +97,25 @@ fn a_large_payload_is_a_part_of_the_input() {
         assert_eq!((chunk.len(), chunk.as_ptr()), (size, input[8..].as_ptr()));
     }
 }
+
+#[test]
+fn chunks_are_taken_until_there_are_enough_or_nobody_wants_more() {
+    for (max, wanted, expected) in [
+        (0, 9, &[][..]),
+        (999, 9, &[999]),
+        (1000, 9, &[1000]),
+        (1001, 9, &[1000, 1]),
+        (9999, 9, &[1000, 1000, 1000]),
+        (9999, 2, &[1000, 1000]),
+    ] {
+        let mut peer = Peer::with_streams(Config::default(), &[3]);
+        (0..3).for_each(|_| peer.send(peer::data(3, &[7; 1000])));
+        let mut taken = Vec::new();
+        let count = peer.stream(3).take_chunks(max, |chunk| {
+            taken.push(chunk.len());
+            taken.len() < wanted
+        });
+        assert_eq!((count, &taken[..]), (expected.iter().sum(), expected));
+        assert_eq!(peer.read(3).0.len(), 3000 - count);
+    }
+}

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use muxado_proto::{
-    CloseReason, Config, ErrorCode, Event, OpenError, PingError, ReadError, WriteError,
+    CloseReason, Config, CutBy, ErrorCode, Event, OpenError, PingError, ReadError, TransportError,
+    WriteError,
 };
 use muxado_tests::peer::{self, Peer};
 
@@ -129,4 +130,85 @@ fn a_frame_that_stalls_behind_go_away_is_a_quiet_end() {
     assert!(matches!(peer.session.close_reason(), Some(CloseReason::Remote { .. })));
     let frames = peer.receive();
     assert_eq!(frames[0].word(4), 0, "{frames:?}");
+}
+
+/// A stream whose end the transport has taken is not cut; one whose end may be in a lost batch is.
+#[test]
+fn an_end_that_the_transport_has_taken_is_not_cut() {
+    for taken in [false, true] {
+        let mut peer = Peer::of_client(Config::default());
+        let id = peer.open();
+        peer.write(id, b"x");
+        peer.stream(id).finish().unwrap();
+        assert_eq!(peer.batch(usize::MAX), 17);
+        peer.send(peer::fin(id));
+        if taken {
+            peer.expect_silence();
+        }
+        peer.shut();
+        assert_eq!(peer.session.stats().streams_cut, u64::from(!taken));
+    }
+}
+
+#[test]
+fn an_abort_without_an_error_says_what_it_cuts() {
+    for streams in 0..3 {
+        let mut peer = Peer::of_client(Config::default());
+        for _ in 0..streams {
+            let id = peer.open();
+            peer.write(id, b"x");
+        }
+        let now = peer.now();
+        peer.session.abort(now, ErrorCode::NO_ERROR, "");
+        let cut = CloseReason::Cut { streams, by: CutBy::Abort };
+        let expected = if streams > 0 { cut } else { CloseReason::Local { code: ErrorCode(0) } };
+        assert_eq!(peer.session.close_reason(), Some(&expected));
+        assert_eq!(peer.session.stats().streams_cut, u64::from(streams));
+    }
+}
+
+#[test]
+fn a_transport_error_says_what_the_transport_said() {
+    let io = || std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the cable is cut");
+    let error = TransportError::new(io());
+    assert_eq!(format!("{error:?}"), format!("{:?}", io()));
+    assert_eq!(error.to_string(), "the cable is cut");
+}
+
+/// An idle session frees what it does not need, also if it has never sent anything.
+#[test]
+fn records_of_streams_that_were_never_written_to_are_freed() {
+    let mut peer = Peer::of_client(Config::default());
+    let id = peer.open();
+    peer.stream(id).release();
+    assert!(peer.session.wants_transmit(), "the time to free it is to be set");
+    peer.expect_silence();
+    assert!(peer.session.poll_timeout().is_some());
+    peer.expect_rest();
+}
+
+/// A reader that is gone, and a frame that is answered by its header.
+#[test]
+fn data_for_nobody_is_refused_before_it_arrives() {
+    let mut peer = Peer::of_client(Config::default());
+    let id = peer.open();
+    peer.write(id, b"?");
+    peer.stream(id).release();
+    peer.expect(&["DATA id=3 len=1 SYN", "DATA id=3 len=0 FIN"]);
+    peer.send(peer::header(1000, 1, 1, id));
+    peer.expect(&["RST id=3 code=4"]);
+}
+
+#[test]
+fn a_growth_that_is_no_longer_needed_goes_back_at_the_end_of_the_stream() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    for _ in 0..4 {
+        let credit = peer.stream(3).stats().receive_credit as usize;
+        peer.send(peer::data(3, &vec![0; credit]));
+        assert_eq!(peer.read(3).0.len(), credit);
+        peer.receive();
+    }
+    assert!(peer.session.stats().window_growth > 0);
+    peer.send(peer::fin(3));
+    assert_eq!(peer.session.stats().window_growth, 0);
 }

@@ -232,3 +232,16 @@ fn a_session_at_its_end_asks_for_no_more_time() {
     assert!(!peer.session.wants_transmit());
     assert_eq!(peer.session.poll_timeout(), None);
 }
+
+/// The length of a frame has 24 bits.
+#[test]
+fn a_text_of_any_length_fits_into_a_frame() {
+    let config = Config::builder().goaway_text(u32::MAX).build().expect("valid");
+    let mut peer = Peer::of_server(config);
+    let now = peer.now();
+    peer.session.abort(now, ErrorCode::INTERNAL, vec![b'x'; 17 << 20]);
+    let frames = peer.receive();
+    assert_eq!(frames[0].kind(), 3);
+    assert_eq!(frames[0].length(), 0xff_ffff / 2 + 8);
+    assert!(frames[0].is_well_formed());
+}

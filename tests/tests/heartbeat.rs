@@ -231,3 +231,34 @@ fn refused_heartbeats_are_counted() {
     }
     assert!(peer.session.close_reason().is_some());
 }
+
+/// The first beat has used up the credit of its stream, and the peer echoes and grants nothing.
+#[test]
+fn a_beat_that_has_no_credit_is_given_up_with_its_stream() {
+    let beats = Heartbeat::new().with_close_on_timeout(false);
+    let config = Config::builder().typed(true).heartbeat(Some(beats)).send_window(8);
+    let mut peer = Peer::of_client(config.build().expect("valid"));
+    peer.pass(Duration::ZERO);
+    let (id, value) = beat(&mut peer).expect("a beat");
+    peer.send(peer::data(id, &value));
+    peer.pass(beats.interval);
+    peer.expect(&["WNDINC id=3 inc=4"]);
+    peer.pass(5 * beats.tolerance);
+    assert_eq!(misses(&mut peer), 1);
+    peer.expect(&["RST id=3 code=6"]);
+    peer.pass(beats.interval);
+    let said = peer.hear();
+    assert!(said.contains(&format!("DATA id={} len=4 SYN", id + 2)), "{said:?}");
+}
+
+/// A beat that was sent and is missed leaves its stream as it is.
+#[test]
+fn the_next_beat_follows_one_that_was_missed() {
+    let beats = Heartbeat::new().with_close_on_timeout(false);
+    let mut peer = beating(beats);
+    let first = beat(&mut peer).expect("a beat");
+    peer.pass(beats.tolerance);
+    assert_eq!(misses(&mut peer), 1);
+    let next = peer.receive();
+    assert!(next.iter().all(|frame| frame.id() == first.0 && frame.kind() == 1), "{next:?}");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Buf;
-use muxado_proto::{Config, ErrorCode, Transmit};
+use muxado_proto::{Config, ErrorCode, Event, StreamId, Transmit, WriteError};
 use muxado_tests::peer::{self, Peer};
 
 #[test]
@@ -56,4 +56,46 @@ fn nothing_is_left_to_send_when_poll_transmit_returns_0() {
     }
     assert!(!peer.session.wants_transmit());
     peer.expect_silence();
+}
+
+/// How large a batch is after a transport that takes `rate` bytes in a millisecond.
+fn batch_after(rate: u64, written: usize) -> usize {
+    let config = Config::builder().send_window(1 << 20).build().expect("valid");
+    let mut peer = Peer::with_streams(config, &[3]);
+    peer.write(3, &vec![0; written]);
+    let mut out = Transmit::new();
+    loop {
+        let (now, size) = (peer.now(), peer.session.batch_size());
+        let count = peer.session.poll_transmit(now, &mut out, size);
+        if count == 0 {
+            return peer.session.batch_size();
+        }
+        out.advance(count);
+        peer.pass(Duration::from_micros(1000 * count as u64 / rate));
+        let now = peer.now();
+        peer.session.transmitted(now, count);
+    }
+}
+
+#[test]
+fn a_batch_is_what_the_transport_takes_in_ten_milliseconds() {
+    assert_eq!(batch_after(125, 262_144), 1250);
+    // A fast one gets a fourth of what it took without a wait.
+    assert_eq!(batch_after(1_000_000, 262_144), 61_380);
+    // One small batch may have waited for anything.
+    assert_eq!(batch_after(1, 100), 16_360);
+}
+
+/// What is watched while the driver has the last batch.
+#[test]
+fn who_asks_while_the_transport_has_the_last_batch_is_told() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.write(3, b"x");
+    assert_eq!(peer.batch(usize::MAX), 9);
+    peer.events();
+    assert_eq!(peer.stream(3).flushed(), Err(WriteError::Blocked));
+    assert_eq!((peer.session.audit(), peer.events()), (Ok(()), Vec::new()));
+    peer.expect_silence();
+    assert_eq!(peer.events(), [Event::Flushed(StreamId::new(3))]);
+    assert_eq!(peer.stream(3).flushed(), Ok(()));
 }

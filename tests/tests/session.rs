@@ -235,3 +235,29 @@ fn the_round_trip_is_in_the_counters() {
     peer.send(peer::data(beat.id(), &beat.payload));
     assert_eq!(peer.session.stats().rtt, Some(Duration::from_millis(30)));
 }
+
+#[test]
+fn has_events_says_whether_there_is_one() {
+    let drain = |peer: &mut Peer| {
+        let mut count = 0;
+        loop {
+            let has = peer.session.has_events();
+            let event = peer.session.poll_event();
+            assert_eq!(has, event.is_some(), "{event:?}");
+            if !has {
+                return count;
+            }
+            count += 1;
+        }
+    };
+    let mut peer = Peer::of_server(Config::default());
+    assert_eq!(drain(&mut peer), 0);
+    peer.send(peer::syn(3, b""));
+    assert_eq!(drain(&mut peer), 1);
+    assert_eq!(peer.accept(), 3);
+    assert_eq!(drain(&mut peer), 0);
+    peer.send(peer::data(3, b"x"));
+    assert_eq!(drain(&mut peer), 1);
+    peer.shut();
+    assert!(drain(&mut peer) >= 2);
+}

@@ -127,3 +127,25 @@ fn data_behind_a_type_is_reported() {
     assert!(readable(&[&frame[..12], &frame[12..]]));
     assert!(readable(&[&frame]));
 }
+
+#[test]
+fn names_and_numbers_convert() {
+    use muxado_proto::{StreamId, Warning};
+    assert_eq!(u32::from(StreamType::from(7)), 7);
+    assert_eq!(StreamType(7).to_string(), "0x00000007");
+    assert_eq!((u32::from(StreamId::new(9)), StreamId::new(9).to_string()), (9, "9".to_owned()));
+    assert!(Warning::TypedPeer.to_string().contains("typed"));
+    assert!(Warning::UnknownGreeting.to_string().contains("unknown type"));
+}
+
+/// The first frame of a stream that is refused may contain its type in pieces, and more.
+#[test]
+fn a_stream_that_is_refused_by_its_type_is_refused_once() {
+    let config = Config::builder().typed(true).max_inbound_streams(1).build().expect("valid");
+    let mut peer = Peer::of_server(config);
+    peer.send(peer::syn(3, &[0, 0, 0, 7]));
+    let bytes = peer::syn(5, &[0, 0, 0, 7, 1, 2, 3, 4]);
+    bytes.chunks(3).for_each(|piece| peer.send(piece));
+    peer.expect(&["RST id=5 code=5"]);
+    assert_eq!(peer.session.stats().streams_refused, 1);
+}

@@ -161,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_is_what_the_formula_says() {
+        let config = Config::default();
+        let stream = 262_144 + 262_144 / 64 + (17 << 10);
+        assert_eq!(config.stream_memory(), stream);
+        // Written bytes count twice, for the blocks they keep alive, and again in the current batch.
+        let [small, large] = [64 << 10, 16 << 20].map(|most| config.send_memory(most));
+        assert_eq!(small, 2 * (3 * (64 << 10)));
+        assert_eq!(large, 2 * (16 << 20) + (64 << 10) + (2 << 20) + (64 << 10));
+        let session = 64 * 1024 + 32 * 1024 + 32 * 1024 + 2 * 4096 + (512 << 10);
+        assert_eq!(config.min_memory(), 2 * stream + small + session);
+        let tiny = Config::builder().session_send_buffer(1000).build().unwrap();
+        assert_eq!((config.min_send_buffer(), tiny.min_send_buffer()), (64 << 10, 1000));
+    }
+
+    #[test]
     fn l4_settings_that_promise_more_than_they_hold_are_refused() {
         let many = Config::builder().max_inbound_streams(2000);
         let error = many.clone().build().unwrap_err();

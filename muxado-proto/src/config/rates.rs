@@ -95,3 +95,20 @@ impl Default for Heartbeat {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_what_was_set() {
+        let (interval, tolerance) = (Duration::from_secs(3), Duration::from_secs(7));
+        let beats = Heartbeat::default();
+        assert_eq!(beats, Heartbeat::new());
+        assert_eq!(beats.with_interval(interval), Heartbeat { interval, ..beats });
+        assert_eq!(beats.with_tolerance(tolerance), Heartbeat { tolerance, ..beats });
+        let close_on_timeout = false;
+        assert_eq!(beats.with_close_on_timeout(false), Heartbeat { close_on_timeout, ..beats });
+        assert_eq!(RateLimit::new(5, 9), RateLimit { burst: 5, per_second: 9 });
+    }
+}

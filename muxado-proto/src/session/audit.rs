@@ -179,6 +179,9 @@ impl Session {
             set(Timer::Update) || self.credit.is_unarmed() || !waits(Queue::Owed),
             "no timer for owed credit",
         )?;
+        check(self.unanswered.is_sound(self), "the first unanswered stream was answered")?;
+        let limited = self.unanswered.has_any();
+        same("timer of the unanswered", set(Timer::Unanswered), limited)?;
         same("timer of the drain", set(Timer::Drain), self.farewell.is_draining())?;
         same("timer of the frame", set(Timer::Frame), self.inlet.is_mid_frame())?;
         same("timer of the beat", set(Timer::Tolerance), self.beats.is_waiting())?;
@@ -190,6 +193,7 @@ impl Session {
     fn audit_phase(&self) -> Finding {
         let over = self.farewell.is_over();
         check(!over || self.orphans.is_empty(), "RSTs of a session that is over")?;
+        check(!over || self.timers.has_only(Timer::Linger), "a timer of a session that is over")?;
         let blocked = self.counts.has_waiting_opener() && self.farewell.is_open();
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
         let drained = self.farewell.refuses_streams() && self.is_idle();

@@ -375,6 +375,22 @@ mod tests {
     }
 
     #[test]
+    fn unread_bytes_of_streams_that_are_over_take_the_room_of_new_ones() {
+        let config = Config::builder().max_inbound_streams(1).max_outbound_streams(1);
+        let window = u64::from(crate::DEFAULT_WINDOW);
+        let tight = config.clone().build().unwrap();
+        // One for each stream that may be open, for four heartbeats, and one more.
+        let most = u32::try_from(tight.first_windows() / window).unwrap();
+        assert_eq!(most, 7);
+        let mut credit = Credit::default();
+        assert!(credit.fits(most - 1, &tight) && !credit.fits(most, &tight));
+        credit.completed(1);
+        assert!(credit.fits(most - 2, &tight) && !credit.fits(most - 1, &tight));
+        let loose = config.overcommit(true).build().unwrap();
+        assert!(credit.fits(most, &loose) && credit.fits(u32::MAX, &loose));
+    }
+
+    #[test]
     fn the_hand_goes_round() {
         let mut credit = Credit::default();
         let hands: [u32; 5] = core::array::from_fn(|_| {

@@ -103,6 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_many_is_freed_with_the_last() {
+        for (count, kept) in [(KEPT, true), (KEPT + 1, false), (1000, false)] {
+            let mut orphans = Orphans::default();
+            let orphan = Orphan::new(StreamId::new(3), ErrorCode::STREAM_CLOSED);
+            (0..count).for_each(|_| assert!(orphans.push(orphan, 1000)));
+            (0..count).for_each(|_| assert_eq!(orphans.pop(), Some(orphan)));
+            assert_eq!(orphans.waiting.is_some(), kept, "after {count}");
+            assert!(orphans.is_empty());
+        }
+    }
+
+    #[test]
     fn they_are_bounded_and_leave_in_order() {
         let mut orphans = Orphans::default();
         let orphan = |id| Orphan::new(StreamId::new(id), ErrorCode::STREAM_CLOSED);

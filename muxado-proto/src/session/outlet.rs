@@ -208,6 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_measured_over_some_time_and_some_bytes() {
+        // From the first batch that waits, so many bytes in so many milliseconds.
+        let measured = |bytes: u64, millis: u64| {
+            let mut outlet = Outlet::default();
+            outlet.all_taken(at(10), Some(at(0)));
+            outlet.cut(u32::try_from(bytes).unwrap());
+            outlet.all_taken(at(10 + millis), Some(at(10)));
+            outlet.slowest
+        };
+        assert_eq!(measured(SPAN, 10), Some(SPAN * 100));
+        assert_eq!(measured(SPAN + 1, 20), Some((SPAN + 1) * 50));
+        for (bytes, millis) in [(SPAN - 1, 10), (SPAN, 9), (SPAN - 1, 9), (100, 1000), (1 << 20, 1)]
+        {
+            assert_eq!(measured(bytes, millis), None, "{bytes} bytes in {millis} ms");
+        }
+    }
+
+    #[test]
     fn the_peer_has_no_more_than_was_taken() {
         let mut driven = Driven::default();
         driven.hand_out(4096, at(0));

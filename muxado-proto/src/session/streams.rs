@@ -393,11 +393,8 @@ impl Session {
 
     fn forget(&mut self, key: Key) {
         let Some(stream) = self.store.live(key) else { return };
-        let (received, sends) = (!stream.incoming.is_empty(), stream.links.is_linked(Link::Data));
-        if sends || !stream.outgoing.is_empty() {
-            self.drop_outgoing(key);
-        }
-        if received {
+        debug_assert!(stream.outgoing.is_empty(), "it was sent or dropped at the end");
+        if !stream.incoming.is_empty() {
             self.drop_incoming(key);
         }
         let Some(stream) = self.store.get_mut(key) else { return };

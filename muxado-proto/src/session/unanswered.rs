@@ -36,6 +36,22 @@ impl Unanswered {
     }
 }
 
+#[cfg(feature = "audit")]
+impl Unanswered {
+    /// Whether there are announced streams.
+    pub(super) fn has_any(&self) -> bool {
+        self.first().is_some()
+    }
+
+    /// Whether the first one is unanswered.
+    pub(super) fn is_sound(&self, session: &Session) -> bool {
+        self.first().is_none_or(|(_, id)| {
+            let stream = session.store.key(id).and_then(|key| session.store.get(key));
+            stream.is_some_and(|stream| stream.is_counted() && !stream.is(Mark::Answered))
+        })
+    }
+}
+
 impl Session {
     /// The SYN of a stream of this side was sent: the time to answer starts.
     pub(super) fn announced(&mut self, id: StreamId) {

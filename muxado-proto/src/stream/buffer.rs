@@ -433,6 +433,32 @@ mod tests {
     }
 
     #[test]
+    fn the_small_rest_of_a_block_is_copied_on_its_way_out() {
+        // An eighth of the block is no small rest any more.
+        for (rest, copied) in [(1500, true), (8191, true), (8192, false), (20_000, false)] {
+            for chunk in [true, false] {
+                let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+                let block = Bytes::from(vec![7; 64 << 10]);
+                if chunk {
+                    buffer.push_chunk(block.clone(), &mut pool);
+                } else {
+                    buffer.push_copy(&block, &mut pool);
+                }
+                buffer.transmit((64 << 10) - rest - 1100, &mut Transmit::new(), &mut pool);
+                // A part that is not the last keeps the block alive anyway.
+                let place = buffer.0.as_ref().unwrap().front().as_ptr();
+                let mut out = Transmit::new();
+                buffer.transmit(1100, &mut out, &mut pool);
+                assert_eq!(out.chunk().as_ptr(), place);
+                let place = buffer.0.as_ref().unwrap().front().as_ptr();
+                let mut out = Transmit::new();
+                buffer.transmit(rest, &mut out, &mut pool);
+                assert_eq!((out.len(), out.chunk().as_ptr() != place), (rest, copied));
+            }
+        }
+    }
+
+    #[test]
     fn spare_memory_that_is_not_used_goes() {
         let mut pool = Pool::default();
         let use_at_once = |count: usize, bytes: &[u8], pool: &mut Pool| {
@@ -441,6 +467,7 @@ mod tests {
             buffers.iter_mut().for_each(|buffer| assert_eq!(buffer.clear(pool), bytes.len()));
         };
         use_at_once(10, &[0; 100], &mut pool);
+        assert_eq!(pool.spare(), (10, false));
         use_at_once(1, &[0; 5000], &mut pool);
         pool.shrink_to_use();
         assert_eq!(pool.spare(), (9, true));

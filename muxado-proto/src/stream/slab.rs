@@ -213,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn a_few_empty_places_are_kept() {
+        for (count, kept) in [(1, 1), (KEPT_PLACES, KEPT_PLACES), (KEPT_PLACES + 1, 0)] {
+            let mut slab = Slab::default();
+            let numbers: Vec<u32> = (0..count).map(|value| slab.insert(value)).collect();
+            assert!(numbers.into_iter().all(|number| slab.remove(number)));
+            assert_eq!(slab.places.len(), kept);
+        }
+    }
+
+    #[test]
     fn a_removed_value_leaves_its_memory_to_the_next_one() {
         let mut slab = Slab::default();
         let first = slab.insert(1);

@@ -284,7 +284,8 @@ impl Store {
         self.count_len(queue, |len| len.saturating_add(1));
     }
 
-    /// Takes the stream at the front of a queue.
+    /// Takes the stream at the front of a queue. Stalled streams are taken in another order:
+    /// [`first_stalled`](Self::first_stalled).
     #[inline]
     pub(crate) fn pop(&mut self, queue: Queue) -> Option<Key> {
         let head = self.list(queue).head;
@@ -298,10 +299,7 @@ impl Store {
     fn pop_front(&mut self, queue: Queue, head: Key) {
         let Some(stream) = self.get_mut(head) else { return };
         let Some((_, next)) = stream.links.leave(queue) else { return };
-        if queue == Queue::Stalled {
-            let since = stream.waits_since;
-            self.stalled.remove(&(since, head.number()));
-        }
+        debug_assert!(queue != Queue::Stalled, "the first in this queue has not waited longest");
         self.list_mut(queue).head = next;
         if next == Key::NONE {
             self.list_mut(queue).tail = next;
@@ -375,5 +373,103 @@ impl Store {
     fn mark_ready(&mut self, queue: Queue) {
         let empty = self.list(queue).is_empty();
         self.ready.note(queue, empty);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::secret::SessionKey;
+    use crate::stream::Owner;
+    use crate::stream::state::SendState;
+
+    const MAX: u32 = 4;
+
+    fn store() -> Store {
+        Store::new(SessionKey::new([7; 16]).id_map(), MAX)
+    }
+
+    fn id(number: u32) -> StreamId {
+        StreamId::new(2 * number + 1)
+    }
+
+    fn stream(number: u32) -> Stream {
+        Stream::new(id(number), Owner::Application, SendState::Open, &Config::default())
+    }
+
+    /// Which of the first hundred ids have a tombstone.
+    fn buried(store: &Store) -> alloc::vec::Vec<u32> {
+        (1..100).filter(|&number| store.entry(id(number)) == Some(Entry::Reset)).collect()
+    }
+
+    #[test]
+    fn the_latest_tombstones_are_kept() {
+        let mut store = store();
+        for number in 1..=20 {
+            store.bury(id(number));
+            // Again says nothing new.
+            store.bury(id(number));
+            let oldest = number.saturating_sub(MAX - 1).max(1);
+            assert_eq!(buried(&store), (oldest..=number).collect::<alloc::vec::Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_used_after_all_leaves_no_tombstone() {
+        let mut store = store();
+        for round in 0..100 {
+            for number in [1, 2] {
+                store.bury(id(number));
+                let key = store.insert(stream(number));
+                assert_eq!(store.key(id(number)), Some(key));
+                store.remove(key, false);
+                assert_eq!(store.entry(id(number)), None);
+            }
+            assert_eq!(buried(&store), [], "{round}");
+            // Stale entries take little memory.
+            assert!(store.tombstones.len() <= 2 * MAX as usize + 2, "{}", store.tombstones.len());
+        }
+        (3..=6).for_each(|number| store.bury(id(number)));
+        assert_eq!(buried(&store), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn streams_leave_a_queue_from_anywhere() {
+        for leaves in 0..3 {
+            let mut store = store();
+            let mut keys: alloc::vec::Vec<Key> =
+                (0..3).map(|number| store.insert(stream(number))).collect();
+            keys.iter().for_each(|&key| store.push(Queue::Accept, key));
+            // Twice is once.
+            store.push(Queue::Accept, keys[0]);
+            assert_eq!((store.len(Queue::Accept), store.front(Queue::Accept)), (3, Some(keys[0])));
+            store.unlink(Queue::Accept, keys[leaves]);
+            store.unlink(Queue::Accept, keys[leaves]);
+            let left = keys.remove(leaves);
+            assert!(!store.is_in(Queue::Accept, left) && store.len(Queue::Accept) == 2);
+            store.push_front(Queue::Accept, left);
+            keys.insert(0, left);
+            let order: alloc::vec::Vec<Key> =
+                core::iter::from_fn(|| store.pop(Queue::Accept)).collect();
+            assert_eq!(order, keys);
+            assert_eq!((store.len(Queue::Accept), store.pop(Queue::Accept)), (0, None));
+        }
+    }
+
+    #[test]
+    fn the_stalled_are_ordered_by_their_wait() {
+        let mut store = store();
+        for (number, since) in [(0, 30), (1, 10), (2, 20)] {
+            let key = store.insert(stream(number));
+            store.get_mut(key).unwrap().waits_since = Timestamp::from_millis(since);
+            store.push(Queue::Stalled, key);
+        }
+        for (since, number) in [(10, 1), (20, 2), (30, 0)] {
+            let key = store.key(id(number)).unwrap();
+            assert_eq!(store.first_stalled(), Some((Timestamp::from_millis(since), key)));
+            store.remove(key, false);
+        }
+        assert_eq!(store.first_stalled(), None);
     }
 }

@@ -94,7 +94,7 @@ pub fn find<'a>(
 pub struct Special {
     /// Those that only the feature `audit` compiles.
     pub audit: Vec<RangeInclusive<usize>>,
-    /// Those of constants, which have no switch: they are computed by the compiler.
+    /// Those of constants and of numbered variants, which have no switch: they are computed by the compiler.
     pub constants: Vec<RangeInclusive<usize>>,
 }
 
@@ -116,7 +116,8 @@ impl Special {
             syn::Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string(),
             _ => String::new(),
         };
-        if attributes.iter().any(|attribute| condition(attribute) == "feature = \"audit\"") {
+        let audit = ["feature = \"audit\"", "any (feature = \"audit\" , test)"];
+        if attributes.iter().any(|attribute| audit.contains(&&*condition(attribute))) {
             self.audit.push(lines(item));
         }
     }
@@ -140,6 +141,12 @@ impl<'ast> Visit<'ast> for Special {
 
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
         self.constants.push(lines(item.span()));
+    }
+
+    fn visit_variant(&mut self, item: &'ast syn::Variant) {
+        if item.discriminant.is_some() {
+            self.constants.push(lines(item.span()));
+        }
     }
 
     fn visit_impl_item_const(&mut self, item: &'ast syn::ImplItemConst) {

@@ -50,6 +50,17 @@ fn the_last_pad_is_awaited_only_after_a_graceful_end() {
 }
 
 #[test]
+fn a_peer_may_send_a_window_after_the_end_and_no_more() {
+    let mut farewell = Farewell::new();
+    for _ in 0..10 {
+        farewell.discard(100, 1000);
+        assert!(farewell.wants_input());
+    }
+    farewell.discard(1, 1000);
+    assert!(!farewell.wants_input());
+}
+
+#[test]
 fn a_reason_of_this_side_replaces_that_of_the_peer() {
     let mut farewell = Farewell::new();
     assert!(farewell.on_go_away(NONE, "bye".into()));

@@ -1,5 +1,6 @@
 //! Compares the counters of the store with values computed from the slab.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -87,6 +88,13 @@ impl Store {
         }
         check(list.tail == before, || format!("{queue:?} has a wrong tail"))?;
         check(count == inside, || format!("{inside} streams say {queue:?}, it has {count}"))?;
+        if queue == Queue::Stalled {
+            let known = self.streams().filter(|(_, stream)| stream.links.is_in(queue));
+            let known = known.map(|(key, stream)| (stream.waits_since, key.number()));
+            check(known.collect::<BTreeSet<_>>() == self.stalled, || {
+                format!("{:?} are ordered, {count} are stalled", self.stalled)
+            })?;
+        }
         if queue.counter().is_some() {
             let len = usize::try_from(self.len(queue)).unwrap_or(usize::MAX);
             check(len == count, || format!("{queue:?} counts {len}, it has {count}"))?;
