@@ -60,11 +60,9 @@ impl WeakSession {
         if state.is_unused() {
             return None;
         }
-        // Somebody can accept streams again.
-        state.session.set_accepting(true);
         // Counted before the lock is released, so that the session cannot begin to close in
         // between.
-        state.session_handles = state.session_handles.saturating_add(1);
+        state.add_handle();
         drop(state);
         Some(Session::attached(&self.shared))
     }

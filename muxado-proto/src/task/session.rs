@@ -34,9 +34,21 @@ use crate::{CloseReason, Config, ErrorCode, Role, SessionStats, StreamType, Warn
 /// the handle stores the place of its waiter: only one task can wait, and the waker of the latest
 /// call is woken. Clone the handle to wait in another task.
 pub struct Session {
-    shared: Arc<Shared>,
+    clones: Arc<Clones>,
     /// The places of the poll forms; allocated when one of them is used.
     tickets: Option<Box<Tickets>>,
+}
+
+/// A handle and all its clones, which count as one: only the last of them takes the lock of the
+/// session when it is dropped.
+struct Clones {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Clones {
+    fn drop(&mut self) {
+        self.shared.command(|state, _| state.remove_handle());
+    }
 }
 
 /// The places in which the poll forms of one handle wait.
@@ -65,42 +77,36 @@ impl fmt::Debug for Session {
 
 impl Clone for Session {
     fn clone(&self) -> Self {
-        Self::attach(&self.shared)
+        Self { clones: Arc::clone(&self.clones), tickets: None }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(mut tickets) = self.tickets.take() {
-            leave(&self.shared, |state| &mut state.opening, &mut tickets.opening);
-            leave(&self.shared, |state| &mut state.accepting, &mut tickets.accepting);
-            leave(&self.shared, |state| &mut state.closing, &mut tickets.closing);
-            leave(&self.shared, |state| &mut state.leaving, &mut tickets.leaving);
+            let shared = self.shared();
+            leave(shared, |state| &mut state.opening, &mut tickets.opening);
+            leave(shared, |state| &mut state.accepting, &mut tickets.accepting);
+            leave(shared, |state| &mut state.closing, &mut tickets.closing);
+            leave(shared, |state| &mut state.leaving, &mut tickets.leaving);
         }
-        self.shared.command(|state, _| {
-            state.session_handles = state.session_handles.saturating_sub(1);
-            if state.session_handles == 0 {
-                // Nobody can accept streams from now on: they are refused, so that the peer does
-                // not wait.
-                state.session.set_accepting(false);
-            }
-            state.close_if_unused();
-        });
     }
 }
 
 impl Session {
     /// A new handle to a session.
     pub(super) fn attach(shared: &Arc<Shared>) -> Self {
-        let mut state = shared.state.lock();
-        state.session_handles = state.session_handles.saturating_add(1);
-        drop(state);
+        shared.state.lock().add_handle();
         Self::attached(shared)
     }
 
     /// A handle that is counted already.
     pub(super) fn attached(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), tickets: None }
+        Self { clones: Arc::new(Clones { shared: Arc::clone(shared) }), tickets: None }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.clones.shared
     }
 
     /// Opens a stream; waits while as many are open as the configuration allows.
@@ -109,8 +115,8 @@ impl Session {
     ///
     /// [`OpenError`].
     pub async fn open(&self) -> Result<Stream, OpenError> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.opening);
-        poll_fn(|cx| poll_open(&self.shared, &mut waiting.ticket, cx, crate::Session::open)).await
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.opening);
+        poll_fn(|cx| poll_open(self.shared(), &mut waiting.ticket, cx, crate::Session::open)).await
     }
 
     /// [`open`](Self::open) as a poll.
@@ -120,7 +126,7 @@ impl Session {
     /// [`OpenError`].
     pub fn poll_open(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, OpenError>> {
         let ticket = &mut self.tickets.get_or_insert_default().opening;
-        poll_open(&self.shared, ticket, cx, crate::Session::open)
+        poll_open(&self.clones.shared, ticket, cx, crate::Session::open)
     }
 
     /// Opens a stream of a type, in a typed session.
@@ -129,9 +135,9 @@ impl Session {
     ///
     /// [`OpenError`].
     pub async fn open_typed(&self, stream_type: StreamType) -> Result<Stream, OpenError> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.opening);
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.opening);
         let open = |session: &mut crate::Session| session.open_typed(stream_type);
-        poll_fn(|cx| poll_open(&self.shared, &mut waiting.ticket, cx, open)).await
+        poll_fn(|cx| poll_open(self.shared(), &mut waiting.ticket, cx, open)).await
     }
 
     /// [`open_typed`](Self::open_typed) as a poll. Waits in the same place as
@@ -146,7 +152,7 @@ impl Session {
         stream_type: StreamType,
     ) -> Poll<Result<Stream, OpenError>> {
         let ticket = &mut self.tickets.get_or_insert_default().opening;
-        poll_open(&self.shared, ticket, cx, |session| session.open_typed(stream_type))
+        poll_open(&self.clones.shared, ticket, cx, |session| session.open_typed(stream_type))
     }
 
     /// Accepts the stream of the peer that has waited longest, or waits for one.
@@ -155,8 +161,8 @@ impl Session {
     ///
     /// The reason of the session's end, after all streams that arrived before it.
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.accepting);
-        poll_fn(|cx| poll_accept(&self.shared, &mut waiting.ticket, cx)).await
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.accepting);
+        poll_fn(|cx| poll_accept(self.shared(), &mut waiting.ticket, cx)).await
     }
 
     /// [`accept`](Self::accept) as a poll.
@@ -166,7 +172,7 @@ impl Session {
     /// The reason of the session's end, after all streams that arrived before it.
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<Result<Stream, CloseReason>> {
         let ticket = &mut self.tickets.get_or_insert_default().accepting;
-        poll_accept(&self.shared, ticket, cx)
+        poll_accept(&self.clones.shared, ticket, cx)
     }
 
     /// The peer's streams as a sequence.
@@ -181,30 +187,30 @@ impl Session {
     ///
     /// [`PingError`].
     pub async fn ping(&self) -> Result<Duration, PingError> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.pings().waiting);
-        let (returned, missed) = self.shared.command(|state, _| {
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.pings().waiting);
+        let (returned, missed) = self.shared().command(|state, _| {
             state.request(Request::Ping);
             let pings = state.pings();
             (pings.returned, pings.missed)
         });
-        poll_fn(|cx| poll_ping(&self.shared, &mut waiting.ticket, cx, returned, missed)).await
+        poll_fn(|cx| poll_ping(self.shared(), &mut waiting.ticket, cx, returned, missed)).await
     }
 
     /// The heartbeats of this session from now on, both returned and missed ones.
     #[must_use]
     pub fn heartbeats(&self) -> Heartbeats {
-        Heartbeats::new(&self.shared)
+        Heartbeats::new(self.shared())
     }
 
     /// Waits for the end of the session; returns its cause, always the same.
     pub async fn closed(&self) -> CloseReason {
-        closed(&self.shared).await
+        closed(self.shared()).await
     }
 
     /// [`closed`](Self::closed) as a poll.
     pub fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<CloseReason> {
         let ticket = &mut self.tickets.get_or_insert_default().closing;
-        poll_closed(&self.shared, ticket, cx, |state| state.close_reason().is_some())
+        poll_closed(&self.clones.shared, ticket, cx, |state| state.close_reason().is_some())
     }
 
     /// Waits until the peer announces that it is going away.
@@ -213,8 +219,8 @@ impl Session {
     ///
     /// The reason of the session's end, if the peer announced nothing before.
     pub async fn going_away(&self) -> Result<GoAway, CloseReason> {
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.leaving);
-        poll_fn(|cx| poll_going_away(&self.shared, &mut waiting.ticket, cx)).await
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.leaving);
+        poll_fn(|cx| poll_going_away(self.shared(), &mut waiting.ticket, cx)).await
     }
 
     /// [`going_away`](Self::going_away) as a poll.
@@ -224,7 +230,7 @@ impl Session {
     /// The reason of the session's end, if the peer announced nothing before.
     pub fn poll_going_away(&mut self, cx: &Context<'_>) -> Poll<Result<GoAway, CloseReason>> {
         let ticket = &mut self.tickets.get_or_insert_default().leaving;
-        poll_going_away(&self.shared, ticket, cx)
+        poll_going_away(&self.clones.shared, ticket, cx)
     }
 
     /// Closes gracefully; returns when the driver has ended, with the cause of the end.
@@ -235,10 +241,10 @@ impl Session {
     /// [`close`](Self::close) with a code and a text for the peer.
     pub async fn close_with(&self, code: ErrorCode, text: impl Into<Bytes>) -> CloseReason {
         let text = text.into();
-        self.shared.command(|state, _| state.request(Request::Close { code, text }));
-        let mut waiting = Waiting::new(&self.shared, |state| &mut state.closing);
+        self.shared().command(|state, _| state.request(Request::Close { code, text }));
+        let mut waiting = Waiting::new(self.shared(), |state| &mut state.closing);
         let done = |state: &State| state.driver_gone;
-        poll_fn(|cx| poll_closed(&self.shared, &mut waiting.ticket, cx, done)).await
+        poll_fn(|cx| poll_closed(self.shared(), &mut waiting.ticket, cx, done)).await
     }
 
     /// [`close`](Self::close) as a poll: the first call begins to close.
@@ -246,100 +252,100 @@ impl Session {
         let tickets = self.tickets.get_or_insert_default();
         if !core::mem::replace(&mut tickets.close_asked, true) {
             let (code, text) = (ErrorCode::NO_ERROR, Bytes::new());
-            self.shared.command(|state, _| state.request(Request::Close { code, text }));
+            self.clones.shared.command(|state, _| state.request(Request::Close { code, text }));
         }
-        poll_closed(&self.shared, &mut tickets.closing, cx, |state| state.driver_gone)
+        poll_closed(&self.clones.shared, &mut tickets.closing, cx, |state| state.driver_gone)
     }
 
     /// Tells the peer to open no more streams and refuses new ones.
     pub fn go_away(&self, code: ErrorCode, text: impl Into<Bytes>) {
         let text = text.into();
-        self.shared.command(|state, _| state.request(Request::GoAway { code, text }));
+        self.shared().command(|state, _| state.request(Request::GoAway { code, text }));
     }
 
     /// Closes at once: unsent data is discarded.
     pub fn abort(&self, code: ErrorCode, text: impl Into<Bytes>) {
         let text = text.into();
-        self.shared.command(|state, _| state.request(Request::Abort { code, text }));
+        self.shared().command(|state, _| state.request(Request::Abort { code, text }));
     }
 
     /// Why the session is over, once it is.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.state.lock().close_reason().cloned()
+        self.shared().state.lock().close_reason().cloned()
     }
 
     /// A sign that the configuration of the two ends does not match, if there is one.
     #[must_use]
     pub fn warning(&self) -> Option<Warning> {
-        self.shared.state.lock().warning
+        self.shared().state.lock().warning
     }
 
     /// The error of the transport, if it failed.
     #[must_use]
     pub fn transport_error(&self) -> Option<Arc<io::Error>> {
-        self.shared.state.lock().transport_error.clone()
+        self.shared().state.lock().transport_error.clone()
     }
 
     /// The round-trip time of the latest heartbeat that came back.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.shared.state.lock().session.rtt()
+        self.shared().state.lock().session.rtt()
     }
 
     /// Counters, and what the session holds now.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        self.shared.state.lock().session.stats()
+        self.shared().state.lock().session.stats()
     }
 
     /// Which end this is.
     #[must_use]
     pub fn role(&self) -> Role {
-        self.shared.state.lock().session.role()
+        self.shared().state.lock().session.role()
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        Arc::clone(self.shared.state.lock().session.config())
+        Arc::clone(self.shared().state.lock().session.config())
     }
 
     /// The number of the session in this process, as in the log.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.shared.number
+        self.shared().number
     }
 
     /// The address of this end, if the transport has one.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared.local_addr
+        self.shared().local_addr
     }
 
     /// The address of the peer, if the transport has one.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared.peer_addr
+        self.shared().peer_addr
     }
 
     /// The name that the application has given the peer.
     #[must_use]
     pub fn peer_name(&self) -> Option<Arc<str>> {
-        self.shared.peer_name()
+        self.shared().peer_name()
     }
 
     /// Names the peer.
     pub fn set_peer_name(&self, name: impl Into<Arc<str>>) {
         let name = Some(name.into());
-        let former = core::mem::replace(&mut self.shared.state.lock().peer_name, name);
+        let former = core::mem::replace(&mut self.shared().state.lock().peer_name, name);
         drop(former);
     }
 
     /// A handle that does not keep the session open.
     #[must_use]
     pub fn downgrade(&self) -> WeakSession {
-        WeakSession::new(&self.shared)
+        WeakSession::new(self.shared())
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) struct State {
     pub(super) output_blocked: bool,
     /// The driver has ended, or will never run again.
     pub(super) driver_gone: bool,
-    pub(super) session_handles: usize,
+    /// Handles to the session; a handle and its clones count as one.
+    session_handles: usize,
     /// The error of the transport.
     pub(super) transport_error: Option<Arc<io::Error>>,
     /// The latest warning.
@@ -295,6 +296,24 @@ impl State {
 
     pub(super) fn slot(&mut self, id: StreamId) -> Option<u32> {
         self.session.stream(id).map(|stream| stream.slot())
+    }
+
+    pub(super) fn add_handle(&mut self) {
+        if self.session_handles == 0 {
+            // Somebody can accept streams again.
+            self.session.set_accepting(true);
+        }
+        self.session_handles = self.session_handles.saturating_add(1);
+    }
+
+    pub(super) fn remove_handle(&mut self) {
+        self.session_handles = self.session_handles.saturating_sub(1);
+        if self.session_handles == 0 {
+            // Nobody can accept streams from now on: they are refused, so that the peer does not
+            // wait.
+            self.session.set_accepting(false);
+        }
+        self.close_if_unused();
     }
 
     /// Whether no handles and no streams are left.

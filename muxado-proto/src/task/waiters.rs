@@ -19,7 +19,7 @@ impl Ticket {
         Self { place: None, lasting: true }
     }
 
-    /// Whether its owner has not waited yet.
+    /// Whether its owner does not wait: not yet, or no longer.
     pub(super) const fn is_new(&self) -> bool {
         self.place.is_none()
     }

@@ -20,6 +20,7 @@ suite! {
     a_session_without_a_goaway_ends_the_wait_for_it,
     heartbeats_are_a_stream_that_keeps_no_session_open,
     a_stream_leads_back_to_its_session,
+    a_session_found_through_a_stream_accepts_again,
     w15_poll_forms_wait_in_places_of_their_own,
     codes_are_found_behind_io_errors,
 }
@@ -113,6 +114,18 @@ async fn a_stream_leads_back_to_its_session<R: Runtime>() {
     drop(client);
     assert_eq!(back.stats().streams_opened, 1);
     assert!(back.open().await.is_ok());
+}
+
+async fn a_session_found_through_a_stream_accepts_again<R: Runtime>() {
+    let (client, server) = R::pair(4096, Config::default());
+    let (near, far) = streams::<R>(&client, &server).await.unwrap();
+    drop(client);
+    let client = near.session();
+    let mut opened = server.open().await.unwrap();
+    write_all(&mut opened, b"call").await.unwrap();
+    let mut accepted = client.accept().await.unwrap();
+    assert_eq!(read_exact(&mut accepted, 4).await.unwrap(), b"call");
+    drop((near, far, opened, accepted));
 }
 
 async fn w15_poll_forms_wait_in_places_of_their_own<R: Runtime>() {

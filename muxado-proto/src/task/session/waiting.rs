@@ -37,6 +37,9 @@ pub(in crate::task) fn leave(
     queue: fn(&mut State) -> &mut Waiters,
     ticket: &mut Ticket,
 ) {
+    if ticket.is_new() {
+        return;
+    }
     let mut wakes = Wakes::default();
     let mut state = shared.state.lock();
     let own = queue(&mut state).leave(ticket, &mut wakes);
