@@ -126,6 +126,8 @@ mod tests {
         // RST.
         assert_eq!(recognise(&[0, 0, 4, 0, 0, 0, 0, 3]), None);
         assert_eq!(recognise(b"GET "), None);
+        // Six bytes for each setting of HTTP/2.
+        assert_eq!(recognise(&[0, 0, 7, 4, 0, 0, 0, 0]), None);
         assert_eq!(recognise(&[]), None);
         // Nearly TLS: no handshake of a client or server, too long, an alert of the wrong length.
         assert_eq!(recognise(b"\x16\x03\x01\x02\x00\x03\x00\x01"), None);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muxado_proto::{
-    CloseReason, Config, CutBy, ErrorCode, Event, OpenError, PingError, ReadError, TransportError,
-    WriteError,
+    CloseReason, Config, CutBy, ErrorCode, Event, OpenError, PingError, RateLimit, ReadError,
+    StreamEnd, StreamId, TransportError, WriteError,
 };
 use muxado_tests::peer::{self, Peer};
 
@@ -211,4 +211,92 @@ fn a_growth_that_is_no_longer_needed_goes_back_at_the_end_of_the_stream() {
     assert!(peer.session.stats().window_growth > 0);
     peer.send(peer::fin(3));
     assert_eq!(peer.session.stats().window_growth, 0);
+}
+
+#[test]
+fn the_end_of_a_stream_is_told_as_it_was() {
+    let code = ErrorCode(77);
+    let mut peer = Peer::with_streams(Config::default(), &[3, 5, 7]);
+    peer.stream(3).reset(code);
+    assert_eq!(peer.stream(3).ended(), Some(StreamEnd::ResetLocally(code)));
+    peer.send(peer::rst(5, 77));
+    assert_eq!(peer.stream(5).ended(), Some(StreamEnd::Reset(code)));
+    peer.stream(7).finish().unwrap();
+    peer.send(peer::fin(7));
+    assert!(peer.hear().contains(&"DATA id=7 len=0 FIN".to_owned()));
+    assert_eq!(peer.stream(7).ended(), Some(StreamEnd::Finished));
+    let closed = StreamEnd::SessionClosed(CloseReason::TransportEof);
+    for (end, text) in [
+        (StreamEnd::Finished, "stream was finished by both sides"),
+        (StreamEnd::Reset(ErrorCode(4)), "stream was reset by the peer: "),
+        (StreamEnd::ResetLocally(ErrorCode(4)), "stream was reset by this side: "),
+        (closed, "session is over: "),
+        (StreamEnd::UnknownStream(StreamId::new(9)), "no stream 9"),
+    ] {
+        assert!(end.to_string().starts_with(text), "{end}");
+    }
+}
+
+/// The transport may still lose it.
+#[test]
+fn a_stream_has_not_ended_while_the_transport_has_its_end() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.write(3, b"x");
+    peer.stream(3).finish().unwrap();
+    assert_eq!(peer.stream(3).writable(), Err(WriteError::Finished));
+    assert_eq!(peer.stream(3).flushed(), Err(WriteError::Blocked));
+    peer.events();
+    peer.send(peer::fin(3));
+    assert!(!peer.events().contains(&Event::Flushed(StreamId::new(3))));
+    assert_eq!(peer.batch(usize::MAX), 9);
+    assert_eq!(peer.stream(3).ended(), None);
+    peer.expect_silence();
+    assert_eq!(peer.stream(3).ended(), Some(StreamEnd::Finished));
+}
+
+#[test]
+fn a_reset_that_the_transport_has_not_taken_is_cut() {
+    for taken in [false, true] {
+        let mut peer = Peer::with_streams(Config::default(), &[3]);
+        peer.stream(3).reset(ErrorCode(77));
+        assert_eq!(peer.batch(usize::MAX), 12);
+        if taken {
+            peer.expect_silence();
+        }
+        peer.shut();
+        assert_eq!(peer.session.stats().streams_cut, u64::from(!taken));
+    }
+}
+
+#[test]
+fn an_abort_replaces_the_announcement_of_an_end() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    let now = peer.now();
+    peer.session.go_away(now, ErrorCode::NO_ERROR, "bye");
+    peer.session.abort(now, ErrorCode::INTERNAL, "now");
+    assert_eq!(peer.hear()[..1], ["GOAWAY last=3 code=2 text=\"now\""]);
+}
+
+#[test]
+fn resets_of_answered_streams_and_of_our_own_are_free() {
+    let config = || Config::builder().reset_limit(RateLimit::new(1, 0)).build().expect("valid");
+    let ids = [3, 5, 7, 9];
+    let mut peer = Peer::with_streams(config(), &ids);
+    for id in ids {
+        peer.write(id, b"the beginning of an answer");
+        peer.receive();
+        peer.send(peer::rst(id, 6));
+    }
+    assert_eq!((peer.session.close_reason(), peer.session.stats().resets_dropped), (None, 0));
+    let mut peer = Peer::of_client(config());
+    for _ in 0..4 {
+        let id = peer.open();
+        peer.write(id, b"x");
+        peer.receive();
+        peer.send(peer::rst(id, 6));
+    }
+    assert_eq!(peer.session.close_reason(), None);
+    peer.send(peer::data(2, b"stray"));
+    peer.expect(&["RST id=2 code=4"]);
+    assert_eq!(peer.session.stats().resets_dropped, 0);
 }

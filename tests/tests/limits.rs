@@ -261,3 +261,19 @@ fn a_ping_is_missed_in_time() {
         peer.events().contains(&Event::HeartbeatMissed)
     });
 }
+
+/// A peer that goes away, has nothing open and does not end the transport.
+#[test]
+fn a_peer_that_has_gone_away_is_not_waited_for() {
+    let reason = CloseReason::Remote { code: ErrorCode::NO_ERROR, text: "bye".into() };
+    let begin = || {
+        let mut peer = server(Config::builder().drain_timeout(7 * SECOND));
+        peer.send(peer::go_away(0, 0, b"bye"));
+        peer.expect_silence();
+        peer
+    };
+    check(7 * SECOND, begin, |peer| {
+        peer.receive();
+        ends(peer, &reason)
+    });
+}

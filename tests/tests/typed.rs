@@ -149,3 +149,15 @@ fn a_stream_that_is_refused_by_its_type_is_refused_once() {
     peer.expect(&["RST id=5 code=5"]);
     assert_eq!(peer.session.stats().streams_refused, 1);
 }
+
+/// What is still collected when nobody accepts may be a heartbeat; at the end it is refused.
+#[test]
+fn a_stream_without_its_type_is_refused_at_the_end_only() {
+    let mut peer = Peer::of_server(Config::builder().typed(true).build().expect("valid"));
+    peer.send(peer::syn(3, b"ab"));
+    peer.session.set_accepting(false);
+    peer.expect_silence();
+    let now = peer.now();
+    peer.session.close(now, muxado_proto::ErrorCode::NO_ERROR, "");
+    assert!(peer.hear().contains(&"RST id=3 code=5".to_owned()));
+}

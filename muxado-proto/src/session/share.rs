@@ -393,6 +393,37 @@ mod tests {
     }
 
     #[test]
+    fn growth_is_reserved_and_given_back() {
+        let budget = MemoryBudget::new(4 << 20);
+        let config = config(&budget, false);
+        let mut share = Share::new(&config).unwrap();
+        assert!(share.reserve_growth(6400));
+        assert_eq!(budget.reserved(), config.min_memory() + 6500);
+        share.release_growth(3200);
+        assert_eq!(budget.reserved(), config.min_memory() + 3250);
+        assert!(!share.is_tight() && !share.reserve_growth(u32::MAX));
+        let rest = Seat::take(&budget, budget.limit() - budget.reserved()).unwrap();
+        assert!(share.is_tight());
+        drop(rest);
+        share.release_growth(3200);
+        assert_eq!(budget.reserved(), config.min_memory());
+    }
+
+    #[test]
+    fn a_session_gives_back_its_send_buffers_when_all_is_sent() {
+        let budget = MemoryBudget::new(1 << 30);
+        let mut session = session(&budget);
+        let id = session.open().unwrap();
+        assert_eq!(session.stream(id).unwrap().write(&[7; 200_000]), Ok(200_000));
+        assert!(budget.reserved() > session.config.min_memory());
+        let mut out = crate::Transmit::new();
+        while session.poll_transmit(Timestamp::ZERO, &mut out, usize::MAX) > 0 {
+            out = crate::Transmit::new();
+        }
+        assert_eq!(budget.reserved(), session.config.min_memory());
+    }
+
+    #[test]
     fn send_buffers_grow_as_far_as_the_budget_goes() {
         let config = |limit| config(&MemoryBudget::new(limit), false);
         let least = least();

@@ -81,3 +81,20 @@ fn a_session_without_ids_goes_on_without_a_new_heartbeat() {
     assert_eq!(session.ping(Timestamp::ZERO), refused);
     assert_eq!(session.close_reason(), None);
 }
+
+#[test]
+fn debug_shows_no_payload() {
+    use crate::decode::Item;
+    let config = Config::builder().typed(true).build().unwrap();
+    let mut session = Session::new(Role::Client, config.into(), Timestamp::ZERO, [1; 16].into());
+    session.ping(Timestamp::ZERO).unwrap();
+    let id = session.open_typed(StreamType(1)).unwrap();
+    session.stream(id).unwrap().write(b"secret").unwrap();
+    let shown = alloc::format!("{session:?}");
+    for part in ["Decoder {", "Beat {", "(10 bytes)"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("secret") && !shown.contains("115, 101, 99"));
+    let item = Item::Payload { bytes: b"secret", end: true };
+    assert_eq!(alloc::format!("{item:?}"), "Payload { len: 6, end: true }");
+}

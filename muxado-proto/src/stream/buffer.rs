@@ -358,6 +358,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_compact_is_not_copied() {
+        let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
+        buffer.push_copy(&vec![1; 16 << 10], &mut pool);
+        drop(buffer.pop(7000, &mut pool));
+        let input = Bytes::from(vec![2; 11_000]);
+        buffer.push_slice(&input, &input, &mut pool);
+        buffer.push_chunk(vec![3; 20_000].into(), &mut pool);
+        assert_eq!(buffer.compact(usize::MAX), 11_000);
+    }
+
     /// The first chunk may have been read in part, and the queue itself counts as well.
     #[test]
     fn a_compacted_queue_holds_no_more_than_it_may_whatever_was_read_of_its_first_chunk() {

@@ -202,3 +202,17 @@ fn l9_a_command_that_begins_a_time_says_so() {
         assert!(peer.session.poll_timeout().is_some());
     }
 }
+
+/// The end of a frame is not the end of its stream.
+#[test]
+fn a_frame_that_had_begun_when_its_reader_went_ends_nothing() {
+    let mut peer = answered(1000);
+    let frame = peer::data(3, &[7; 100]);
+    peer.send(&frame[..50]);
+    peer.stream(3).release();
+    peer.send(&frame[50..]);
+    assert_eq!(peer.session.stats().open_streams, 1);
+    peer.expect_silence();
+    peer.pass(ANSWER_TIME);
+    assert_eq!(peer.hear().last().map(String::as_str), Some("RST id=3 code=4"));
+}

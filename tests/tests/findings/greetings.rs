@@ -40,6 +40,14 @@ fn t10_an_untyped_end_notices_a_typed_peer() {
         peer.send([peer::syn(3, first), peer::data(3, second)].concat());
         assert!(!peer.events().contains(&warning));
     }
+    // The beat is on the same stream, and the type is all of the first frame.
+    let mut peer = Peer::of_server(Config::default());
+    peer.send([peer::syn(5, b""), peer::syn(3, &[0xff; 4]), peer::data(5, b"beat")].concat());
+    assert!(!peer.events().contains(&warning));
+    let mut peer = Peer::of_server(Config::default());
+    let bytes = peer::syn(3, b"\xff\xff\xff\xffbeat");
+    [&bytes[..12], &bytes[12..]].into_iter().for_each(|piece| peer.send(piece));
+    assert!(!peer.events().contains(&warning));
 }
 
 #[test]
