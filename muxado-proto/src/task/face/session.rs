@@ -213,7 +213,10 @@ macro_rules! task_session_methods {
             self.0.go_away(code, text);
         }
 
-        /// Closes at once: unsent data is discarded, and the peer gets `code` and `text`.
+        /// Closes at once: unsent data is discarded, every waiter gets the cause, and the peer gets
+        /// `code` and `text`. What the peer still sends is discarded, up to one initial window, until
+        /// it has ended its side of the transport, or for
+        /// [`Config::linger_timeout`](crate::Config::linger_timeout).
         pub fn abort(&self, code: $crate::ErrorCode, text: impl Into<::bytes::Bytes>) {
             self.0.abort(code, text);
         }
