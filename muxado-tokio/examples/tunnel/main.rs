@@ -57,14 +57,10 @@ enum Command {
 fn main() -> ExitCode {
     let options = Options::parse();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // A transfer keeps a worker busy for some hundred microseconds at a time, and a worker looks
-    // for other input only between such times, by default after 61 of them. More workers than
-    // cores, which look every time, let a small message pass.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2 * cores)
-        .event_interval(1)
-        .enable_all()
-        .build();
+    // A transfer keeps a worker busy for some hundred microseconds at a time. With more workers than
+    // cores, one of them waits for input meanwhile, and a small message passes.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2 * cores).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(run(options)),
         Err(error) => {
