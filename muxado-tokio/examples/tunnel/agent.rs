@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use clap::Args;
-use muxado_tokio::{Config, ErrorCode, Session, Stream, StreamType, relay, tcp};
+use muxado_tokio::{Config, ErrorCode, Session, Stream, StreamType, relay};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -199,7 +199,7 @@ impl Agent {
     /// Connects, and introduces itself.
     async fn join(&mut self, server: &str) -> std::result::Result<Session, Failure> {
         let tcp = TcpStream::connect(server).await.map_err(Failure::passing)?;
-        tcp::tune(&tcp).map_err(Failure::passing)?;
+        protocol::tune(&tcp).map_err(Failure::passing)?;
         let from = tcp.peer_addr().map_err(Failure::passing)?;
         let tls = self.tls.connect(tls::server_name(), tcp).await.map_err(|error| Failure {
             for_good: tls::is_wrong_certificate(&error),

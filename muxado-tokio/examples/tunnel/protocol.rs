@@ -12,6 +12,7 @@ use muxado_tokio::{Config, ErrorCode, Heartbeat, RateLimit, Stream, StreamType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::Result;
 
@@ -95,6 +96,19 @@ pub async fn receive<T: DeserializeOwned>(stream: &mut Stream) -> Result<T> {
     let mut message = Vec::new();
     stream.take(HELLO_BYTES).read_to_end(&mut message).await?;
     Ok(serde_json::from_slice(&message)?)
+}
+
+/// Bytes that the system holds back of a session before they are on the way. What exceeds them waits
+/// in the session, where a small message overtakes a transfer.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 128 << 10;
+
+/// Sets the TCP options of a session.
+pub fn tune(tcp: &TcpStream) -> std::io::Result<()> {
+    muxado_tokio::tcp::tune(tcp)?;
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
 }
 
 /// The settings of the server's end of a session with an agent.

@@ -234,7 +234,7 @@ enum Met {
 
 /// TLS, and the hello of an agent. Dropping this ends the connection.
 async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
-    muxado_tokio::tcp::tune(&tcp)?;
+    protocol::tune(&tcp)?;
     let tls = shared.tls.accept(tcp).await?;
     if tls.get_ref().1.peer_certificates().is_some() {
         return Ok(Met::Server(Box::new(tls))); // it has our certificate, and its key

@@ -75,7 +75,7 @@ impl Peers {
             return Ok(session.clone());
         }
         let tcp = TcpStream::connect(address).await?;
-        muxado_tokio::tcp::tune(&tcp)?;
+        protocol::tune(&tcp)?;
         let tls = self.tls.connect(tls::server_name(), tcp).await?;
         info!("connected to the server at {address}");
         let builder = Builder::new(tls).config(Arc::clone(&self.config));
