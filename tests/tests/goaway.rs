@@ -233,6 +233,34 @@ fn a_session_at_its_end_asks_for_no_more_time() {
     assert_eq!(peer.session.poll_timeout(), None);
 }
 
+/// Only a pad says that nothing follows. Any other unknown frame may come from a later version.
+#[test]
+fn unknown_frames_behind_the_end_are_no_pads() {
+    let mut peer = Peer::of_client(Config::default());
+    peer.session.close(peer.now(), ErrorCode::NO_ERROR, "bye");
+    peer.expect(&["GOAWAY last=0 code=0 text=\"bye\"", PAD, PAD]);
+    peer.send(peer::go_away(0, 0, b""));
+    for _ in 0..2 {
+        peer.send(peer::frame(14, 0, 0, b""));
+        assert!(!peer.session.is_finished());
+    }
+    let pad = peer::frame(15, 0, 0, b"");
+    peer.send([&pad[..], &pad].concat());
+    assert!(peer.session.is_finished());
+}
+
+#[test]
+fn a_close_that_the_transport_does_not_take_is_graceful_if_nothing_was_open() {
+    let mut peer = Peer::of_client(Config::default());
+    peer.session.close(peer.now(), ErrorCode::NO_ERROR, "bye");
+    peer.pass(Duration::from_secs(10));
+    let reason = CloseReason::Local { code: ErrorCode::NO_ERROR };
+    assert_eq!(peer.session.close_reason(), Some(&reason));
+    let frames = peer.hear();
+    assert!(!frames.iter().any(|frame| frame.contains("cut")), "{frames:?}");
+    assert_eq!(frames.first().map(String::as_str), Some("GOAWAY last=0 code=0 text=\"bye\""));
+}
+
 /// The length of a frame has 24 bits.
 #[test]
 fn a_text_of_any_length_fits_into_a_frame() {

@@ -398,9 +398,9 @@ mod tests {
         Stream::new(id(number), Owner::Application, SendState::Open, &Config::default())
     }
 
-    /// Which of the first hundred ids have a tombstone.
+    /// Which of these ids have a tombstone.
     fn buried(store: &Store) -> alloc::vec::Vec<u32> {
-        (1..100).filter(|&number| store.entry(id(number)) == Some(Entry::Reset)).collect()
+        (1..200).filter(|&number| store.entry(id(number)) == Some(Entry::Reset)).collect()
     }
 
     #[test]
@@ -432,6 +432,24 @@ mod tests {
         }
         (3..=6).for_each(|number| store.bury(id(number)));
         assert_eq!(buried(&store), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn stale_entries_go_and_tombstones_stay() {
+        let mut store = store();
+        (1..=MAX).for_each(|number| store.bury(id(number)));
+        let _key = store.insert(stream(1));
+        store.bury(id(5));
+        (2..=5).for_each(|number| _ = store.insert(stream(number)));
+        // All are stale now. The next tombstone drops them, whether just as many or more may be.
+        for number in 6..=100 {
+            store.bury(id(number));
+            assert_eq!(buried(&store), [number]);
+            assert!(store.tombstones.len() <= 2 * MAX as usize, "{}", store.tombstones.len());
+            let _key = store.insert(stream(number));
+        }
+        (101..=105).for_each(|number| store.bury(id(number)));
+        assert_eq!(buried(&store), [102, 103, 104, 105]);
     }
 
     #[test]

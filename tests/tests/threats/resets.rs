@@ -35,6 +35,32 @@ fn rapid_reset_at_once() {
     peer.expect_session_error(10);
 }
 
+/// A peer that does not want the rest of an answer, or its own streams' answers, does no harm.
+#[test]
+fn resets_of_answers_that_have_begun_are_free() {
+    let mut peer = Peer::of_server(Config::default());
+    for n in 0..1100 {
+        let id = 3 + 2 * n;
+        peer.send(peer::syn(id, b"work"));
+        assert_eq!(peer.accept(), id);
+        peer.write(id, b"a part");
+        peer.receive();
+        peer.send(peer::rst(id, 6));
+        peer.stream(id).release();
+        peer.receive();
+        assert_eq!(peer.session.close_reason(), None, "after {n} resets");
+    }
+    for n in 0..1100 {
+        let id = peer.open();
+        peer.write(id, b"a request");
+        peer.receive();
+        peer.send(peer::rst(id, 6));
+        peer.stream(id).release();
+        peer.receive();
+        assert_eq!(peer.session.close_reason(), None, "after {n} resets of own streams");
+    }
+}
+
 #[test]
 fn rapid_reset_a_million_times_within_the_rate() {
     let meter = Meter::start();

@@ -161,3 +161,33 @@ fn a_close_is_announced_when_nothing_moves() {
     farewell.announce();
     assert_eq!(step(&farewell, 150), DrainStep::Wait(at(10_050)));
 }
+
+/// The limit on the whole drain comes before the announcement, which would start another wait.
+#[test]
+fn a_drain_that_moves_until_its_limit_is_cut_although_it_was_not_announced() {
+    let config = Config::default();
+    let at = Timestamp::from_millis;
+    let mut farewell = Farewell::new();
+    assert!(farewell.drain(NONE, Bytes::new(), NOW));
+    farewell.moved(at(299_990));
+    assert_eq!(farewell.drain_step(at(299_999), &config, false), DrainStep::Wait(at(300_000)));
+    assert_eq!(farewell.drain_step(at(300_000), &config, false), DrainStep::Cut);
+}
+
+#[test]
+fn a_peer_that_goes_away_and_leaves_nothing_open_has_the_session_finished() {
+    let config = Config::default();
+    let at = Timestamp::from_millis;
+    let mut farewell = Farewell::new();
+    assert!(farewell.on_go_away(NONE, "bye".into()));
+    assert!(farewell.drain_for_peer(NOW));
+    let step = |farewell: &Farewell, millis, idle| farewell.drain_step(at(millis), &config, idle);
+    assert_eq!(step(&farewell, 9_999, true), DrainStep::Wait(at(10_000)));
+    assert_eq!(step(&farewell, 10_000, true), DrainStep::Finish);
+    // Open streams have the time of a whole drain.
+    assert_eq!(step(&farewell, 10_000, false), DrainStep::Wait(at(300_000)));
+    assert_eq!(step(&farewell, 300_000, false), DrainStep::Cut);
+    // What the transport does not take after that is cut.
+    farewell.refuse_streams();
+    assert_eq!(step(&farewell, 10_000, true), DrainStep::Cut);
+}

@@ -97,3 +97,102 @@ fn the_front_of_a_tail_that_was_consumed_is_written_again() {
         assert_eq!((chunks.held(), chunks.len()), (held, TAIL_MIN));
     }
 }
+
+/// Copying costs time, and keeping costs the memory that was read: the larger part decides.
+#[test]
+fn a_tail_is_copied_before_a_chunk_only_if_most_of_it_was_read() {
+    for (read, is_copied) in [(1000, false), (2048, false), (2049, true), (3000, true)] {
+        let mut chunks = Chunks::default();
+        chunks.push_copy(&[1; 4096]);
+        chunks.take_to(read, |_| ());
+        let before = chunks.front().as_ptr();
+        chunks.push_chunk(Bytes::from_static(&[2; 600]));
+        assert_eq!(chunks.front().as_ptr() != before, is_copied, "{read} bytes were read");
+        assert_eq!(chunks.front(), &std::vec![1; 4096 - read]);
+        assert_eq!(chunks.charges, 600 + if is_copied { 4096 - read } else { 4096 });
+        assert!(chunks.is_sound());
+    }
+}
+
+#[test]
+fn places_are_kept_until_three_of_four_are_free() {
+    let mut chunks = Chunks::default();
+    (0..1000).for_each(|_| chunks.push_chunk(Bytes::from_static(&[7; 600])));
+    while chunks.len() > 0 {
+        let before = chunks.chunks.capacity();
+        drop(chunks.pop(usize::MAX));
+        let (len, places) = (chunks.chunks.len(), chunks.chunks.capacity());
+        let shrinks = before > SPARE_CHUNKS && len < before / 4;
+        assert_eq!(places < before, shrinks, "{places} of {before} places for {len} chunks");
+    }
+}
+
+#[test]
+fn a_tail_that_comes_near_a_block_takes_the_rest_at_once() {
+    let near = BLOCK / 4 * 3;
+    for (first, all) in [(near / 4, near / 2), (near / 2, near), (near / 2 + 1, BLOCK)] {
+        let mut chunks = Chunks::default();
+        chunks.push_copy(&std::vec![1; first]);
+        assert_eq!(chunks.held() - size_of::<Chunks>(), first);
+        chunks.push_copy(&[1]);
+        assert_eq!(chunks.held() - size_of::<Chunks>(), all, "after {first} bytes");
+    }
+}
+
+#[test]
+fn a_tail_of_the_small_size_is_not_large() {
+    for (len, is_large) in [(SMALL_TAIL, false), (SMALL_TAIL + 1, true)] {
+        let mut chunks = Chunks::default();
+        chunks.push_copy(&std::vec![1; len]);
+        assert_eq!(chunks.is_large(), is_large);
+    }
+}
+
+#[test]
+fn a_queue_that_holds_just_what_it_may_is_not_loose() {
+    for (more, is_loose) in [(0, false), (1, true)] {
+        let mut chunks = Chunks { len: 6400, ..Chunks::default() };
+        chunks.push_back(Bytes::from_static(&[7; 6400]), 0);
+        let rest = 6400 + 100 + SLACK - chunks.held();
+        chunks.clear();
+        chunks.len = 6400;
+        chunks.push_back(Bytes::from_static(&[7; 6400]), rest + more);
+        assert_eq!(chunks.is_loose(), is_loose, "{more} bytes more than it may");
+    }
+}
+
+#[test]
+fn a_later_chunk_may_waste_a_share_of_its_length() {
+    let len = 2 * SLACK;
+    let is_compact = |waste| {
+        let bytes = Bytes::from(std::vec![7; len]);
+        Chunk { bytes, charge: len + waste }.is_compact(false)
+    };
+    assert!(is_compact(0) && is_compact(len / 128));
+    assert!(!is_compact(len / 128 + 1));
+}
+
+#[test]
+fn compacting_ends_at_the_bound_for_one_call() {
+    let mut chunks = Chunks::default();
+    chunks.push_chunk(Bytes::from_static(&[7; 600]));
+    chunks.push_copy(&[8; 50]);
+    let tail = chunks.unread_tail().as_ptr();
+    assert_eq!(chunks.compact(600), 600);
+    assert_eq!(chunks.unread_tail().as_ptr(), tail, "the tail is left for the next call");
+    assert_eq!(chunks.compact(601), 650);
+    assert!(chunks.is_sound() && chunks.unread_tail().is_empty());
+}
+
+/// What a piece is charged for is all the memory that it has.
+#[test]
+fn the_pieces_of_a_compacted_queue_have_no_spare_memory() {
+    let mut chunks = Chunks::default();
+    (0..100).for_each(|_| chunks.push_chunk(Bytes::from_static(&[7; 600])));
+    chunks.compact(usize::MAX);
+    assert_eq!(chunks.len(), 60_000);
+    while chunks.len() > 0 {
+        let piece = chunks.pop(usize::MAX).try_into_mut().expect("nobody else has it");
+        assert_eq!(piece.capacity(), piece.len());
+    }
+}
