@@ -186,6 +186,35 @@ fn a_port_of_which_only_the_registry_knows_is_reset() {
     drop(other);
 }
 
+#[test]
+fn a_service_may_end_first_and_still_read_through_two_servers() {
+    let Some(redis) = Redis::start() else { return };
+    let directory = directory("port-half");
+    let [one, _two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let (read, has_read) = channel();
+    let service = web::listen(move |mut tcp: TcpStream| {
+        tcp.write_all(b"hello")?;
+        tcp.shutdown(Shutdown::Write)?;
+        let mut text = String::new();
+        let _ = read.send(tcp.read_to_string(&mut text).map(|_| text));
+        Ok(())
+    });
+    let mut agent = one.agent("a", &["--tcp", &format!("0={service}")]);
+    let address = (ip(1), port(&mut agent)).into();
+    let (mut client, greeting) = until("a whole greeting", || {
+        let mut tcp = web::connect(address).ok()?;
+        let mut greeting = String::new();
+        tcp.read_to_string(&mut greeting).ok()?;
+        Some((tcp, greeting))
+    });
+    assert_eq!(greeting, "hello");
+    assert!(has_read.try_recv().is_err(), "the end of the service is not the end of the client");
+    client.write_all(b"and now me").expect("it takes that");
+    client.shutdown(Shutdown::Write).expect("it takes that");
+    let text = has_read.recv_timeout(LIMIT).expect("the service learns of the end");
+    assert_eq!(text.expect("an end, no reset"), "and now me");
+}
+
 /// A service that greets, tells the test when it has the connection, and what ends it.
 fn watched() -> (SocketAddr, std::sync::mpsc::Receiver<io::Result<usize>>) {
     let (ended, ends) = channel();
