@@ -20,7 +20,8 @@ mod protocol;
 mod server;
 mod tls;
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -63,10 +64,7 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2 * cores).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(run(options)),
-        Err(error) => {
-            eprintln!("tunnel: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(error),
     }
 }
 
@@ -81,6 +79,8 @@ async fn run(options: Options) -> ExitCode {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
+        // Otherwise it reports a closed standard error to standard error, by a panic.
+        .log_internal_errors(false)
         .init();
     let done = match options.command {
         Command::Demo(options) => demo::run(options).await,
@@ -89,11 +89,18 @@ async fn run(options: Options) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tunnel: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(error),
     }
+}
+
+/// Prints a line. If nobody reads the output any more, the program continues: `println` would panic.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn fail(error: impl Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "tunnel: {error}");
+    ExitCode::FAILURE
 }
 
 async fn serve(options: server::Options) -> Result<()> {
@@ -101,10 +108,10 @@ async fn serve(options: server::Options) -> Result<()> {
     let fingerprint = identity.fingerprint();
     let stop = on_interrupt();
     let server = Server::start(options, identity).await?;
-    println!("agents connect to {}", server.agents);
-    println!("requests arrive at http://{}", server.http);
-    println!("what happens is shown at http://{}/", server.admin);
-    println!("fingerprint {fingerprint}");
+    say(format_args!("agents connect to {}", server.agents));
+    say(format_args!("requests arrive at http://{}", server.http));
+    say(format_args!("what happens is shown at http://{}/", server.admin));
+    say(format_args!("fingerprint {fingerprint}"));
     stop.cancelled().await;
     if server.stop().await {
         Ok(())
@@ -119,7 +126,7 @@ async fn run_agent(options: agent::Options) -> Result<()> {
     tokio::spawn(async move {
         while changes.changed().await.is_ok() {
             for service in changes.borrow_and_update().services.iter().flatten() {
-                println!("the server serves {service}");
+                say(format_args!("the server serves {service}"));
             }
         }
     });
@@ -130,20 +137,25 @@ async fn run_agent(options: agent::Options) -> Result<()> {
 fn on_interrupt() -> CancellationToken {
     let stop = CancellationToken::new();
     let cancel = stop.clone();
-    tokio::spawn(async move {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate()).expect("it can be handled");
+    #[cfg(unix)]
+    let signal = {
+        use tokio::signal::unix::{SignalKind, signal};
+        // From here on a signal does not end the process.
+        let [mut interrupt, mut terminate] = [SignalKind::interrupt(), SignalKind::terminate()]
+            .map(|kind| signal(kind).expect("it can be handled"));
+        async move {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => (),
-                _ = terminate.recv() => (),
+                received = interrupt.recv() => received,
+                received = terminate.recv() => received,
             }
         }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
+    };
+    #[cfg(not(unix))]
+    let signal = tokio::signal::ctrl_c();
+    tokio::spawn(async move {
+        let _ = signal.await;
+        cancel.cancel(); // whatever happens to the log
         info!("stopping");
-        cancel.cancel();
     });
     stop
 }

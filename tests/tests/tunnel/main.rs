@@ -4,6 +4,7 @@ mod admission;
 mod cluster;
 mod framing;
 mod http;
+mod output;
 mod page;
 mod ports;
 mod process;

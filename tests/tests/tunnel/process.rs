@@ -26,6 +26,16 @@ impl Program {
     }
 
     pub fn run_in(directory: &Path, arguments: &[String]) -> Self {
+        Self::start(directory, arguments, [usize::MAX; 2])
+    }
+
+    /// Runs a program whose standard output and standard error are read up to a number of lines
+    /// each, and then closed.
+    pub fn run_unread(arguments: &[String], lines: [usize; 2]) -> Self {
+        Self::start(&std::env::temp_dir(), arguments, lines)
+    }
+
+    fn start(directory: &Path, arguments: &[String], [out, err]: [usize; 2]) -> Self {
         let mut process = Command::new(&*TUNNEL)
             .args(arguments)
             .current_dir(directory)
@@ -35,8 +45,8 @@ impl Program {
             .spawn()
             .expect("it starts");
         let (sender, lines) = channel();
-        collect(process.stdout.take().expect("a pipe"), sender.clone());
-        collect(process.stderr.take().expect("a pipe"), sender);
+        collect(process.stdout.take().expect("a pipe"), sender.clone(), out);
+        collect(process.stderr.take().expect("a pipe"), sender, err);
         Self { process, lines, seen: Vec::new() }
     }
 
@@ -72,6 +82,18 @@ impl Program {
         }
     }
 
+    /// Waits until nobody reads the output any more.
+    pub fn wait_until_unread(&mut self) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("it is still read: {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
     /// Sends a signal, by name.
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
@@ -86,15 +108,19 @@ impl Program {
     /// Waits for the end; also returns the last lines.
     pub fn end(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + LIMIT;
-        // The pipes close when it ends.
+        // The pipes close when it ends, unless the test closed them before.
         while let Ok(line) =
             self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
             self.seen.push(line);
         }
-        assert!(Instant::now() < deadline, "it does not end: {:#?}", self.seen);
-        let status = self.process.wait().expect("the process is ours");
-        (status, self.seen.join("\n"))
+        loop {
+            if let Some(status) = self.process.try_wait().expect("the process is ours") {
+                return (status, self.seen.join("\n"));
+            }
+            assert!(Instant::now() < deadline, "it does not end: {:#?}", self.seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -106,9 +132,10 @@ impl Drop for Program {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static, sender: Sender<String>) {
+/// Sends the lines to the test, at most a number of them, and closes the pipe.
+fn collect(pipe: impl Read + Send + 'static, sender: Sender<String>, most: usize) {
     std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok).take(most) {
             if sender.send(line).is_err() {
                 return;
             }
@@ -142,6 +169,11 @@ impl Server {
     /// A server whose certificate is in a directory, and is created there if necessary. Its ports
     /// are at 127.0.0.1 if `more` does not name another address.
     pub fn with(directory: &Path, agents: &str, http: &str, more: &[&str]) -> Self {
+        Self::of(Program::run(&Self::arguments(directory, agents, http, more)))
+    }
+
+    /// The arguments of such a server.
+    pub fn arguments(directory: &Path, agents: &str, http: &str, more: &[&str]) -> Vec<String> {
         let file = |name| directory.join(name).display().to_string();
         let (certificate, key) = (file("cert.pem"), file("key.pem"));
         let at: &[_] = if more.contains(&"--tcp") { &[] } else { &["--tcp", "127.0.0.1"] };
@@ -152,8 +184,11 @@ impl Server {
             at,
             more,
         ];
-        let arguments: Vec<_> = arguments.concat().into_iter().map(str::to_owned).collect();
-        let mut program = Program::run(&arguments);
+        arguments.concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// A program that is a server: waits until it says where.
+    pub fn of(mut program: Program) -> Self {
         let agents = program.wait_for("agents connect to ").parse().expect("an address");
         let http = program.wait_for("requests arrive at http://").parse().expect("an address");
         let admin = program.wait_for("what happens is shown at http://");
@@ -174,14 +209,23 @@ impl Server {
         fingerprint: &str,
         services: &[&str],
     ) -> Program {
+        Program::run(&self.agent_arguments(name, token, fingerprint, services))
+    }
+
+    pub fn agent_arguments(
+        &self,
+        name: &str,
+        token: &str,
+        fingerprint: &str,
+        services: &[&str],
+    ) -> Vec<String> {
         let server = self.agents.to_string();
         let arguments = [
             &["agent", "--server", &server, "--name", name, "--token", token],
             &["--fingerprint", fingerprint][..],
             services,
         ];
-        let arguments: Vec<_> = arguments.concat().into_iter().map(str::to_owned).collect();
-        Program::run(&arguments)
+        arguments.concat().into_iter().map(str::to_owned).collect()
     }
 }
 

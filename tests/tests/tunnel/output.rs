@@ -1,0 +1,68 @@
+//! Servers and agents whose output nobody reads any more, as after the end of a log collector.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use crate::process::{LIMIT, Program, Server, TOKEN, directory};
+use crate::web;
+
+/// A server prints four lines at its start.
+const LINES: usize = 4;
+
+/// Repeats a request until the service answers.
+fn ask_until_answered(address: SocketAddr) {
+    let deadline = Instant::now() + LIMIT;
+    while !matches!(web::get(address, "app.example", "/"), Ok((200, body)) if body == "hello") {
+        assert!(Instant::now() < deadline, "no answer");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn ends(program: Program) {
+    program.signal("TERM");
+    let (status, lines) = program.end();
+    assert!(status.success(), "{status}: {lines}");
+}
+
+#[test]
+fn a_server_whose_output_is_closed_serves_and_ends_when_it_is_told_to() {
+    let any = "127.0.0.1:0";
+    let arguments = Server::arguments(&directory("unread-server"), any, any, &[]);
+    let mut server = Server::of(Program::run_unread(&arguments, [LINES, 0]));
+    server.program.wait_until_unread();
+    let offer = format!("app.example={}", web::says("hello"));
+    let mut agent = server.agent("a", &["--http", &offer]);
+    agent.wait_for("serves http://");
+    ask_until_answered(server.http);
+    ends(server.program);
+    agent.wait_for("the server stops");
+}
+
+#[test]
+fn a_server_whose_output_is_closed_at_its_start_serves_too() {
+    // If another process takes the port in between, the test fails, but never passes wrongly.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    drop(listener);
+    let (directory, http) = (directory("unread-start"), address.to_string());
+    let arguments = Server::arguments(&directory, "127.0.0.1:0", &http, &[]);
+    let mut server = Program::run_unread(&arguments, [0, 0]);
+    let deadline = Instant::now() + LIMIT;
+    while web::get(address, "app.example", "/").is_err() {
+        assert!(server.is_running() && Instant::now() < deadline, "it does not serve");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    ends(server);
+}
+
+#[test]
+fn an_agent_whose_output_is_closed_serves_and_ends_when_it_is_told_to() {
+    let server = Server::start("unread-agent");
+    let offer = format!("app.example={}", web::says("hello"));
+    let services = ["--http", &offer];
+    let arguments = server.agent_arguments("a", TOKEN, &server.fingerprint, &services);
+    let mut agent = Program::run_unread(&arguments, [0, 0]);
+    agent.wait_until_unread();
+    ask_until_answered(server.http);
+    ends(agent);
+}
