@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, value_parser};
 use muxado_tokio::{Config, ErrorCode, Session, Stream, StreamType, relay};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::Result;
+use crate::options::{address, port};
 use crate::protocol::{self, Hello, Public, Welcome};
 use crate::tls::{self, Fingerprint};
 
@@ -23,29 +25,31 @@ use crate::tls::{self, Fingerprint};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("services").args(["http", "tcp"]).required(true).multiple(true))]
 pub struct Options {
     /// HOST:PORT of the server. If there are several, they are tried in turn.
-    #[arg(long, required = true, value_name = "HOST:PORT")]
+    #[arg(long, required = true, value_name = "HOST:PORT", value_parser = address)]
     pub server: Vec<String>,
     /// SHA-256 of the server's certificate; the server prints it when it starts.
     #[arg(long, value_name = "HEX")]
     pub fingerprint: Fingerprint,
     /// The server's token.
-    #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new())]
     pub token: String,
     /// Agents with the same name have the same services and share the load.
     #[arg(long)]
     pub name: String,
     /// How many connections to the server. Each takes its share of the load, so a transfer on one
     /// does not delay what is on the others. With several servers, they spread over them.
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
-    pub sessions: usize,
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
+    pub sessions: u16,
     /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
-    #[arg(long, value_name = "HOST=ADDRESS", value_parser = http_service)]
+    #[arg(long, value_name = "NAME=HOST:PORT", value_parser = http_service)]
     pub http: Vec<Service>,
     /// Offers a local TCP service at a port of the server, 0 for any: 2222=127.0.0.1:22. Servers
     /// with a common registry all open the port.
-    #[arg(long, value_name = "PORT=ADDRESS", value_parser = tcp_service)]
+    #[arg(long, value_name = "PORT=HOST:PORT", value_parser = tcp_service)]
     pub tcp: Vec<Service>,
 }
 
@@ -58,14 +62,13 @@ pub struct Service {
 }
 
 fn http_service(text: &str) -> std::result::Result<Service, String> {
-    let (host, local) = text.split_once('=').ok_or("HOST=ADDRESS is expected")?;
-    Ok(Service { public: Public::Http(host.to_ascii_lowercase()), local: local.to_owned() })
+    let (host, local) = text.split_once('=').ok_or("NAME=HOST:PORT is expected")?;
+    Ok(Service { public: Public::Http(host.to_ascii_lowercase()), local: address(local)? })
 }
 
 fn tcp_service(text: &str) -> std::result::Result<Service, String> {
-    let (port, local) = text.split_once('=').ok_or("PORT=ADDRESS is expected")?;
-    let port = port.parse().map_err(|_| format!("{port} is no port"))?;
-    Ok(Service { public: Public::Tcp(port), local: local.to_owned() })
+    let (public, local) = text.split_once('=').ok_or("PORT=HOST:PORT is expected")?;
+    Ok(Service { public: Public::Tcp(port(public)?), local: address(local)? })
 }
 
 /// What an agent is at.
@@ -88,7 +91,7 @@ pub async fn run(
 ) -> Result<()> {
     // For the server, each is an agent of its own with the same name.
     let mut sessions = JoinSet::new();
-    for _ in 0..options.sessions.max(1) {
+    for _ in 0..options.sessions {
         sessions.spawn(keep_session(options.clone(), stop.clone(), status.clone()));
     }
     while let Some(ended) = sessions.join_next().await {
@@ -182,9 +185,6 @@ impl Agent {
             .chain(options.tcp)
             .map(|service| (service.public, service.local))
             .unzip();
-        if services.is_empty() {
-            return Err("there is nothing to offer: use --http or --tcp".into());
-        }
         let Options { server, fingerprint, token, name, .. } = options;
         Ok(Self {
             servers: server,

@@ -16,6 +16,7 @@
 
 mod agent;
 mod demo;
+mod options;
 mod protocol;
 mod server;
 mod tls;
@@ -24,7 +25,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -37,6 +38,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// A reverse tunnel: services behind a firewall, reached through a server outside.
 #[derive(Parser)]
+#[command(name = "tunnel")]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -50,13 +52,21 @@ enum Command {
     /// A server, an agent and two services in this process, and requests through all of them.
     Demo(demo::Options),
     /// The end outside, to which people and agents connect.
-    Server(server::Options),
+    Server(Box<server::Options>),
     /// The end beside the services.
     Agent(agent::Options),
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Command::Server(server) = &options.command {
+        if let Err(error) = server.check() {
+            let mut command = Options::command();
+            command.build(); // so that the usage of the subcommand is known
+            let usage = command.find_subcommand_mut("server").expect("it was parsed");
+            error.format(usage).exit();
+        }
+    }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // A transfer keeps a worker busy for some hundred microseconds at a time. With more workers than
     // cores, one of them waits for input meanwhile, and a small message passes.
@@ -84,7 +94,7 @@ async fn run(options: Options) -> ExitCode {
         .init();
     let done = match options.command {
         Command::Demo(options) => demo::run(options).await,
-        Command::Server(options) => serve(options).await,
+        Command::Server(options) => serve(*options).await,
         Command::Agent(options) => run_agent(options).await,
     };
     match done {

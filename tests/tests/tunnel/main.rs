@@ -4,6 +4,7 @@ mod admission;
 mod cluster;
 mod framing;
 mod http;
+mod options;
 mod output;
 mod page;
 mod ports;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -31,10 +31,10 @@ const HOST: &str = "app.example";
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// How many requests: one half over HTTP, the other over TCP.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = value_parser!(u64).range(1..))]
     requests: u64,
     /// How many at once.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = value_parser!(u64).range(1..))]
     concurrency: u64,
     /// Print the summary as one line of JSON.
     #[arg(long)]

@@ -84,27 +84,16 @@ struct Counters {
 }
 
 impl Server {
-    /// Binds all addresses, and serves.
+    /// Binds all addresses, and serves. The options are checked.
     pub async fn start(options: Options, identity: Identity) -> Result<Self> {
-        if options.token.is_empty() {
-            return Err("the token is empty: anybody could be an agent".into());
-        }
-        if options.admin_token.is_none() && !options.admin.ip().is_loopback() {
-            return Err(
-                format!("{} is for all to see: it needs --admin-token", options.admin).into()
-            );
-        }
         let agents = bind(options.listen)?;
         let http = bind(options.http)?;
         let admin = bind(options.admin)?;
         let registry = match options.registry {
-            Some(url) => {
+            Some(client) => {
                 let address = agents.local_addr()?;
-                if options.advertise.is_none() && address.ip().is_unspecified() {
-                    return Err("other servers cannot reach this one: it needs --advertise".into());
-                }
                 let own = options.advertise.unwrap_or_else(|| address.to_string());
-                Some(Registry::connect(&url, own).await?)
+                Some(Registry::connect(client, own).await?)
             }
             None => None,
         };

@@ -4,7 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, Error};
+
+use crate::options::{address, ports, registry};
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -21,7 +25,8 @@ pub struct Options {
     #[arg(long, default_value = "1024-65535", value_name = "FIRST-LAST", value_parser = ports)]
     pub ports: RangeInclusive<u16>,
     /// What an agent has to know.
-    #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "TUNNEL_TOKEN", hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new())]
     pub token: String,
     /// The certificate, PEM. If neither it nor the key exists, both are created.
     #[arg(long, default_value = "tunnel-cert.pem", value_name = "FILE")]
@@ -33,15 +38,16 @@ pub struct Options {
     #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS")]
     pub admin: SocketAddr,
     /// Token for the status pages: /?token=TOKEN. Without it, only this machine has access.
-    #[arg(long, env = "TUNNEL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(long, env = "TUNNEL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN",
+        value_parser = NonEmptyStringValueParser::new())]
     pub admin_token: Option<String>,
     /// Shares agents with other servers: redis://HOST:PORT. They need the same certificate and key.
     /// The host names and ports of an agent are then open at every server. A server at which a port
     /// is taken or not allowed says so in its log.
-    #[arg(long, value_name = "URL")]
-    pub registry: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = registry)]
+    pub registry: Option<redis::Client>,
     /// Where other servers, and agents, reach --listen, if that is not its address.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub advertise: Option<String>,
     /// How many seconds open connections may take to finish when the server stops.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
@@ -67,10 +73,23 @@ impl Options {
             grace: 30,
         }
     }
-}
 
-fn ports(text: &str) -> std::result::Result<RangeInclusive<u16>, String> {
-    let (first, last) = text.split_once('-').ok_or("FIRST-LAST is expected")?;
-    let port = |text: &str| text.parse().map_err(|_| format!("{text} is no port"));
-    Ok(port(first)?..=port(last)?)
+    /// Checks the options that depend on each other.
+    pub fn check(&self) -> Result<(), Error> {
+        let missing = |text| Err(Error::raw(ErrorKind::MissingRequiredArgument, text));
+        if self.admin_token.is_none() && !self.admin.ip().is_loopback() {
+            let admin = self.admin;
+            return missing(format!(
+                "the status pages at {admin} are open to all: add --admin-token TOKEN"
+            ));
+        }
+        let nowhere = self.advertise.is_none() && self.listen.ip().is_unspecified();
+        if self.registry.is_some() && nowhere {
+            let listen = self.listen;
+            return missing(format!(
+                "other servers cannot reach this one at {listen}: add --advertise HOST:PORT"
+            ));
+        }
+        Ok(())
+    }
 }

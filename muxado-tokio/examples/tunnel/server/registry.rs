@@ -59,12 +59,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub async fn connect(url: &str, own: String) -> Result<Self> {
+    pub async fn connect(client: redis::Client, own: String) -> Result<Self> {
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_connection_timeout(Some(LIMIT))
             .set_response_timeout(Some(LIMIT));
-        let client = redis::Client::open(url).map_err(|error| format!("the registry: {error}"))?;
         let connection = client.get_connection_manager_with_config(settings).await;
         let connection = connection.map_err(|error| format!("the registry: {error}"))?;
         let (view, changed) = (RwLock::default(), Notify::new());
