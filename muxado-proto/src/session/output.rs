@@ -96,7 +96,8 @@ impl Session {
     }
 
     /// How many bytes to request from [`poll_transmit`](Self::poll_transmit): about what the
-    /// transport takes in ten milliseconds, estimated from what it recently took, and at most 65 440.
+    /// transport takes in ten milliseconds, estimated from what it recently took, and at most 65 440;
+    /// while at most one stream is open, at most four times that.
     ///
     /// Nothing overtakes bytes that were returned. With this size an urgent frame waits for ten
     /// milliseconds, and for the transport's own queue. Frames are never larger than this, even if
@@ -121,7 +122,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
-        usize::try_from(self.pace.batch()).unwrap_or(usize::MAX)
+        usize::try_from(self.pace.batch(self.open_streams())).unwrap_or(usize::MAX)
     }
 
     /// Reports that the transport has taken `count` bytes of the latest batch: its time limit

@@ -1,7 +1,8 @@
 //! How much to cut ahead of the transport.
 //!
 //! Urgent frames cannot overtake bytes that were cut, so at most as much is cut as the transport
-//! takes in ten milliseconds; on a fast transport at most one segment of loopback.
+//! takes in ten milliseconds; on a fast transport at most one segment of loopback, or four while no
+//! other stream can have urgent frames.
 
 use core::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::time::Timestamp;
 /// The maximum payload cut at once: four frames of [`FRAME`] and their headers fill one segment of
 /// loopback, and one read of the peer.
 const CEILING: u32 = 4 * FRAME;
+
+/// The same while at most one stream is open, which no other one can hold up.
+const ALONE: u32 = 4 * CEILING;
 
 /// The minimum cut at once: below it, the overhead of headers is too large.
 const FLOOR: u32 = 512;
@@ -30,7 +34,7 @@ const OF_QUEUE: u32 = 4;
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Pace {
-    /// Bytes to cut at once.
+    /// Bytes to cut at once while at most one stream is open.
     batch: u32,
     /// Bytes of full batches taken since the last wait.
     run: u32,
@@ -47,9 +51,10 @@ impl Pace {
         Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since: None }
     }
 
-    /// Bytes to cut at once.
-    pub(super) const fn batch(&self) -> u32 {
-        self.batch
+    /// Bytes to cut at once with so many open streams.
+    #[inline]
+    pub(super) fn batch(&self, streams: u32) -> u32 {
+        if streams > 1 { self.batch.min(CEILING) } else { self.batch }
     }
 
     /// Payload of a frame, `max` at most.
@@ -92,12 +97,12 @@ impl Pace {
         let took = now - self.since.unwrap_or(now);
         if took < WAIT {
             self.run = self.run.saturating_add(self.handed_out);
-            self.batch = self.batch.max((self.run / OF_QUEUE).min(CEILING));
+            self.batch = self.batch.max((self.run / OF_QUEUE).min(ALONE));
         } else {
             self.run = 0;
             let rate = u128::from(self.handed_out).saturating_mul(AIM.as_nanos());
             let batch = rate.checked_div(took.as_nanos()).unwrap_or(u128::MAX);
-            self.batch = u32::try_from(batch).unwrap_or(u32::MAX).clamp(FLOOR, CEILING);
+            self.batch = u32::try_from(batch).unwrap_or(u32::MAX).clamp(FLOOR, ALONE);
         }
     }
 }
@@ -115,7 +120,7 @@ mod tests {
         let mut longest = 0.0_f64;
         while now < time {
             let stamp = Timestamp::from_duration(Duration::from_secs_f64(now));
-            let batch = pace.batch();
+            let batch = pace.batch(2);
             pace.all_taken(stamp);
             pace.hand_out(stamp, batch as usize, true);
             // The queue takes the batch when it has at most `queue` bytes afterwards.
@@ -125,7 +130,7 @@ mod tests {
             }
             now = now.max(clear - queue / rate);
         }
-        (pace.batch(), longest)
+        (pace.batch(2), longest)
     }
 
     #[test]
@@ -149,10 +154,26 @@ mod tests {
         assert_eq!(run(125e6, 64e3, 1.0).0, CEILING);
         let mut pace = Pace::new();
         for _ in 0..20 {
-            pace.hand_out(Timestamp::ZERO, pace.batch() as usize, true);
+            pace.hand_out(Timestamp::ZERO, pace.batch(2) as usize, true);
             pace.all_taken(Timestamp::ZERO);
         }
-        assert_eq!((pace.batch(), pace.frame(FRAME)), (CEILING, FRAME));
+        assert_eq!((pace.batch(2), pace.frame(FRAME)), (CEILING, FRAME));
+    }
+
+    #[test]
+    fn a_stream_alone_gets_four_segments_and_still_ten_milliseconds_at_most() {
+        let mut pace = Pace::new();
+        let mut now = Timestamp::ZERO;
+        for _ in 0..40 {
+            pace.hand_out(now, pace.batch(1) as usize, true);
+            pace.all_taken(now);
+        }
+        assert_eq!((pace.batch(0), pace.batch(1), pace.batch(2)), (ALONE, ALONE, CEILING));
+        // A hundred kilobytes in ten milliseconds.
+        pace.hand_out(now, ALONE as usize, true);
+        now = now + Duration::from_nanos(u64::from(ALONE) * 100);
+        pace.all_taken(now);
+        assert_eq!((pace.batch(1), pace.batch(2)), (100_000, CEILING));
     }
 
     #[test]
@@ -162,21 +183,21 @@ mod tests {
             // A fourth of what was taken is no more than a frame.
             pace.hand_out(Timestamp::ZERO, 1000, true);
             pace.all_taken(Timestamp::ZERO + Duration::from_micros(micros));
-            assert_eq!(pace.batch(), FRAME, "{micros} µs");
+            assert_eq!(pace.batch(2), FRAME, "{micros} µs");
         }
         let mut pace = Pace::new();
         for count in 1..=8 {
             pace.hand_out(Timestamp::ZERO, FRAME as usize, true);
             pace.all_taken(Timestamp::ZERO);
             assert_eq!(
-                pace.batch(),
+                pace.batch(2),
                 FRAME * (count / 4).max(1) + FRAME / 4 * (count % 4) * (count / 4).min(1)
             );
         }
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 1000, true);
         pace.all_taken(Timestamp::from_millis(1));
-        assert_eq!(pace.batch(), 10_000);
+        assert_eq!(pace.batch(2), 10_000);
     }
 
     #[test]
@@ -184,7 +205,7 @@ mod tests {
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 20, false);
         pace.taken(Timestamp::from_millis(500), 20);
-        assert_eq!(pace.batch(), FRAME);
+        assert_eq!(pace.batch(2), FRAME);
     }
 
     #[test]
@@ -192,14 +213,14 @@ mod tests {
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 10_000, true);
         pace.taken(Timestamp::from_millis(50), 9999);
-        assert_eq!(pace.batch(), FRAME);
+        assert_eq!(pace.batch(2), FRAME);
         pace.taken(Timestamp::from_millis(100), 1);
-        assert_eq!((pace.batch(), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
+        assert_eq!((pace.batch(2), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
         let now = Timestamp::from_millis(100);
         let batches = (0..).find(|_| {
             pace.all_taken(now);
-            pace.hand_out(now, pace.batch() as usize, true);
-            pace.batch() == CEILING
+            pace.hand_out(now, pace.batch(2) as usize, true);
+            pace.batch(2) == CEILING
         });
         assert!(batches.is_some_and(|batches| batches < 40), "{batches:?}");
     }

@@ -28,7 +28,15 @@ impl Session {
 
     /// Why nothing more can be written to a stream. It is `Finished` only if the transport has
     /// taken what was written, or may still take it.
+    #[inline]
     pub(super) fn writing_is_over(&self, stream: &Stream) -> Result<(), WriteError> {
+        let writes =
+            matches!(stream.send, SendState::Fresh | SendState::Announcing | SendState::Open);
+        if writes && self.farewell.reason().is_none() { Ok(()) } else { self.over(stream) }
+    }
+
+    #[cold]
+    fn over(&self, stream: &Stream) -> Result<(), WriteError> {
         let finished = match stream.send {
             SendState::Resetting(code) | SendState::ResetLocally(code) => {
                 return Err(WriteError::ResetLocally(code));
