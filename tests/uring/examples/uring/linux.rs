@@ -18,9 +18,10 @@ use muxado_uring::{Done, Ring};
 const TOTAL: usize = 64 << 20;
 /// The size of the pattern that the client sends repeatedly.
 const PATTERN: usize = 1 << 20;
-/// Four frames and their headers: in an input of more than eight frames, each would be so small a
-/// part of the buffer that the session copies it instead of keeping the buffer.
-const READ: usize = 4 * (16_360 + 8);
+const READ: usize = 256 << 10;
+/// A batch of more than eight frames could come in one read, and the session copies frames that are so
+/// small a part of their buffer.
+const BATCH: usize = 4 * (16_360 + 8);
 
 pub(crate) fn run() -> io::Result<()> {
     let mut ring = match Ring::new(8) {
@@ -144,7 +145,8 @@ impl End {
             }
         }
         if let Some(mut batch) = self.batch.take() {
-            self.session.poll_transmit(now, &mut batch, self.session.batch_size());
+            let size = self.session.batch_size().min(BATCH);
+            self.session.poll_transmit(now, &mut batch, size);
             if batch.is_empty() {
                 self.batch = Some(batch);
             } else {
