@@ -332,6 +332,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes for a crowd")]
     fn a_map_that_was_large_gives_its_memory_back() {
         let mut map = IdMap::new(id_key(7));
         let ids = || (1..=1000).map(StreamId::new);
