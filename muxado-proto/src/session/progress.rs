@@ -32,32 +32,27 @@ impl Session {
     pub(super) fn writing_is_over(&self, stream: &Stream) -> Result<(), WriteError> {
         let writes =
             matches!(stream.send, SendState::Fresh | SendState::Announcing | SendState::Open);
-        if writes && self.farewell.reason().is_none() { Ok(()) } else { self.over(stream) }
+        let goes_on = writes && self.farewell.reason().is_none();
+        if goes_on { Ok(()) } else { Err(self.end_of_writing(stream)) }
     }
 
     #[cold]
-    fn over(&self, stream: &Stream) -> Result<(), WriteError> {
-        let finished = match stream.send {
+    fn end_of_writing(&self, stream: &Stream) -> WriteError {
+        match stream.send {
             SendState::Resetting(code) | SendState::ResetLocally(code) => {
-                return Err(WriteError::ResetLocally(code));
+                return WriteError::ResetLocally(code);
             }
             SendState::ResetByPeer(code) => {
-                return Err(match self.farewell.error_received(code) {
-                    Some(reason) => WriteError::SessionClosed(reason),
-                    None => WriteError::Reset(code),
-                });
+                let ended = self.farewell.error_received(code);
+                return ended.map_or(WriteError::Reset(code), WriteError::SessionClosed);
             }
             SendState::Finished if self.handover.has_taken(stream.batch) => {
-                return Err(WriteError::Finished);
+                return WriteError::Finished;
             }
-            SendState::Finished | SendState::Finishing { .. } | SendState::Left => true,
-            SendState::Fresh | SendState::Announcing | SendState::Open => false,
-        };
-        match self.farewell.reason() {
-            Some(reason) => Err(WriteError::SessionClosed(reason.clone())),
-            None if finished => Err(WriteError::Finished),
-            None => Ok(()),
+            _ => {}
         }
+        let ended = self.farewell.reason().cloned();
+        ended.map_or(WriteError::Finished, WriteError::SessionClosed)
     }
 
     /// Whether the transport has taken everything that the stream has to send.

@@ -19,9 +19,9 @@ impl Ticket {
         Self { place: None, lasting: true }
     }
 
-    /// Whether its owner does not wait: not yet, or no longer.
-    pub(super) const fn is_new(&self) -> bool {
-        self.place.is_none()
+    /// Whether its owner waits.
+    pub(super) const fn waits(&self) -> bool {
+        self.place.is_some()
     }
 }
 

@@ -51,9 +51,10 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-use muxado_proto::CloseReason;
+use muxado_proto::task::ReadError;
+use muxado_proto::{CloseReason, ErrorCode};
 use muxado_tests::runtime::face::*;
-use muxado_tests::runtime::{Runtime, read_exact};
+use muxado_tests::runtime::{Runtime, read_exact, write_all};
 
 /// A stream of the client, and the server's end of it, after `hello` was exchanged.
 async fn streams<R: Runtime>(
@@ -65,6 +66,18 @@ async fn streams<R: Runtime>(
     let mut far = server.accept().await?;
     assert_eq!(read_exact(&mut far, 5).await.expect("a whole stream"), b"hello");
     Ok((near, far))
+}
+
+/// Asserts that a stream is refused, and that the one in use goes on.
+async fn refused_beside_one_in_use<R: Runtime>(
+    late: &mut R::Stream,
+    near: &mut R::Stream,
+    far: &mut R::Stream,
+) {
+    let error = read_exact(late, 1).await.unwrap_err();
+    assert_eq!(cause(&error), Some(ReadError::Reset(ErrorCode::STREAM_REFUSED)));
+    write_all(near, b"still").await.unwrap();
+    assert_eq!(read_exact(far, 5).await.unwrap(), b"still");
 }
 
 /// Both ends of a TCP connection, and a second handle to the near one.

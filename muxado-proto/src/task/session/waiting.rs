@@ -37,7 +37,7 @@ pub(in crate::task) fn leave(
     queue: fn(&mut State) -> &mut Waiters,
     ticket: &mut Ticket,
 ) {
-    if ticket.is_new() {
+    if !ticket.waits() {
         return;
     }
     let mut wakes = Wakes::default();
@@ -57,7 +57,7 @@ pub(super) fn poll_open(
     let mut stale = None;
     let result = shared.command(|state, wakes| {
         // Earlier waiters go first.
-        let waits = ticket.is_new() && !state.opening.is_empty();
+        let waits = !ticket.waits() && !state.opening.is_empty();
         let opened = if waits { Poll::Pending } else { OpenError::poll(open(&mut state.session)) };
         let Poll::Ready(opened) = opened else {
             stale = state.opening.wait(ticket, cx.waker());
