@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{Program, Server, TOKEN, directory};
+use crate::process::{Program, Server, agent_of, directory};
 use crate::web;
 
 /// A Redis server for one test. Dropping it ends it.
@@ -160,14 +160,8 @@ fn agent(servers: &[Server], number: usize) -> Program {
     let host = host(number);
     let offer = format!("{host}={}", web::says(host.clone()));
     let name = format!("agent-{number}");
-    let mut arguments = vec!["agent", "--name", &name, "--token", TOKEN, "--http", &offer];
-    arguments.extend(["--fingerprint", &servers[0].fingerprint]);
-    let addresses: Vec<_> = servers.iter().map(|server| server.agents.to_string()).collect();
-    for address in &addresses {
-        arguments.extend(["--server", address]);
-    }
-    let arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
-    Program::run(&arguments)
+    let servers: Vec<_> = servers.iter().collect();
+    agent_of(&servers, &name, &["--http", &offer])
 }
 
 /// One request, at any server that is not known to be dead, repeated while it fails. An answer that

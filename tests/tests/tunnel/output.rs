@@ -1,9 +1,8 @@
 //! Servers and agents whose output nobody reads any more, as after the end of a log collector.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
 
-use crate::process::{LIMIT, Program, Server, TOKEN, directory};
+use crate::process::{Program, Server, TOKEN, directory, until};
 use crate::web;
 
 /// A server prints four lines at its start.
@@ -11,11 +10,8 @@ const LINES: usize = 4;
 
 /// Repeats a request until the service answers.
 fn ask_until_answered(address: SocketAddr) {
-    let deadline = Instant::now() + LIMIT;
-    while !matches!(web::get(address, "app.example", "/"), Ok((200, body)) if body == "hello") {
-        assert!(Instant::now() < deadline, "no answer");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let answer = || web::get(address, "app.example", "/").ok();
+    until("an answer", || answer().filter(|(status, body)| (*status, &body[..]) == (200, "hello")));
 }
 
 fn ends(program: Program) {
@@ -47,11 +43,10 @@ fn a_server_whose_output_is_closed_at_its_start_serves_too() {
     let (directory, http) = (directory("unread-start"), address.to_string());
     let arguments = Server::arguments(&directory, "127.0.0.1:0", &http, &[]);
     let mut server = Program::run_unread(&arguments, [0, 0]);
-    let deadline = Instant::now() + LIMIT;
-    while web::get(address, "app.example", "/").is_err() {
-        assert!(server.is_running() && Instant::now() < deadline, "it does not serve");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it serves", || {
+        assert!(server.is_running(), "it has ended");
+        web::get(address, "app.example", "/").ok()
+    });
     ends(server);
 }
 

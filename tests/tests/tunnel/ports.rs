@@ -4,10 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Instant;
 
 use crate::cluster::Redis;
-use crate::process::{LIMIT, Program, Server, TOKEN, directory};
+use crate::process::{LIMIT, Program, Server, agent_of, directory, until};
 use crate::web;
 
 /// The address of the ports of a server.
@@ -22,14 +21,7 @@ fn server(redis: &Redis, directory: &Path, number: u8) -> Server {
 
 /// An agent that knows several servers.
 fn agent(servers: &[&Server], name: &str, offer: &str) -> Program {
-    let mut arguments = vec!["agent", "--name", name, "--token", TOKEN, "--tcp", offer];
-    arguments.extend(["--fingerprint", &servers[0].fingerprint]);
-    let addresses: Vec<_> = servers.iter().map(|server| server.agents.to_string()).collect();
-    for address in &addresses {
-        arguments.extend(["--server", address]);
-    }
-    let arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
-    Program::run(&arguments)
+    agent_of(servers, name, &["--tcp", offer])
 }
 
 fn port(agent: &mut Program) -> u16 {
@@ -52,18 +44,6 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     tcp.read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-/// Repeats an attempt until it succeeds.
-fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        if let Some(done) = attempt() {
-            return done;
-        }
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }
 
 /// Asks until there is an answer. One that looks complete has to be correct.

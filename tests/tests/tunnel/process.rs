@@ -50,48 +50,40 @@ impl Program {
         Self { process, lines, seen: Vec::new() }
     }
 
-    /// Waits for a line of standard output or standard error that contains `text`; returns the rest
-    /// of the line after it.
-    pub fn wait_for(&mut self, text: &str) -> String {
+    /// Waits for a line of standard output or standard error in which `find` finds something; `None`
+    /// if the output ends without it.
+    fn find<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + LIMIT;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let found = line.split_once(text).map(|(_, rest)| rest.trim().to_owned());
+                    let found = find(&line);
                     self.seen.push(line);
-                    if let Some(rest) = found {
-                        return rest;
+                    if found.is_some() {
+                        return found;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no {text:?}: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("no {text:?}: {:#?}", self.seen),
+                Err(RecvTimeoutError::Timeout) => panic!("no {what}: {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
+    }
+
+    /// Waits for a line of standard output or standard error that contains `text`; returns the rest
+    /// of the line after it.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let rest = |line: &str| line.split_once(text).map(|(_, rest)| rest.trim().to_owned());
+        self.find(text, rest).unwrap_or_else(|| panic!("no {text:?}: {:#?}", self.seen))
     }
 
     /// Waits for a text; returns `false` if the program ends without it.
     pub fn prints_or_ends(&mut self, text: &str) -> bool {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(text) => return true,
-                Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout) => panic!("no {text:?}: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
-        }
+        self.find(text, |line| line.contains(text).then_some(())).is_some()
     }
 
     /// Waits until nobody reads the output any more.
     pub fn wait_until_unread(&mut self) {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout) => panic!("it is still read: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+        self.find("end of the output", |_| None::<()>);
     }
 
     /// Sends a signal, by name.
@@ -129,6 +121,18 @@ impl Drop for Program {
         // Fails only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Repeats an attempt until it succeeds.
+pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -227,6 +231,14 @@ impl Server {
         ];
         arguments.concat().into_iter().map(str::to_owned).collect()
     }
+}
+
+/// An agent that knows several servers.
+pub fn agent_of(servers: &[&Server], name: &str, services: &[&str]) -> Program {
+    let more: Vec<_> = servers[1..].iter().map(|server| server.agents.to_string()).collect();
+    let mut arguments = services.to_vec();
+    more.iter().for_each(|address| arguments.extend(["--server", address]));
+    servers[0].agent(name, &arguments)
 }
 
 /// The example, built.
