@@ -165,8 +165,8 @@ impl Peer {
     #[track_caller]
     pub fn expect_session_error(&mut self, code: u32) {
         let frames = self.receive();
-        let [.., farewell, pad] = frames.as_slice() else { panic!("no GOAWAY: {frames:?}") };
-        assert_eq!((farewell.kind(), farewell.word(4)), (Frame::GOAWAY, code));
+        let [.., goaway, pad] = frames.as_slice() else { panic!("no GOAWAY: {frames:?}") };
+        assert_eq!((goaway.kind(), goaway.word(4)), (Frame::GOAWAY, code));
         assert_eq!(pad.to_bytes(), [0, 0, 0, 0xf0, 0, 0, 0, 0]);
         match self.session.close_reason() {
             Some(CloseReason::Violation { code: reason, .. }) => assert_eq!(reason.0, code),

@@ -216,9 +216,9 @@ fn what_has_arrived_can_be_read_after_the_end_of_the_transport() {
     );
     assert_eq!(peer.stream(5).write(b"x"), Err(WriteError::SessionClosed(reason)));
     // Reading has caused no output except GOAWAY and pads.
-    let farewell = peer.hear();
-    assert!(farewell[0].starts_with("GOAWAY last=9 code=15 "), "{farewell:?}");
-    assert_eq!(farewell.len(), 2);
+    let goaway = peer.hear();
+    assert!(goaway[0].starts_with("GOAWAY last=9 code=15 "), "{goaway:?}");
+    assert_eq!(goaway.len(), 2);
     assert!(!peer.session.wants_transmit());
     for number in [3, 5, 7, 9] {
         peer.stream(number).release();

@@ -82,7 +82,7 @@ impl Session {
     }
 
     fn find_fault(&self) -> Finding {
-        self.store.audit(!self.farewell.is_over())?;
+        self.store.audit(!self.closing.is_over())?;
         let mut census = Census::default();
         for (_, stream) in self.store.streams() {
             self.count(stream, &mut census);
@@ -99,7 +99,7 @@ impl Session {
         if let Some(share) = &self.share {
             share.audit(census.records, census.window_growth, &self.budget, &self.config)?;
         }
-        if !self.farewell.is_over() {
+        if !self.closing.is_over() {
             self.audit_timers()?;
         }
         self.audit_phase()
@@ -126,7 +126,7 @@ impl Session {
     }
 
     fn audit_stream(&self, stream: &Stream) -> Finding {
-        let over = self.farewell.is_over();
+        let over = self.closing.is_over();
         check(self.ids.was_used(stream.id), "a stream with an id that was not used")?;
         let ended = stream.send.is_over() && !stream.recv.is_open();
         check(
@@ -182,23 +182,23 @@ impl Session {
         check(self.unanswered.is_sound(self), "the first unanswered stream was answered")?;
         let limited = self.unanswered.has_any();
         same("timer of the unanswered", set(Timer::Unanswered), limited)?;
-        same("timer of the drain", set(Timer::Drain), self.farewell.is_draining())?;
+        same("timer of the drain", set(Timer::Drain), self.closing.is_draining())?;
         same("timer of the frame", set(Timer::Frame), self.inlet.is_mid_frame())?;
         same("timer of the beat", set(Timer::Tolerance), self.beats.is_waiting())?;
         same("timer of silence", set(Timer::Idle), self.config.idle_timeout.is_some())?;
-        let beats = self.config.heartbeat.is_some() && self.farewell.is_open();
+        let beats = self.config.heartbeat.is_some() && self.closing.is_open();
         same("timer of the next beat", set(Timer::Beat), beats)
     }
 
     fn audit_phase(&self) -> Finding {
-        let over = self.farewell.is_over();
+        let over = self.closing.is_over();
         check(!over || self.orphans.is_empty(), "RSTs of a session that is over")?;
         check(!over || self.timers.has_only(Timer::Linger), "a timer of a session that is over")?;
-        let blocked = self.counts.has_waiting_opener() && self.farewell.is_open();
+        let blocked = self.counts.has_waiting_opener() && self.closing.is_open();
         check(!blocked || self.is_open_blocked(), "an opener that was not told of room")?;
-        let drained = self.farewell.refuses_streams() && self.is_idle();
+        let drained = self.closing.refuses_streams() && self.is_idle();
         check(
-            !drained || self.farewell.is_announced(),
+            !drained || self.closing.is_announced(),
             "a session that has drained and does not say so",
         )
     }

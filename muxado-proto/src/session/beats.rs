@@ -179,7 +179,7 @@ impl Session {
             return Err(PingError::NotTyped);
         }
         self.advance_clock(now);
-        if let Some(reason) = self.farewell.reason() {
+        if let Some(reason) = self.closing.reason() {
             return Err(PingError::Open(OpenError::SessionClosed(reason.clone())));
         }
         self.beat().map_err(PingError::Open)
@@ -215,7 +215,7 @@ impl Session {
     /// that the peer is alive. Then the beat is due one interval after that DATA.
     pub(super) fn on_beat_due(&mut self) {
         let (Some(settings), Some(own)) = (self.config.heartbeat, &self.beats.own) else { return };
-        if !self.farewell.is_open() {
+        if !self.closing.is_open() {
             return;
         }
         let mut next = own.data + settings.interval;
@@ -246,7 +246,7 @@ impl Session {
             self.abandon_beats();
         }
         let closes = self.config.heartbeat.is_some_and(|beat| beat.close_on_timeout);
-        if closes && verdict == Verdict::Silent && self.farewell.is_open() {
+        if closes && verdict == Verdict::Silent && self.closing.is_open() {
             let text = b"no heartbeat within the tolerance: are both ends typed?";
             let goodbye = Goodbye::With(ErrorCode::WRITE_TIMEOUT, Bytes::from_static(text));
             self.end(CloseReason::HeartbeatTimeout, goodbye);

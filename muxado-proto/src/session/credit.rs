@@ -258,7 +258,7 @@ impl Session {
     /// (PROTOCOL.md §5.4).
     pub(super) fn consumed(&mut self, key: Key, bytes: usize) {
         let Some(stream) = self.store.live_mut(key) else { return };
-        if bytes == 0 || self.farewell.is_over() {
+        if bytes == 0 || self.closing.is_over() {
             return;
         }
         if !stream.recv.is_open() {

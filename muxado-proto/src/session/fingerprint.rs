@@ -32,7 +32,7 @@ impl Session {
             role,
             config: _,
             now: _,
-            farewell,
+            closing,
             handover,
             inlet,
             ids,
@@ -53,7 +53,7 @@ impl Session {
             stats: _,
         } = self;
         digest.value(role);
-        farewell.digest(digest);
+        closing.digest(digest);
         handover.digest(digest);
         inlet.digest(digest);
         digest.value(ids);

@@ -50,11 +50,11 @@ impl Session {
         self.counts.input_begins(self.waiting(), &self.config);
         let mut input = data;
         if let Some(what) = self.inlet.greeting_of(input) {
-            if !self.farewell.is_over() {
+            if !self.closing.is_over() {
                 self.end_for_violation(ErrorCode::PROTOCOL, what);
             }
         }
-        while !self.farewell.is_over() {
+        while !self.closing.is_over() {
             let Some(item) = self.inlet.next(&mut input) else { break };
             match item {
                 Item::Payload { bytes, end } => self.on_payload(bytes, end, owner),
@@ -65,7 +65,7 @@ impl Session {
                 }
             }
         }
-        if self.farewell.is_over() {
+        if self.closing.is_over() {
             return self.discard(input);
         }
         self.watch_frame(data.len());
@@ -76,15 +76,15 @@ impl Session {
     fn discard(&mut self, data: &[u8]) {
         self.timers.set(Timer::Frame, None);
         let mut input = data;
-        while self.farewell.awaits_pad() {
+        while self.closing.awaits_pad() {
             match self.inlet.next(&mut input) {
-                Some(Item::GoAway { .. }) => self.farewell.on_late_go_away(),
-                Some(Item::Unknown { header }) if header.is_pad() => self.farewell.on_pad(),
+                Some(Item::GoAway { .. }) => self.closing.on_late_go_away(),
+                Some(Item::Unknown { header }) if header.is_pad() => self.closing.on_pad(),
                 Some(_) => {}
                 None => break,
             }
         }
-        self.farewell.discard(data.len(), self.config.receive_window);
+        self.closing.discard(data.len(), self.config.receive_window);
     }
 
     fn on_frame(&mut self, frame: Item<'_>) {
@@ -226,7 +226,7 @@ impl Session {
     fn why_refused(&mut self, length: u32) -> Option<ErrorCode> {
         let full = self.counts.is_inbound_full(&self.config)
             || !self.credit.fits(self.counts.open(), &self.config);
-        if self.farewell.refuses_streams() || self.counts.is_closed_to_peer() || full {
+        if self.closing.refuses_streams() || self.counts.is_closed_to_peer() || full {
             Some(ErrorCode::STREAM_REFUSED)
         } else if self.counts.is_backlog_full(self.waiting(), &self.config) {
             Some(ErrorCode::ACCEPT_QUEUE_FULL)
@@ -308,7 +308,7 @@ impl Session {
                 None => stream.incoming.push_copy(bytes, &mut self.pool),
             }
             self.credit.resize(before, stream.incoming.size());
-            self.farewell.moved(self.now);
+            self.closing.moved(self.now);
             let count = bytes.len() as u64;
             self.stats.payload_received = self.stats.payload_received.wrapping_add(count);
             match stream.owner {

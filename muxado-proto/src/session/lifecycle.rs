@@ -17,7 +17,7 @@ use alloc::format;
 
 use bytes::Bytes;
 
-use super::farewell::DrainStep;
+use super::closing::DrainStep;
 use super::{Session, Unread};
 use crate::error::{CloseReason, CutBy, ErrorCode, TransportError};
 use crate::event::Signal;
@@ -48,7 +48,7 @@ impl Session {
     pub fn go_away(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
         if self.drain(code, text.into()) {
-            self.farewell.announce();
+            self.closing.announce();
             self.arm_drain();
         }
         self.finish_draining();
@@ -82,7 +82,7 @@ impl Session {
     fn refuse_backlog(&mut self) {
         for queue in [Queue::Accept, Queue::Untyped] {
             // Heartbeats are answered even if nobody accepts.
-            if queue == Queue::Untyped && !self.farewell.is_draining() {
+            if queue == Queue::Untyped && !self.closing.is_draining() {
                 continue;
             }
             while let Some(key) = self.store.pop(queue) {
@@ -101,41 +101,41 @@ impl Session {
     /// [`linger_timeout`](crate::Config::linger_timeout).
     pub fn abort(&mut self, now: Timestamp, code: ErrorCode, text: impl Into<Bytes>) {
         self.advance_clock(now);
-        if self.farewell.is_over() {
+        if self.closing.is_over() {
             return;
         }
         let mut reason = CloseReason::Local { code };
         if code == ErrorCode::NO_ERROR {
             let streams = self.streams_to_cut();
-            reason = self.farewell.reason_after(reason, CutBy::Abort, streams);
+            reason = self.closing.reason_after(reason, CutBy::Abort, streams);
             if reason.is_clean() && streams > 0 {
                 reason = CloseReason::Cut { streams, by: CutBy::Abort };
             }
         }
-        self.farewell.withdraw();
+        self.closing.withdraw();
         self.end(reason, Goodbye::With(code, text.into()));
     }
 
     /// The peer's direction of the transport has ended.
     pub fn handle_eof(&mut self, now: Timestamp) {
         self.advance_clock(now);
-        self.farewell.transport_ended();
-        if self.farewell.is_over() {
+        self.closing.transport_ended();
+        if self.closing.is_over() {
             return;
         }
         // An end within a frame has cut something, except for the bytes that one peer sends after
         // its GOAWAY.
-        let whole = !self.inlet.is_mid_frame() || self.farewell.received().is_some();
-        if self.farewell.is_draining() && self.is_idle() && whole {
+        let whole = !self.inlet.is_mid_frame() || self.closing.received().is_some();
+        if self.closing.is_draining() && self.is_idle() && whole {
             // Nothing is missing; the transport still has to take the rest.
-            self.farewell.refuse_streams();
+            self.closing.refuse_streams();
             return self.finish_draining();
         }
         if let Some(what) = self.inlet.greeting() {
             return self.end_for_violation(ErrorCode::PROTOCOL, what);
         }
         let reason = self.reason_after(CloseReason::TransportEof, CutBy::TransportEof, whole);
-        let goodbye = if self.farewell.is_announced() {
+        let goodbye = if self.closing.is_announced() {
             Goodbye::Orderly
         } else {
             Goodbye::With(ErrorCode::PEER_EOF, Bytes::from_static(b"transport ended"))
@@ -167,26 +167,26 @@ impl Session {
     /// the transport's write side.
     #[must_use]
     pub const fn wants_shutdown(&self) -> bool {
-        self.farewell.is_flushed()
+        self.closing.is_flushed()
     }
 
     /// Whether input can still have an effect. If not, the transport need not be read: the peer has
     /// ended its side, or keeps sending to a session that is over.
     #[must_use]
     pub const fn wants_input(&self) -> bool {
-        self.farewell.wants_input()
+        self.closing.wants_input()
     }
 
     /// Whether the transport can be dropped: everything was sent, and the peer has ended its side,
     /// has announced that it sends nothing more, or has had the time to do so.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.farewell.is_finished()
+        self.closing.is_finished()
     }
 
     /// This side starts to drain; `false` if it already drains.
     fn drain(&mut self, code: ErrorCode, text: Bytes) -> bool {
-        let starts = self.farewell.drain(code, text, self.now);
+        let starts = self.closing.drain(code, text, self.now);
         if starts {
             self.stop_opening();
             self.reset_unwritten();
@@ -215,18 +215,18 @@ impl Session {
     }
 
     pub(super) fn arm_drain(&mut self) {
-        let due = self.farewell.drain_due(&self.config, self.is_idle());
+        let due = self.closing.drain_due(&self.config, self.is_idle());
         self.timers.set(Timer::Drain, due);
     }
 
     /// The drain's timer has expired.
     pub(super) fn on_drain_due(&mut self) {
-        match self.farewell.drain_step(self.now, &self.config, self.is_idle()) {
+        match self.closing.drain_step(self.now, &self.config, self.is_idle()) {
             DrainStep::Wait(due) => return self.timers.set(Timer::Drain, Some(due)),
-            DrainStep::Announce => self.farewell.announce(),
+            DrainStep::Announce => self.closing.announce(),
             DrainStep::Finish => {
-                self.farewell.refuse_streams();
-                self.farewell.moved(self.now);
+                self.closing.refuse_streams();
+                self.closing.moved(self.now);
                 self.finish_draining();
             }
             DrainStep::Cut => return self.cut_drain(),
@@ -237,7 +237,7 @@ impl Session {
     /// Ends a draining session and cuts its streams; the peer gets a GOAWAY.
     fn cut_drain(&mut self) {
         let streams = self.streams_to_cut();
-        let reason = self.farewell.reason_after(CloseReason::Abandoned, CutBy::Time, streams);
+        let reason = self.closing.reason_after(CloseReason::Abandoned, CutBy::Time, streams);
         let goodbye = if streams > 0 {
             let plural = if streams == 1 { " was" } else { "s were" };
             let text = format!("{streams} stream{plural} cut: {}", CutBy::Time);
@@ -245,17 +245,17 @@ impl Session {
         } else {
             Goodbye::Orderly
         };
-        self.farewell.announce();
+        self.closing.announce();
         self.end(reason, goodbye);
     }
 
     pub(super) fn on_go_away(&mut self, last: StreamId, code: ErrorCode, text: Bytes) {
-        if !self.farewell.on_go_away(code, text) {
+        if !self.closing.on_go_away(code, text) {
             return self.end_for_violation(ErrorCode::ENHANCE_YOUR_CALM, "too many GOAWAYs");
         }
         self.signals.raise(Signal::GoAway);
         self.lose(|stream| stream.id > last || stream.send.owes_syn());
-        if self.farewell.drain_for_peer(self.now) {
+        if self.closing.drain_for_peer(self.now) {
             self.stop_opening();
             self.arm_drain();
         }
@@ -276,8 +276,8 @@ impl Session {
     /// peer has nothing open, so it has never seen a stream that it has not ended: its SYN is in
     /// flight, although a higher id was seen.
     pub(super) fn on_pad(&mut self) {
-        self.farewell.on_pad();
-        if self.farewell.peer_has_said_all() {
+        self.closing.on_pad();
+        if self.closing.peer_has_said_all() {
             self.lose(|stream| stream.recv.is_open());
         }
         self.finish_draining();
@@ -294,11 +294,11 @@ impl Session {
     /// of the peer may be in flight after its GOAWAY.
     pub(super) fn finish_draining(&mut self) {
         // The phase first, because this runs whenever a stream ends.
-        if !self.farewell.is_draining() || !self.is_idle() {
+        if !self.closing.is_draining() || !self.is_idle() {
             return;
         }
-        if self.farewell.refuses_streams() {
-            self.farewell.announce();
+        if self.closing.refuses_streams() {
+            self.closing.announce();
         }
         self.arm_drain();
     }
@@ -306,15 +306,15 @@ impl Session {
     /// Whether a draining session has nothing more to send or to wait for, once the transport has
     /// taken all output.
     pub(super) fn is_drained(&self) -> bool {
-        self.farewell.refuses_streams()
-            && self.farewell.is_announced()
-            && !self.farewell.is_due()
+        self.closing.refuses_streams()
+            && self.closing.is_announced()
+            && !self.closing.is_due()
             && self.is_idle()
     }
 
     /// The transport has taken everything, and there is no more: a drained session is over.
     pub(super) fn end_drained(&mut self) {
-        let reason = self.farewell.reason_after(CloseReason::Abandoned, CutBy::Time, 0);
+        let reason = self.closing.reason_after(CloseReason::Abandoned, CutBy::Time, 0);
         self.end(reason, Goodbye::Orderly);
     }
 
@@ -333,21 +333,21 @@ impl Session {
         quiet: bool,
     ) -> CloseReason {
         let streams = self.streams_to_cut();
-        let reason = self.farewell.reason_after(otherwise.clone(), by, streams);
+        let reason = self.closing.reason_after(otherwise.clone(), by, streams);
         if quiet || !reason.is_clean() { reason } else { otherwise }
     }
 
     /// The peer has broken a rule of the session. After its GOAWAY this only means that it is gone:
     /// ngrok's crate sends eight bytes after its GOAWAY that are no frame.
     pub(super) fn end_for_violation(&mut self, code: ErrorCode, what: &'static str) {
-        if self.farewell.received().is_some() {
+        if self.closing.received().is_some() {
             let by = CutBy::Violation { code, what };
             let reason = self.reason_after(CloseReason::Violation { code, what }, by, true);
-            self.farewell.announce();
+            self.closing.announce();
             return self.end(reason, Goodbye::Orderly);
         }
         self.stats.oddities = self.stats.oddities.saturating_add(1);
-        self.farewell.withdraw();
+        self.closing.withdraw();
         let text = Bytes::from_static(what.as_bytes());
         self.end(CloseReason::Violation { code, what }, Goodbye::With(code, text));
     }
@@ -356,7 +356,7 @@ impl Session {
     /// transport to take the rest, and for the peer to end its side.
     pub(super) fn end(&mut self, reason: CloseReason, goodbye: Goodbye) {
         let cut = if reason.is_clean() { 0 } else { self.streams_to_cut() };
-        if !self.farewell.end(reason) {
+        if !self.closing.end(reason) {
             return;
         }
         self.stats.streams_cut = cut;
@@ -364,9 +364,9 @@ impl Session {
         self.timers.set(Timer::Linger, Some(self.now + self.config.linger_timeout));
         self.orphans.clear();
         if let Goodbye::With(code, text) = goodbye {
-            self.farewell.insist(code, text);
+            self.closing.insist(code, text);
         } else if matches!(goodbye, Goodbye::None) {
-            self.farewell.withdraw();
+            self.closing.withdraw();
         }
         for signal in [Signal::Acceptable, Signal::OpenReady, Signal::Closed] {
             self.signals.raise(signal);
@@ -384,7 +384,7 @@ impl Session {
 
     /// The transport will not be written or read again.
     pub(super) fn give_up_transport(&mut self) {
-        self.farewell.give_up_transport();
+        self.closing.give_up_transport();
         self.handover.lose();
         self.timers = Timers::default();
     }

@@ -14,7 +14,7 @@
 //! | `Pace` | the current batch, and what the transport recently took | how much to cut at once |
 //! | `Beats` | the heartbeats of both sides, and the payload that a beat may wait for | is the peer alive; the round-trip time |
 //! | `Handover` | the latest batch of output | has the transport taken it |
-//! | `Farewell` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
+//! | `Closing` | the phase, the GOAWAYs, the end of the transport | is it over, and why |
 //! | `Store` | the records and their queues | where is a stream; is there a tombstone for an id |
 //!
 //! The other files are the operations of a session on these parts: `input` handles received frames,
@@ -24,9 +24,9 @@
 #[cfg(feature = "audit")]
 mod audit;
 mod beats;
+mod closing;
 mod counts;
 mod credit;
-mod farewell;
 #[cfg(feature = "audit")]
 mod fingerprint;
 mod handover;
@@ -75,9 +75,9 @@ use crate::timers::{Timer, Timers};
 #[cfg(feature = "audit")]
 pub use audit::AuditError;
 use beats::Beats;
+use closing::Closing;
 use counts::Counts;
 use credit::Credit;
-use farewell::Farewell;
 use handover::Handover;
 use ids::Ids;
 use inlet::Inlet;
@@ -139,7 +139,7 @@ pub struct Session {
     config: Arc<Config>,
     /// The latest `now` passed by the caller.
     now: Timestamp,
-    farewell: Farewell,
+    closing: Closing,
     handover: Handover,
     inlet: Inlet,
     ids: Ids,
@@ -171,7 +171,7 @@ impl Session {
         let mut session = Self {
             role,
             now,
-            farewell: Farewell::new(),
+            closing: Closing::new(),
             handover: Handover::default(),
             inlet: Inlet::new(text),
             ids: Ids::new(role),
@@ -245,7 +245,7 @@ impl Session {
     }
 
     fn open_stream(&mut self, owner: Owner) -> Result<StreamId, OpenError> {
-        self.farewell.may_open()?;
+        self.closing.may_open()?;
         let counted = owner == Owner::Application;
         if counted && !self.notify_when_open() {
             return Err(OpenError::Blocked);
@@ -293,7 +293,7 @@ impl Session {
     ///
     /// Streams that arrived before the session ended can be accepted afterwards.
     pub fn accept(&mut self) -> Option<StreamId> {
-        if !self.counts.may_accept(&self.config) && !self.farewell.is_over() {
+        if !self.counts.may_accept(&self.config) && !self.closing.is_over() {
             self.counts.acceptor_waits();
             return None;
         }
@@ -404,7 +404,7 @@ impl Session {
             return Some(Event::HeartbeatMissed);
         }
         if self.signals.take(Signal::GoAway) {
-            if let Some((code, text)) = self.farewell.received() {
+            if let Some((code, text)) = self.closing.received() {
                 return Some(Event::GoAway { code: *code, text: text.clone() });
             }
         }
@@ -424,7 +424,7 @@ impl Session {
     /// Why the session is over, once it is.
     #[must_use]
     pub const fn close_reason(&self) -> Option<&CloseReason> {
-        self.farewell.reason()
+        self.closing.reason()
     }
 
     /// The round-trip time of the latest heartbeat that came back.
@@ -443,7 +443,7 @@ impl Session {
     /// ids, and the session is not going away.
     #[must_use]
     pub fn can_open(&self) -> bool {
-        !self.is_open_blocked() && self.farewell.is_open() && !self.ids.is_exhausted()
+        !self.is_open_blocked() && self.closing.is_open() && !self.ids.is_exhausted()
     }
 
     /// Whether the limits on this side's streams leave room to open one. If not, the session
@@ -475,7 +475,7 @@ impl Session {
     /// The code and text of the GOAWAY that the peer has sent, if any.
     #[must_use]
     pub fn received_go_away(&self) -> Option<(ErrorCode, Bytes)> {
-        self.farewell.received().cloned()
+        self.closing.received().cloned()
     }
 
     fn advance_clock(&mut self, now: Timestamp) {

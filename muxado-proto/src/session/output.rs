@@ -44,24 +44,24 @@ impl Session {
         let now = self.now;
         self.timers.asked();
         let unarmed = self.credit.take_unarmed() || self.pool_unarmed();
-        if unarmed && !self.farewell.is_over() {
+        if unarmed && !self.closing.is_over() {
             self.timers.set(Timer::Update, Some(now + self.config.update_delay));
         }
         self.handover.begin();
         let before = out.len();
         let limit = before.saturating_add(max);
-        self.cut_farewell(out, limit);
-        if !self.farewell.is_over() {
+        self.cut_go_aways(out, limit);
+        if !self.closing.is_over() {
             // The end of streams that end from here on is in this batch.
             self.timers.set(Timer::Write, Some(now + self.config.write_stall_timeout));
             self.cut_orphans(out, limit);
-            if !self.farewell.has_said_all() {
+            if !self.closing.has_said_all() {
                 self.cut_control(out, limit);
                 self.cut_data(out, limit);
                 // RSTs of streams that have waited too long for credit.
                 self.cut_control(out, limit);
                 if self.is_drained() {
-                    self.farewell.say_all();
+                    self.closing.say_all();
                     out.join(&GOAWAY_PAD);
                 }
             }
@@ -76,8 +76,8 @@ impl Session {
             if self.is_drained() {
                 self.end_drained();
             }
-            if self.farewell.is_over() {
-                self.farewell.flush();
+            if self.closing.is_over() {
+                self.closing.flush();
             }
         }
         grown
@@ -91,7 +91,7 @@ impl Session {
         self.report_taken();
         self.counts.confirmed();
         if self.timers.get(Timer::Write).is_some() {
-            self.farewell.moved(self.now);
+            self.closing.moved(self.now);
         }
     }
 
@@ -133,7 +133,7 @@ impl Session {
         self.beats.some_taken(self.now, self.pace.waits_since());
         self.pace.taken(self.now, count);
         if self.timers.get(Timer::Write).is_some() {
-            self.farewell.moved(self.now);
+            self.closing.moved(self.now);
             self.timers.set(Timer::Write, Some(self.now + self.config.write_stall_timeout));
         }
     }
@@ -142,10 +142,10 @@ impl Session {
     /// to decide whether to wake the writer of the transport.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        if self.farewell.is_over() {
-            return self.farewell.is_due() || !self.wants_shutdown();
+        if self.closing.is_over() {
+            return self.closing.is_due() || !self.wants_shutdown();
         }
-        self.farewell.is_due()
+        self.closing.is_due()
             || self.credit.is_unarmed()
             || self.timers.is_changed()
             || self.pool_unarmed()
@@ -167,13 +167,12 @@ impl Session {
 
     /// The GOAWAYs that are due. Streams that were written to before get their SYN first: so a peer
     /// that has read a GOAWAY, and has no stream open, knows that none will come.
-    fn cut_farewell(&mut self, out: &mut Transmit, limit: usize) {
-        if !self.farewell.is_due()
-            || !self.farewell.is_over() && !self.cut_announcements(out, limit)
+    fn cut_go_aways(&mut self, out: &mut Transmit, limit: usize) {
+        if !self.closing.is_due() || !self.closing.is_over() && !self.cut_announcements(out, limit)
         {
             return;
         }
-        while let Some((code, text)) = self.farewell.take_due() {
+        while let Some((code, text)) = self.closing.take_due() {
             self.cut_go_away(code, &text, out);
         }
     }
@@ -308,7 +307,7 @@ impl Session {
         let flags = if fin { flags.with(Flags::FIN) } else { flags };
         out.join_header(Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
-        self.farewell.moved(self.now);
+        self.closing.moved(self.now);
         if stream.is_counted() {
             self.beats.cut_data(length);
         } else if count == buffered && stream.owner == Owner::Beats {

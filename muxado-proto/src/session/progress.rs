@@ -13,14 +13,14 @@ impl Session {
     pub(super) fn nothing_to_read(&self, stream: &Stream) -> Result<(), ReadError> {
         match stream.recv {
             RecvState::Finished => Ok(()),
-            RecvState::Reset(code) => Err(match self.farewell.error_received(code) {
+            RecvState::Reset(code) => Err(match self.closing.error_received(code) {
                 Some(reason) => ReadError::SessionClosed(reason),
                 None => ReadError::Reset(code),
             }),
             RecvState::ResetLocally(code) => Err(ReadError::ResetLocally(code)),
             RecvState::Stopped | RecvState::Ignored => Err(ReadError::Stopped),
             RecvState::Open => Err(self
-                .farewell
+                .closing
                 .reason()
                 .map_or(ReadError::Blocked, |reason| ReadError::SessionClosed(reason.clone()))),
         }
@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn writing_is_over(&self, stream: &Stream) -> Result<(), WriteError> {
         let writes =
             matches!(stream.send, SendState::Fresh | SendState::Announcing | SendState::Open);
-        let goes_on = writes && self.farewell.reason().is_none();
+        let goes_on = writes && self.closing.reason().is_none();
         if goes_on { Ok(()) } else { Err(self.end_of_writing(stream)) }
     }
 
@@ -43,7 +43,7 @@ impl Session {
                 return WriteError::ResetLocally(code);
             }
             SendState::ResetByPeer(code) => {
-                let ended = self.farewell.error_received(code);
+                let ended = self.closing.error_received(code);
                 return ended.map_or(WriteError::Reset(code), WriteError::SessionClosed);
             }
             SendState::Finished if self.handover.has_taken(stream.batch) => {
@@ -51,7 +51,7 @@ impl Session {
             }
             _ => {}
         }
-        let ended = self.farewell.reason().cloned();
+        let ended = self.closing.reason().cloned();
         ended.map_or(WriteError::Finished, WriteError::SessionClosed)
     }
 
@@ -74,7 +74,7 @@ impl Session {
             {
                 Some(StreamEnd::Finished)
             }
-            _ => self.farewell.reason().map(|reason| StreamEnd::SessionClosed(reason.clone())),
+            _ => self.closing.reason().map(|reason| StreamEnd::SessionClosed(reason.clone())),
         }
     }
 

@@ -223,7 +223,7 @@ impl Session {
         if wanted && self.counts.take_waiting_opener() {
             self.signals.raise(Signal::OpenReady);
         }
-        if self.credit.unread() > 0 && !self.farewell.is_over() {
+        if self.credit.unread() > 0 && !self.closing.is_over() {
             self.arm_share();
         }
     }

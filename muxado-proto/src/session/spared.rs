@@ -45,7 +45,7 @@ impl Session {
     }
 
     fn arm_spared(&mut self) {
-        if self.farewell.is_over() {
+        if self.closing.is_over() {
             return;
         }
         let first = self.store.front(Queue::Spared).and_then(|key| self.store.get(key));

@@ -320,7 +320,7 @@ impl Session {
         if takes_no_slot {
             self.free_slot(key);
         }
-        if !needed && (complete || ends || self.farewell.is_over()) {
+        if !needed && (complete || ends || self.closing.is_over()) {
             return self.forget(key);
         }
         if given_up {
@@ -349,7 +349,7 @@ impl Session {
         };
         let confirmed = is_taken || self.timers.get(Timer::Write).is_none();
         self.counts.completed(own, in_hand, confirmed);
-        self.farewell.moved(self.now);
+        self.closing.moved(self.now);
         let was_reset_here = matches!(stream.send, SendState::ResetLocally(_));
         if !own && stream.is(Mark::Spoke) && !was_reset_here {
             self.limits.give_back(Excess::Resets);
@@ -448,7 +448,7 @@ impl Session {
     }
 
     fn report_room(&mut self) {
-        if self.counts.has_waiting_opener() && !self.is_open_blocked() && self.farewell.is_open() {
+        if self.counts.has_waiting_opener() && !self.is_open_blocked() && self.closing.is_open() {
             self.counts.take_waiting_opener();
             self.signals.raise(Signal::OpenReady);
         }

@@ -87,10 +87,10 @@ impl Session {
             let grace = GRACE.min(self.config.frame_stall_timeout);
             return self.timers.set(Timer::Frame, Some(self.now + grace));
         }
-        let quiet = self.farewell.received().is_some();
+        let quiet = self.closing.received().is_some();
         let reason = self.reason_after(CloseReason::FrameStalled, CutBy::FrameStalled, quiet);
         let goodbye = if quiet {
-            self.farewell.announce();
+            self.closing.announce();
             Goodbye::Orderly
         } else {
             let text = Bytes::from_static(b"frame not completed in time");
@@ -121,7 +121,7 @@ impl Session {
 
     /// Sets the timer for the stream that only the peer has used for longest.
     pub(super) fn arm_given_up(&mut self) {
-        if self.farewell.is_over() {
+        if self.closing.is_over() {
             return;
         }
         let first = self.store.front(Queue::GivenUp).and_then(|key| self.store.get(key));
@@ -152,7 +152,7 @@ impl Session {
             self.store.unlink(Queue::Stalled, key);
             self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
         }
-        if !self.farewell.is_over() {
+        if !self.closing.is_over() {
             self.timers.set(Timer::Stalled, next);
         }
     }

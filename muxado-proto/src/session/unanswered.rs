@@ -83,7 +83,7 @@ impl Session {
             }
             self.unanswered.forget_first();
         }
-        let first = self.unanswered.first().filter(|_| !self.farewell.is_over());
+        let first = self.unanswered.first().filter(|_| !self.closing.is_over());
         let due = first.map(|(at, _)| at + self.config.unanswered_timeout);
         self.timers.set(Timer::Unanswered, due);
     }

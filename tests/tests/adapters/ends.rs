@@ -163,9 +163,9 @@ async fn an_abort_wakes_everybody<R: Runtime>() {
     let waiters = Waiters::start::<R>(&client, &mut peer).await;
     client.abort(ErrorCode(5), "stop");
     waiters.learn(&CloseReason::Local { code: ErrorCode(5) }).await;
-    let farewell = peer.find(|frame| frame.kind() == Frame::GOAWAY).await;
-    assert_eq!(farewell.word(4), 5);
-    assert!(farewell.to_bytes().ends_with(b"stop"));
+    let goaway = peer.find(|frame| frame.kind() == Frame::GOAWAY).await;
+    assert_eq!(goaway.word(4), 5);
+    assert!(goaway.to_bytes().ends_with(b"stop"));
 }
 
 async fn a_violation_wakes_everybody<R: Runtime>() {

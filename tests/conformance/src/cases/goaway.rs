@@ -84,11 +84,11 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Opens a stream, sends `farewell`, and checks that the stream completes.
-async fn run_on(mut p: Probe, farewell: Vec<u8>) -> Verdict {
+/// Opens a stream, sends `goaway`, and checks that the stream completes.
+async fn run_on(mut p: Probe, goaway: Vec<u8>) -> Verdict {
     let id = p.open(b"before").await?;
     p.echo(id, b"before").await?;
-    p.send(farewell).await?;
+    p.send(goaway).await?;
     p.send(wire::data(0, id, b", after")).await?;
     p.echo(id, b"before, after").await?;
     p.send(wire::data(FIN, id, b"!")).await?;

@@ -106,7 +106,7 @@ struct Texts {
     /// To be sent after that one: reports an end that is not graceful.
     last: Option<GoAway>,
     /// The text of this side's announcement.
-    closing: Bytes,
+    announcement: Bytes,
     received: Option<GoAway>,
     /// Bytes that were discarded after the end.
     discarded: u32,
@@ -118,7 +118,7 @@ struct Texts {
 /// reason is sent; the reason of a drain can change to an error, never back.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
-pub(super) struct Farewell {
+pub(super) struct Closing {
     phase: Phase,
     /// Allocated when there is a text.
     texts: Option<Box<Texts>>,
@@ -135,7 +135,7 @@ pub(super) struct Farewell {
     ended: bool,
 }
 
-impl Farewell {
+impl Closing {
     pub(super) const fn new() -> Self {
         Self {
             phase: Phase::Open,
@@ -223,7 +223,7 @@ impl Farewell {
         let newcomers = Newcomers::Refused;
         let drain = Drain { reason, by: Side::Own, newcomers, began: now, moved: now };
         self.phase = Phase::Draining(Box::new(drain));
-        self.texts().closing = text;
+        self.texts().announcement = text;
         true
     }
 
@@ -260,7 +260,7 @@ impl Farewell {
             began: now,
             moved: now,
         }));
-        self.texts().closing = Bytes::from_static(b"closed by the peer");
+        self.texts().announcement = Bytes::from_static(b"closed by the peer");
         true
     }
 
@@ -360,7 +360,7 @@ impl Farewell {
             Phase::Open | Phase::Over(_) => ErrorCode::NO_ERROR,
         };
         let texts = self.texts();
-        texts.orderly = Some((code, core::mem::take(&mut texts.closing)));
+        texts.orderly = Some((code, core::mem::take(&mut texts.announcement)));
     }
 
     /// Queues a GOAWAY that reports an end that is not graceful, after any other.
@@ -466,7 +466,7 @@ impl Farewell {
 }
 
 #[cfg(feature = "audit")]
-impl Farewell {
+impl Closing {
     pub(super) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         let Self { phase, texts, announced, pad, count, said_all, flushed, ended } = self;
         match phase {
