@@ -195,6 +195,21 @@ mod tests {
         }
     }
 
+    /// An even factor would lose a bit of each id, and a step that is no permutation many ids.
+    #[test]
+    fn s1_ids_collide_no_more_often_than_numbers_drawn_at_random() {
+        let mut equal = 0;
+        for byte in 0..8 {
+            let key = SessionKey::new([byte; 16]).id_map();
+            assert_eq!((key.factor % 2, key.second % 2), (1, 1));
+            let mut hashes: Vec<u64> = (0..1 << 13).map(|id| key.hash(id)).collect();
+            hashes.sort_unstable();
+            equal += hashes.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        }
+        // 2^26 pairs for each key, of which one in 2^32 is expected to be equal.
+        assert!(equal <= 1, "{equal} collisions");
+    }
+
     #[test]
     fn s3_debug_shows_no_key() {
         let key = SessionKey::new([0xab; 16]);

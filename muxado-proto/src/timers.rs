@@ -149,6 +149,16 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_that_waits_asks_again_only_for_an_earlier_deadline() {
+        let mut timers = Timers::default();
+        for (at, asks) in [(Some(92), true), (Some(92), false), (Some(93), false), (None, false)] {
+            timers.set_by_command(Timer::Share, at.map(Timestamp::from_millis));
+            assert_eq!(timers.is_changed(), asks, "{at:?}");
+            timers.asked();
+        }
+    }
+
+    #[test]
     fn the_end_of_time_does_not_come() {
         let mut timers = Timers::default();
         timers.set(Timer::Update, Some(Timestamp::NEVER));

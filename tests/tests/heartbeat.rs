@@ -262,3 +262,92 @@ fn the_next_beat_follows_one_that_was_missed() {
     let next = peer.receive();
     assert!(next.iter().all(|frame| frame.id() == first.0 && frame.kind() == 1), "{next:?}");
 }
+
+/// A beat, and its answer at once.
+fn round_trip(peer: &mut Peer) {
+    let (id, value) = beat(peer).expect("a beat");
+    peer.send(peer::data(id, &value));
+    peer.events();
+}
+
+/// How many milliseconds from now pass until the session gives up because of its heartbeat.
+fn time_to_the_end(peer: &mut Peer) -> u128 {
+    let begin = peer.now();
+    while peer.session.close_reason().is_none() {
+        let due = peer.session.poll_timeout().expect("a deadline");
+        peer.pass(due - peer.now());
+    }
+    assert_eq!(peer.session.close_reason(), Some(&CloseReason::HeartbeatTimeout));
+    (peer.now() - begin).as_millis()
+}
+
+#[test]
+fn the_tolerance_begins_when_the_transport_has_the_beat() {
+    let mut peer = beating(Heartbeat::default());
+    peer.pass(Duration::ZERO);
+    assert!(peer.batch(usize::MAX) > 0, "a beat");
+    peer.pass(Duration::from_secs(9));
+    peer.expect_silence();
+    assert_eq!(time_to_the_end(&mut peer), 15_000);
+}
+
+#[test]
+fn output_that_moves_after_a_beat_shows_that_the_other_end_reads() {
+    for moves in [true, false] {
+        let mut peer = beating(Heartbeat::default());
+        beat(&mut peer).expect("a beat");
+        let id = peer.session.open_typed(StreamType(1)).expect("open").get();
+        peer.write(id, &[0; 1000]);
+        assert!(peer.batch(usize::MAX) > 1000);
+        peer.pass(Duration::from_secs(12));
+        if moves {
+            peer.session.transmitted(peer.now(), 10);
+        }
+        let rest = if moves { 15_000 } else { 3_000 };
+        assert_eq!(time_to_the_end(&mut peer), rest, "it moves: {moves}");
+    }
+}
+
+/// Until a transport has made output wait, 4 KiB a second are assumed.
+#[test]
+fn a_beat_waits_for_no_data_that_the_peer_has_consumed() {
+    let mut peer = beating(Heartbeat::default());
+    round_trip(&mut peer);
+    let id = peer.session.open_typed(StreamType(1)).expect("open").get();
+    peer.write(id, &[0; (40 << 10) - 4]);
+    peer.receive();
+    peer.pass(Duration::from_secs(5));
+    peer.send(peer::wnd_inc(id, 20 << 10));
+    peer.pass(Duration::from_secs(5));
+    beat(&mut peer).expect("a beat");
+    assert_eq!(time_to_the_end(&mut peer), 15_000 + 5_000, "20 KiB may be on their way");
+}
+
+#[test]
+fn time_without_output_shows_nothing_about_the_rate() {
+    let mut peer = beating(Heartbeat::default());
+    round_trip(&mut peer);
+    let id = peer.session.open_typed(StreamType(1)).expect("open").get();
+    peer.write(id, &[0; (4 << 10) - 4]);
+    assert!(peer.batch(usize::MAX) > 4 << 10);
+    peer.pass(Duration::from_millis(20));
+    peer.receive();
+    peer.pass(Duration::from_millis(8980));
+    peer.write(id, &[0; 16 << 10]);
+    peer.receive();
+    peer.pass(Duration::from_secs(1));
+    beat(&mut peer).expect("a beat");
+    assert_eq!(time_to_the_end(&mut peer), 15_000 + 5_000, "20 KiB at 4 KiB a second");
+}
+
+#[test]
+fn a_part_of_a_beat_is_no_beat() {
+    let beats = Heartbeat::new().with_close_on_timeout(false);
+    let config = Config::builder().typed(true).heartbeat(Some(beats)).send_window(6);
+    let mut peer = Peer::of_client(config.build().expect("valid"));
+    peer.pass(Duration::ZERO);
+    peer.expect(&["DATA id=3 len=4 SYN", "DATA id=3 len=2"]);
+    peer.pass(beats.tolerance);
+    assert_eq!(misses(&mut peer), 1);
+    assert_eq!(peer.hear().first().map(String::as_str), Some("RST id=3 code=6"));
+}

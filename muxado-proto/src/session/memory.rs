@@ -55,9 +55,15 @@ impl Session {
                 return;
             }
         }
-        if self.config.overcommit && self.credit.unread() > self.config.session_receive_buffer {
+        if self.is_overfull() {
             self.reset_large(last);
         }
+    }
+
+    /// Whether more is unread than the session may hold. Only settings that overcommit let a peer
+    /// send so much.
+    fn is_overfull(&self) -> bool {
+        self.credit.unread() > self.config.session_receive_buffer
     }
 
     /// Resets the stream that holds most unread bytes, among the next ones in turn and `last`.
@@ -73,5 +79,52 @@ impl Session {
         }
         self.stats.oddities = self.stats.oddities.saturating_add(1);
         self.reset_stream(largest, ErrorCode::ENHANCE_YOUR_CALM, Unread::Drop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::frame::{Flags, Header, Role, StreamId};
+    use crate::stream::buffer::Size;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_session_may_hold_its_receive_buffer_to_the_byte() {
+        let config = Config::builder().session_receive_buffer(300_000).overcommit(true);
+        let config = config.build().unwrap();
+        let mut session =
+            Session::new(Role::Server, config.into(), Timestamp::ZERO, [1; 16].into());
+        let mut arrive = |id: u32, count: usize| {
+            let length = u32::try_from(count).unwrap();
+            let header = Header::data(StreamId::new(id), length, Flags::SYN).encode();
+            session.handle_slice(Timestamp::ZERO, &header);
+            session.handle_slice(Timestamp::ZERO, &alloc::vec![0; count]);
+            session.is_overfull()
+        };
+        assert!(!arrive(3, 200_000));
+        assert!(!arrive(5, 100_000));
+        assert!(arrive(7, 1));
+    }
+
+    #[test]
+    fn so_many_records_are_examined_as_bytes_arrive() {
+        let config = Config::default().into();
+        let mut session = Session::new(Role::Server, config, Timestamp::ZERO, [1; 16].into());
+        for id in (3..203).step_by(2) {
+            let header = Header::data(StreamId::new(id), 0, Flags::SYN).encode();
+            session.handle_slice(Timestamp::ZERO, &header);
+        }
+        // More than any record accounts for, so that none that is compacted ends the search.
+        let held = 2 * session.config.promises();
+        session.credit.resize(Size::default(), Size { bytes: 0, held });
+        let last = session.store.key(StreamId::new(3)).unwrap();
+        let mut before = session.credit.hand();
+        for (bytes, looks) in [(0, 8), (63, 8), (64, 9), (640, 18)] {
+            session.save_memory(last, bytes);
+            assert_eq!(session.credit.hand() - before, looks, "{bytes} bytes have arrived");
+            before = session.credit.hand();
+        }
     }
 }

@@ -188,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn written_bytes_may_keep_twice_their_size_and_a_block() {
+        let mut budget = SendBudget::new(&Config::default());
+        for (held, exceeds) in [(2000 + BLOCK, false), (2001 + BLOCK, true)] {
+            budget.held = held as u64;
+            assert_eq!(budget.exceeds(1000), exceeds, "{held} bytes");
+        }
+    }
+
+    #[test]
     fn every_class_leaves_room_to_those_above_it() {
         let config = Config::default();
         let (step, all) = (u64::from(config.send_buffer), u64::from(config.session_send_buffer));

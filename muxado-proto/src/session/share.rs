@@ -235,7 +235,7 @@ mod tests {
     use crate::error::{ErrorCode, OpenError, ReadError};
     use crate::event::Event;
     use crate::stream::buffer::Size;
-    use crate::{MemoryBudget, Role, Timestamp};
+    use crate::{MemoryBudget, Role, Timestamp, Transmit};
 
     /// Settings of sessions that share a budget. A window is a KiB.
     fn config(budget: &MemoryBudget, typed: bool) -> Config {
@@ -300,6 +300,33 @@ mod tests {
             // As long as something is unread, it looks again.
             assert_eq!(session.timers.get(Timer::Share), Some(Timestamp::ZERO + 2 * LOOK));
         }
+    }
+
+    #[test]
+    fn a_look_that_takes_nothing_is_no_reading() {
+        let budget = MemoryBudget::new(4 * least());
+        let mut session = asked(&budget);
+        let mut stream = session.stream(StreamId::new(3)).unwrap();
+        assert_eq!((stream.consume(0), stream.take_chunks(0, |_| true)), (0, 0));
+        assert!(seat(&session).must_yield());
+    }
+
+    #[test]
+    fn who_holds_nothing_any_more_loses_no_stream() {
+        let budget = MemoryBudget::new(4 * least());
+        let mut session = asked(&budget);
+        for id in [3, 5] {
+            session.stream(StreamId::new(id)).unwrap().reset(ErrorCode::STREAM_CANCELLED);
+            session.stream(StreamId::new(id)).unwrap().release();
+        }
+        session.poll_transmit(Timestamp::ZERO, &mut Transmit::new(), usize::MAX);
+        // It takes the place of the first, at which a search would begin.
+        session.handle_slice(Timestamp::ZERO, b"\0\0\0\x12\0\0\0\x07");
+        session.accept().unwrap();
+        assert_eq!(session.store.key(StreamId::new(7)), Some(session.store.key_at(0)));
+        assert!(seat(&session).must_yield() && session.credit.unread() == 0);
+        session.handle_timeout(Timestamp::ZERO + LOOK);
+        assert_eq!(read(&mut session, 7), Err(ReadError::Blocked));
     }
 
     #[test]

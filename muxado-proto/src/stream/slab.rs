@@ -205,10 +205,27 @@ mod tests {
     #[test]
     fn a_few_more_places_than_values_are_kept() {
         let mut slab = Slab::default();
+        let (mut before, mut steps) = (0, 0);
         for value in 0..2000 {
             slab.insert(value);
             let (len, places) = (slab.len(), slab.places.capacity());
             assert!(places <= (len + len / 8).max(len + 4), "{places} places for {len} values");
+            steps += usize::from(places > before);
+            before = places;
+        }
+        // 4 at a time up to 40 or so, then an eighth more.
+        assert!((40..50).contains(&steps), "the memory has grown {steps} times");
+    }
+
+    #[test]
+    fn places_are_kept_while_more_than_half_are_in_use() {
+        let mut slab = Slab::default();
+        let numbers: Vec<u32> = (0..1000).map(|value| slab.insert(value)).collect();
+        let all = slab.places.capacity();
+        for (left, kept) in [(all / 2 + 1, all), (all / 2, all / 2)] {
+            numbers.iter().skip(left).for_each(|&number| _ = slab.remove(number));
+            slab.shrink();
+            assert_eq!((slab.len(), slab.places.capacity()), (left, kept));
         }
     }
 

@@ -82,3 +82,15 @@ impl Pool {
         (self.small.len(), self.large.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_leaves_no_more_than_is_kept() {
+        let mut pool = Pool::default();
+        (0..2 * POOLED).for_each(|_| pool.give(Box::default()));
+        assert_eq!(pool.spare(), (POOLED, false));
+    }
+}
