@@ -47,8 +47,8 @@ pub struct Options {
     /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
     #[arg(long, value_name = "NAME=HOST:PORT", value_parser = http_service)]
     pub http: Vec<Service>,
-    /// Offers a local TCP service at a port of the server, 0 for any: 2222=127.0.0.1:22. Servers
-    /// with a common registry all open the port.
+    /// Offers a local TCP service at a port of the server, 0 for any that it allows:
+    /// 2222=127.0.0.1:22. Servers with a common registry all open the port.
     #[arg(long, value_name = "PORT=HOST:PORT", value_parser = tcp_service)]
     pub tcp: Vec<Service>,
 }

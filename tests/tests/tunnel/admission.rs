@@ -54,6 +54,25 @@ fn a_name_or_a_port_that_another_has_is_refused() {
 }
 
 #[test]
+fn any_port_is_one_that_agents_may_have() {
+    let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = foreign.local_addr().expect("it listens").port().to_string();
+    let (ports, any) = (format!("{port}-{port}"), ["--tcp", "0=127.0.0.1:1"]);
+    let server =
+        Server::with(&directory("any"), "127.0.0.1:0", "127.0.0.1:0", &["--ports", &ports]);
+    let none_is_free = format!("no port from {port} to {port} is free");
+    let mut first = server.agent("first", &any);
+    first.wait_for(&none_is_free);
+    drop(foreign);
+    assert_eq!(first.wait_for("serves tcp port "), port);
+
+    let mut second = server.agent("second", &any);
+    second.wait_for(&none_is_free);
+    drop(first);
+    assert_eq!(second.wait_for("serves tcp port "), port);
+}
+
+#[test]
 fn the_certificate_stays_the_same() {
     let directory = directory("kept");
     let first = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &[]).fingerprint;

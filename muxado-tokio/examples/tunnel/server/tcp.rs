@@ -1,7 +1,7 @@
 //! Connections to the ports of TCP services: each becomes a stream.
 
 use std::collections::{HashMap, HashSet};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 16;
 
 /// The ports at which this server listens.
 pub struct Ports {
-    bind: IpAddr,
+    ip: IpAddr,
     allowed: RangeInclusive<u16>,
     open: HashMap<u16, JoinHandle<()>>,
     /// Ports of other servers' agents that cannot be opened here. The log says so, once for each.
@@ -33,28 +33,57 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub fn new(bind: IpAddr, allowed: RangeInclusive<u16>) -> Self {
-        Self { bind, allowed, open: HashMap::new(), failed: HashSet::new() }
+    pub fn new(ip: IpAddr, allowed: RangeInclusive<u16>) -> Self {
+        Self { ip, allowed, open: HashMap::new(), failed: HashSet::new() }
     }
 
-    /// Listens at a port, 0 for any free one, unless it does so already. Returns the port.
+    /// Listens at a port, 0 for any free one of those allowed, unless it does so already. Returns the
+    /// port.
     fn open(&mut self, port: u16, shared: &Arc<Shared>) -> Result<u16, Refusal> {
         if self.open.contains_key(&port) {
             return Ok(port);
         }
-        if port != 0 && !self.allowed.contains(&port) {
-            let text = format!("port {port} is not allowed for agents");
-            return Err(Refusal::for_good(text));
-        }
-        let bound = super::listen((self.bind, port).into())
-            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        let (port, listener) = bound.map_err(|error| {
-            let taken = error.kind() == ErrorKind::AddrInUse;
-            let text = if taken { format!("port {port} is taken") } else { error.to_string() };
-            Refusal::for_good(text)
-        })?;
+        let (port, listener) = match port {
+            0 => self.bind_any()?,
+            _ if !self.allowed.contains(&port) => {
+                let text = format!("port {port} is not allowed for agents");
+                return Err(Refusal::for_good(text));
+            }
+            _ => self.bind(port).map_err(|error| {
+                let taken = error.kind() == ErrorKind::AddrInUse;
+                let text = if taken { format!("port {port} is taken") } else { error.to_string() };
+                Refusal::for_good(text)
+            })?,
+        };
         self.open.insert(port, tokio::spawn(serve(listener, port, Arc::clone(shared))));
         Ok(port)
+    }
+
+    fn bind(&self, port: u16) -> io::Result<(u16, TcpListener)> {
+        let listener = super::listen((self.ip, port).into())?;
+        Ok((listener.local_addr()?.port(), listener))
+    }
+
+    /// The port that the system chooses, if it is allowed; or else the next free one after an
+    /// arbitrary port that is.
+    fn bind_any(&self) -> Result<(u16, TcpListener), Refusal> {
+        let failed = |error: io::Error| Refusal::for_good(error.to_string());
+        let chosen = self.bind(0).map_err(failed)?;
+        if self.allowed.contains(&chosen.0) {
+            return Ok(chosen);
+        }
+        let count = self.allowed.len();
+        let start = crate::random() as usize % count;
+        for port in self.allowed.clone().cycle().skip(start).take(count) {
+            match self.bind(port) {
+                Ok(bound) => return Ok(bound),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => (),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => (),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let (first, last) = (self.allowed.start(), self.allowed.end());
+        Err(Refusal::passing(format!("no port from {first} to {last} is free")))
     }
 
     /// Closes ports that nobody needs; they are free when it returns.
