@@ -8,7 +8,8 @@
 //! Let the client dial the first address; the server listens on the second. `>` is what the client
 //! sends, `<` what the server sends. Works only where the transport is plain TCP.
 
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -37,12 +38,12 @@ struct Options {
 async fn main() -> io::Result<()> {
     let options = Options::parse();
     let listener = TcpListener::bind(options.listen).await?;
-    println!("listening on {}", listener.local_addr()?);
+    say(format_args!("listening on {}", listener.local_addr()?));
     let mut served = 0;
     while options.connections.is_none_or(|most| served < most) {
         let (client, from) = listener.accept().await?;
         served += 1;
-        println!("connection {served} from {from}");
+        say(format_args!("connection {served} from {from}"));
         let server = TcpStream::connect(options.connect).await?;
         let (client_reads, client_writes) = client.into_split();
         let (server_reads, server_writes) = server.into_split();
@@ -52,12 +53,17 @@ async fn main() -> io::Result<()> {
         let (there, back) = tokio::join!(there, back);
         for (way, result) in [('>', there), ('<', back)] {
             match result {
-                Ok(()) => println!("{way} end of the transport"),
-                Err(error) => println!("{way} {error}"),
+                Ok(()) => say(format_args!("{way} end of the transport")),
+                Err(error) => say(format_args!("{way} {error}")),
             }
         }
     }
     Ok(())
+}
+
+/// Prints a line. If nobody reads the output any more, the proxy continues: `println` would panic.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Forwards one direction, and prints its frames.
@@ -77,7 +83,8 @@ async fn pass(
         let mut input = &buffer[..count];
         while let Some(item) = decoder.decode(&mut input) {
             if let Some(line) = describe(&item) {
-                println!("{:>10.3} ms {way} {line}", started.elapsed().as_secs_f64() * 1000.0);
+                let ms = started.elapsed().as_secs_f64() * 1000.0;
+                say(format_args!("{ms:>10.3} ms {way} {line}"));
             }
         }
         to.write_all(&buffer[..count]).await?;

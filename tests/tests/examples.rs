@@ -98,6 +98,7 @@ fn main() -> ExitCode {
     trials.push(trial("blocking threads", || prints("blocking", "the server says HELLO\n")));
     trials.push(trial("a child process", || prints("child", "the child says HELLO\n")));
     trials.push(trial("frames between two peers", frames_between));
+    trials.push(trial("frames that nobody reads", frames_unread));
     trials.push(trial("a tunnel whose agent is lost and returns", tunnel_demo));
     trials.push(trial("HTTP", || prints("http", HTTP)));
     trials.push(trial("HTTP on smol", || prints("http-smol", "hello, Ada\nhello, Grace\n")));
@@ -195,6 +196,25 @@ fn frames_between() {
     {
         assert!(lines.iter().any(|line| line.contains(expected)), "no {expected:?}: {lines:#?}");
     }
+}
+
+/// A proxy whose output is closed, as by `head`, forwards everything all the same.
+fn frames_unread() {
+    let (mut server, address) = Program::listen("rpc", SMALL);
+    let address = address.to_string();
+    let mut wire = Command::new(&EXAMPLES["wire"])
+        .args(["--listen", "127.0.0.1:0", "--connect", &address, "--connections", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let stdout = wire.stdout.take().expect("a pipe");
+    BufReader::new(stdout).read_line(&mut line).expect("it tells where it listens");
+    let between =
+        line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    Program::connect("rpc", between.expect("an address"), SMALL).succeed();
+    server.succeed();
+    assert!(wire.wait().expect("the process is ours").success());
 }
 
 /// Every request through the tunnel is answered, although the agent is cut off half-way.

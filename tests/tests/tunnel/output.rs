@@ -61,3 +61,12 @@ fn an_agent_whose_output_is_closed_serves_and_ends_when_it_is_told_to() {
     ask_until_answered(server.http);
     ends(agent);
 }
+
+#[test]
+fn a_demo_whose_output_is_closed_ends_as_usual() {
+    for read in [0, 3] {
+        let arguments = ["demo", "--requests", "20"].map(str::to_owned);
+        let (status, lines) = Program::run_unread(&arguments, [read, usize::MAX]).end();
+        assert!(status.success(), "{read} lines are read, {status}: {lines}");
+    }
+}

@@ -22,6 +22,7 @@ use self::wire::Wire;
 use crate::Result;
 use crate::agent::{self, Service};
 use crate::protocol::Public;
+use crate::say;
 use crate::server::{self, Server};
 use crate::tls::Identity;
 
@@ -94,9 +95,9 @@ pub async fn run(options: Options) -> Result<()> {
     let port = port.ok_or("the server has given no port")?;
     let targets = Targets { http: server.http, tcp: (Ipv4Addr::LOCALHOST, port).into() };
     if !options.json {
-        println!("server   agents at {}, fingerprint {fingerprint}", server.agents);
-        println!("http     http://{HOST} at {} leads to {http}", targets.http);
-        println!("tcp      {} leads to {tcp}, which speaks first", targets.tcp);
+        say(format_args!("server   agents at {}, fingerprint {fingerprint}", server.agents));
+        say(format_args!("http     http://{HOST} at {} leads to {http}", targets.http));
+        say(format_args!("tcp      {} leads to {tcp}, which speaks first", targets.tcp));
     }
 
     let started = Instant::now();
@@ -196,18 +197,23 @@ impl Summary {
                 "streams": totals.streams, "bytes_to_services": totals.to_services,
                 "bytes_from_services": totals.from_services,
             });
-            println!("{summary}");
+            say(summary);
             return;
         }
-        println!("answers  {answers} of {} requests, every byte as expected", options.requests);
-        println!("time     {took} ms; median {median} ms, 99 % {high} ms, slowest {slowest} ms");
-        println!(
+        say(format_args!(
+            "answers  {answers} of {} requests, every byte as expected",
+            options.requests
+        ));
+        say(format_args!(
+            "time     {took} ms; median {median} ms, 99 % {high} ms, slowest {slowest} ms"
+        ));
+        say(format_args!(
             "loss     the agent was cut off and back after {away} ms; {repeated} attempts made again"
-        );
-        println!(
+        ));
+        say(format_args!(
             "tunnel   {} streams, {} bytes to the services, {} back, round trip {round_trip} ms",
             totals.streams, totals.to_services, totals.from_services
-        );
+        ));
     }
 }
 
