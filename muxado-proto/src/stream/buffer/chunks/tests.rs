@@ -18,6 +18,19 @@ fn a_cleared_queue_has_no_bytes_and_no_charge() {
 }
 
 #[test]
+fn a_chunk_that_is_taken_whole_leaves_no_empty_one() {
+    for max in [4999, 5000, 5001] {
+        let mut chunks = Chunks::default();
+        chunks.push_chunk(Bytes::from(std::vec![1; 5000]));
+        assert_eq!(chunks.pop(max).len(), max.min(5000));
+        assert_eq!(
+            (chunks.len(), chunks.chunks.len()),
+            (5000 - max.min(5000), usize::from(max < 5000))
+        );
+    }
+}
+
+#[test]
 fn a_tail_has_one_block_at_most_whatever_it_had_before() {
     for first in [100, 1000, 20_000, BLOCK / 2, BLOCK / 2 + 1, 40_000, BLOCK - 1, BLOCK] {
         // Parts that were split off its front may keep its memory, or have gone.
