@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
@@ -218,13 +219,13 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
 enum Met {
     /// It waits for the welcome.
     Agent(Arc<Agent>, Stream),
-    Server(Box<TlsStream<TcpStream>>),
+    Server(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
 /// TLS, and the hello of an agent. Dropping this ends the connection.
 async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
     protocol::tune(&tcp)?;
-    let tls = shared.tls.accept(tcp).await?;
+    let tls = shared.tls.accept(tls::buffered(tcp)).await?;
     if tls.get_ref().1.peer_certificates().is_some() {
         return Ok(Met::Server(Box::new(tls))); // it has our certificate, and its key
     }

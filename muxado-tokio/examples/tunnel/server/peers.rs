@@ -76,7 +76,7 @@ impl Peers {
         }
         let tcp = TcpStream::connect(address).await?;
         protocol::tune(&tcp)?;
-        let tls = self.tls.connect(tls::server_name(), tcp).await?;
+        let tls = self.tls.connect(tls::server_name(), tls::buffered(tcp)).await?;
         info!("connected to the server at {address}");
         let builder = Builder::new(tls).config(Arc::clone(&self.config));
         Ok(slot.insert(builder.peer_name(address).client()).clone())
