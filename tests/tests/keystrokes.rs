@@ -134,7 +134,8 @@ fn w2_a_fast_link_gets_full_frames_and_segments() {
         assert!(world.client.batch_size() >= 16_360, "{}", world.client.batch_size());
         let stats = world.client.stats();
         let each = stats.payload_sent / stats.frames_sent;
-        assert!(each > 15_000, "{each} bytes a frame at {rate} bytes a second");
+        // Credit comes in parts of 131 072 bytes: eight full frames, and one of 192 bytes.
+        assert!(each > 14_500, "{each} bytes a frame at {rate} bytes a second");
     }
 }
 

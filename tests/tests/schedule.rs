@@ -29,17 +29,21 @@ fn ids(frames: &[Frame]) -> Vec<u32> {
 }
 
 #[test]
-fn streams_take_turns() {
+fn streams_take_turns_of_a_segment() {
     let mut peer = bulk(3);
-    assert_eq!(ids(&batch(&mut peer, 9 * 16_360)), [3, 5, 7, 3, 5, 7, 3, 5, 7]);
+    let turns = |ids: &[u32]| ids.iter().flat_map(|&id| [id; 4]).collect::<Vec<_>>();
+    assert_eq!(ids(&batch(&mut peer, 24 * 16_360)), turns(&[3, 5, 7, 3, 5, 7]));
+    // A shorter batch ends a turn.
+    assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [3, 3]);
+    assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [5, 5]);
 }
 
 #[test]
-fn small_messages_are_not_starved_by_bulk() {
+fn small_messages_go_before_bulk() {
     let mut peer = bulk(4);
     let small = peer.open();
     let mut waited = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..24 {
         peer.write(small, b"message");
         let mut frames = 0;
         while ids(&batch(&mut peer, 1)) != [small] {
@@ -47,8 +51,48 @@ fn small_messages_are_not_starved_by_bulk() {
         }
         waited.push(frames);
     }
-    // At most after one frame of each of the others.
+    // Streams that are all new take turns, here of one frame because a batch is no longer.
     assert!(waited.iter().all(|&frames| frames <= 4), "{waited:?}");
+    assert_eq!(waited[4..], [0; 20]);
+}
+
+#[test]
+fn small_messages_do_not_keep_bulk_from_sending() {
+    let mut peer = bulk(1);
+    batch(&mut peer, 4 * 16_360);
+    let small: Vec<u32> = (0..4).map(|_| peer.open()).collect();
+    let mut sent = Vec::new();
+    while sent.iter().filter(|&&id| id == 3).count() < 12 {
+        small.iter().for_each(|&id| peer.write(id, b"message"));
+        sent.extend(ids(&batch(&mut peer, 40)));
+    }
+    let bulk: Vec<usize> = (0..sent.len()).filter(|&at| sent[at] == 3).collect();
+    // A batch is as long as two of the messages, so bulk gets one frame each time.
+    assert!(bulk.windows(2).all(|pair| pair[1] - pair[0] <= 193), "{bulk:?}");
+    assert_eq!(bulk[0], 192);
+}
+
+#[test]
+fn a_stream_that_was_idle_for_a_while_is_new_again() {
+    let mut peer = bulk(3);
+    batch(&mut peer, 12 * 16_360);
+    let large = peer.open();
+    // It is as much as a turn: the next message comes at once, and waits for its turn.
+    peer.write(large, &[0; 65_440]);
+    assert_eq!(ids(&batch(&mut peer, 4 * 16_360)), [large; 4]);
+    peer.write(large, b"message");
+    let order = ids(&batch(&mut peer, 13 * 16_360));
+    assert_eq!(order.iter().position(|&id| id == large), Some(12), "after a turn of each other");
+    peer.receive();
+    for id in [3, 5, 7] {
+        peer.send(peer::wnd_inc(id, 262_144));
+        peer.write(id, &[0; 262_144]);
+    }
+    peer.write(large, &[0; 65_440]);
+    assert_eq!(batch(&mut peer, 16 * 16_360).len(), 16);
+    (0..4).for_each(|_| drop(batch(&mut peer, 16_360)));
+    peer.write(large, b"message");
+    assert_eq!(ids(&batch(&mut peer, 1)), [large]);
 }
 
 #[test]
@@ -65,13 +109,14 @@ fn an_urgent_stream_goes_first_and_alone() {
 #[test]
 fn priorities_change_at_any_time() {
     let mut peer = bulk(2);
-    assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [3, 5]);
+    assert_eq!(ids(&batch(&mut peer, 16_360)), [3]);
+    assert_eq!(ids(&batch(&mut peer, 16_360)), [5]);
     peer.stream(5).set_priority(Priority::new(4));
     assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [5, 5]);
     peer.stream(3).set_priority(Priority::new(5));
     assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [3, 3]);
     peer.stream(3).set_priority(Priority::new(4));
-    assert_eq!(ids(&batch(&mut peer, 4 * 16_360)), [5, 3, 5, 3]);
+    assert_eq!(ids(&batch(&mut peer, 8 * 16_360)), [5, 5, 5, 5, 3, 3, 3, 3]);
     // Also while there is nothing to send, or no credit.
     peer.receive();
     for id in [3, 5] {

@@ -1,16 +1,22 @@
 //! Frames for the peer, produced from state when the transport can take them.
 
+use core::cmp::Ordering;
+
+use super::pace::Pace;
 use super::{Orphan, Session};
-use crate::config::BLOCK;
+use crate::config::{BLOCK, DEFAULT_FRAME};
 use crate::error::ErrorCode;
 use crate::frame::{Flags, FrameType, GOAWAY_PAD, Header, MAX_PAYLOAD, StreamId};
 use crate::stream::key::Key;
-use crate::stream::schedule::Queue;
+use crate::stream::schedule::{Queue, TURN};
 use crate::stream::state::SendState;
 use crate::stream::{Edge, Mark, Owner, TYPE_LEN};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::transmit::Transmit;
+
+/// A message is small if it fits into one frame.
+const MESSAGE: u16 = DEFAULT_FRAME as u16;
 
 impl Session {
     /// Appends frames to `out` until it has grown by `max` bytes (the last frame may exceed it) or
@@ -50,6 +56,7 @@ impl Session {
         self.handover.begin();
         let before = out.len();
         let limit = before.saturating_add(max);
+        let full = max.min(self.batch_size());
         self.cut_go_aways(out, limit);
         if !self.closing.is_over() {
             // The end of streams that end from here on is in this batch.
@@ -69,7 +76,7 @@ impl Session {
         let grown = out.len().saturating_sub(before);
         self.stats.bytes_sent = self.stats.bytes_sent.wrapping_add(grown as u64);
         if grown > 0 {
-            self.pace.hand_out(now, grown, grown >= max.min(self.batch_size()));
+            self.pace.hand_out(now, grown, grown >= full);
         } else {
             self.handover.taken();
             self.nothing_to_say();
@@ -96,8 +103,8 @@ impl Session {
     }
 
     /// How many bytes to request from [`poll_transmit`](Self::poll_transmit): about what the
-    /// transport takes in ten milliseconds, estimated from what it recently took, and at most 65 440;
-    /// while at most one stream is open, at most four times that.
+    /// transport takes in ten milliseconds, estimated from what it recently took, and at most 261 760;
+    /// at most a fourth of that while several streams are open and small messages are sent on one.
     ///
     /// Nothing overtakes bytes that were returned. With this size an urgent frame waits for ten
     /// milliseconds, and for the transport's own queue. Frames are never larger than this, even if
@@ -122,7 +129,28 @@ impl Session {
     /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
-        usize::try_from(self.pace.batch(self.open_streams())).unwrap_or(usize::MAX)
+        usize::try_from(self.pace.batch(self.has_small_messages())).unwrap_or(usize::MAX)
+    }
+
+    /// How many bytes to move each way before an event loop does other work: 261 760; 65 440 while
+    /// several streams are open and small messages are sent on one. Longer turns move bulk with fewer
+    /// wake-ups, shorter ones let tasks answer small messages sooner.
+    ///
+    /// ```
+    /// use muxado_proto::{Config, Role, Session, Timestamp};
+    ///
+    /// let now = Timestamp::ZERO;
+    /// let session = Session::new(Role::Client, Config::default().into(), now, [7; 16].into());
+    /// assert_eq!(session.turn_size(), 261_760);
+    /// ```
+    #[must_use]
+    pub fn turn_size(&self) -> usize {
+        usize::try_from(Pace::turn(self.has_small_messages())).unwrap_or(usize::MAX)
+    }
+
+    /// Whether small messages may wait behind others.
+    fn has_small_messages(&self) -> bool {
+        self.open_streams() > 1 && self.pace.has_small_messages(self.now)
     }
 
     /// Reports that the transport has taken `count` bytes of the latest batch: its time limit
@@ -263,17 +291,33 @@ impl Session {
 
     fn cut_data(&mut self, out: &mut Transmit, limit: usize) {
         while out.len() < limit {
-            let Some(queue) = self.store.most_urgent() else { break };
-            let Some(key) = self.store.pop(queue) else { break };
-            while self.cut_frame(key, out) {
-                // A stream that is alone in its class has the next turn, too.
-                let others = self.store.most_urgent().is_some_and(|next| !queue.precedes(next));
-                if others || out.len() >= limit {
-                    self.schedule(key);
-                    break;
+            let Some((queue, key)) = self.store.pop_ready() else { break };
+            let before = out.len();
+            let goes_on = loop {
+                if !self.cut_frame(key, out) {
+                    break false;
                 }
+                let turn = out.len().saturating_sub(before);
+                if out.len() >= limit || self.has_had_its_turn(queue, turn) {
+                    break true;
+                }
+            };
+            self.store.had_turn(queue, before, out.len());
+            if goes_on {
+                self.schedule(key);
             }
         }
+    }
+
+    /// Whether a stream from this queue that has sent so much lets others go on. One that is alone in
+    /// its class has the next turn, too.
+    fn has_had_its_turn(&self, queue: Queue, turn: usize) -> bool {
+        let over = turn >= TURN as usize;
+        self.store.most_urgent().is_some_and(|next| match next.class().cmp(&queue.class()) {
+            Ordering::Less => true,
+            Ordering::Equal => over,
+            Ordering::Greater => false,
+        })
     }
 
     /// Cuts one DATA frame, and the FIN frame after a SYN. Returns whether more can be sent: then
@@ -320,11 +364,10 @@ impl Session {
             stream.outgoing.compact(BLOCK);
         }
         self.budget.resize(before, stream.outgoing.size());
-        stream.sent_since_stall = if count == buffered {
-            u32::MAX
-        } else {
-            stream.sent_since_stall.saturating_add(length)
-        };
+        let sent = u16::try_from(length).unwrap_or(u16::MAX);
+        stream.sent_since_idle = stream.sent_since_idle.saturating_add(sent);
+        stream.sent_since_stall =
+            if count == buffered { u16::MAX } else { stream.sent_since_stall.saturating_add(sent) };
         if syn {
             stream.send = stream.send.syn_sent();
             stream.mark(Mark::Announced);
@@ -345,6 +388,12 @@ impl Session {
         let waits = stream.edges.are_watched(Edge::Writable);
         let goes_on = !ends && !echo && stream.can_send();
         if count == buffered {
+            if stream.sent_since_idle <= MESSAGE {
+                stream.sent_since_idle = 0;
+                if length > 0 {
+                    self.pace.small_message(self.now);
+                }
+            }
             // There is space for it again, independent of other streams.
             if waits {
                 self.store.unlink(Queue::Budget, key);

@@ -1,20 +1,25 @@
 //! How much to cut ahead of the transport.
 //!
 //! Urgent frames cannot overtake bytes that were cut, so at most as much is cut as the transport
-//! takes in ten milliseconds; on a fast transport at most one segment of loopback, or four while no
-//! other stream can have urgent frames.
+//! takes in ten milliseconds; on a fast transport at most four segments of loopback, or one while small
+//! messages are sent beside the rest.
 
 use core::time::Duration;
 
 use crate::config::DEFAULT_FRAME as FRAME;
+use crate::stream::schedule::TURN;
 use crate::time::Timestamp;
 
-/// The maximum payload cut at once: four frames of [`FRAME`] and their headers fill one segment of
-/// loopback, and one read of the peer.
-const CEILING: u32 = 4 * FRAME;
+/// The maximum payload cut at once beside small messages: four frames of [`FRAME`] and their headers
+/// fill one segment of loopback, and one read of the peer. So the peer handles one segment while the
+/// next is cut, and neither end waits for the other.
+const SHORT: u32 = TURN;
 
-/// The same while at most one stream is open, which no other one can hold up.
-const ALONE: u32 = 4 * CEILING;
+/// The same without small messages: fewer turns move the same bytes.
+const LONG: u32 = 4 * TURN;
+
+/// Small messages are expected for this long after each.
+const EXPECTED: Duration = Duration::from_millis(10);
 
 /// The minimum cut at once: below it, the overhead of headers is too large.
 const FLOOR: u32 = 512;
@@ -34,7 +39,7 @@ const OF_QUEUE: u32 = 4;
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(super) struct Pace {
-    /// Bytes to cut at once while at most one stream is open.
+    /// Bytes to cut at once while there are no small messages.
     batch: u32,
     /// Bytes of full batches taken since the last wait.
     run: u32,
@@ -43,18 +48,37 @@ pub(super) struct Pace {
     left: u32,
     /// When the current batch was handed out.
     since: Option<Timestamp>,
+    /// Until when small messages are expected.
+    small: Timestamp,
 }
 
 impl Pace {
     /// A transport without a measurement: it gets one frame at a time.
     pub(super) const fn new() -> Self {
-        Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since: None }
+        Self { batch: FRAME, run: 0, handed_out: 0, left: 0, since: None, small: Timestamp::ZERO }
     }
 
-    /// Bytes to cut at once with so many open streams.
+    /// A message was cut that is small, and that was all its stream had to send.
     #[inline]
-    pub(super) fn batch(&self, streams: u32) -> u32 {
-        if streams > 1 { self.batch.min(CEILING) } else { self.batch }
+    pub(super) fn small_message(&mut self, now: Timestamp) {
+        self.small = now + EXPECTED;
+    }
+
+    /// Whether small messages are expected.
+    #[inline]
+    pub(super) fn has_small_messages(&self, now: Timestamp) -> bool {
+        now < self.small
+    }
+
+    /// The maximum number of bytes to move each way in one turn, beside small messages or without.
+    pub(super) const fn turn(small: bool) -> u32 {
+        if small { SHORT } else { LONG }
+    }
+
+    /// Bytes to cut at once, beside small messages or without.
+    #[inline]
+    pub(super) fn batch(&self, small: bool) -> u32 {
+        self.batch.min(Self::turn(small))
     }
 
     /// Payload of a frame, `max` at most.
@@ -97,12 +121,12 @@ impl Pace {
         let took = now - self.since.unwrap_or(now);
         if took < WAIT {
             self.run = self.run.saturating_add(self.handed_out);
-            self.batch = self.batch.max((self.run / OF_QUEUE).min(ALONE));
+            self.batch = self.batch.max((self.run / OF_QUEUE).min(LONG));
         } else {
             self.run = 0;
             let rate = u128::from(self.handed_out).saturating_mul(AIM.as_nanos());
             let batch = rate.checked_div(took.as_nanos()).unwrap_or(u128::MAX);
-            self.batch = u32::try_from(batch).unwrap_or(u32::MAX).clamp(FLOOR, ALONE);
+            self.batch = u32::try_from(batch).unwrap_or(u32::MAX).clamp(FLOOR, LONG);
         }
     }
 }
@@ -120,7 +144,7 @@ mod tests {
         let mut longest = 0.0_f64;
         while now < time {
             let stamp = Timestamp::from_duration(Duration::from_secs_f64(now));
-            let batch = pace.batch(2);
+            let batch = pace.batch(true);
             pace.all_taken(stamp);
             pace.hand_out(stamp, batch as usize, true);
             // The queue takes the batch when it has at most `queue` bytes afterwards.
@@ -130,7 +154,7 @@ mod tests {
             }
             now = now.max(clear - queue / rate);
         }
-        (pace.batch(2), longest)
+        (pace.batch(true), longest)
     }
 
     #[test]
@@ -150,30 +174,30 @@ mod tests {
 
     #[test]
     fn a_fast_transport_gets_a_segment() {
-        assert_eq!(run(125e6, 4e6, 1.0).0, CEILING);
-        assert_eq!(run(125e6, 64e3, 1.0).0, CEILING);
+        assert_eq!(run(125e6, 4e6, 1.0).0, SHORT);
+        assert_eq!(run(125e6, 64e3, 1.0).0, SHORT);
         let mut pace = Pace::new();
         for _ in 0..20 {
-            pace.hand_out(Timestamp::ZERO, pace.batch(2) as usize, true);
+            pace.hand_out(Timestamp::ZERO, pace.batch(true) as usize, true);
             pace.all_taken(Timestamp::ZERO);
         }
-        assert_eq!((pace.batch(2), pace.frame(FRAME)), (CEILING, FRAME));
+        assert_eq!((pace.batch(true), pace.frame(FRAME)), (SHORT, FRAME));
     }
 
     #[test]
-    fn a_stream_alone_gets_four_segments_and_still_ten_milliseconds_at_most() {
+    fn without_small_messages_four_segments_are_cut_and_still_ten_milliseconds_at_most() {
         let mut pace = Pace::new();
         let mut now = Timestamp::ZERO;
         for _ in 0..40 {
-            pace.hand_out(now, pace.batch(1) as usize, true);
+            pace.hand_out(now, pace.batch(false) as usize, true);
             pace.all_taken(now);
         }
-        assert_eq!((pace.batch(0), pace.batch(1), pace.batch(2)), (ALONE, ALONE, CEILING));
+        assert_eq!((pace.batch(false), pace.batch(true)), (LONG, SHORT));
         // A hundred kilobytes in ten milliseconds.
-        pace.hand_out(now, ALONE as usize, true);
-        now = now + Duration::from_nanos(u64::from(ALONE) * 100);
+        pace.hand_out(now, LONG as usize, true);
+        now = now + Duration::from_nanos(u64::from(LONG) * 100);
         pace.all_taken(now);
-        assert_eq!((pace.batch(1), pace.batch(2)), (100_000, CEILING));
+        assert_eq!((pace.batch(false), pace.batch(true)), (100_000, SHORT));
     }
 
     #[test]
@@ -183,21 +207,21 @@ mod tests {
             // A fourth of what was taken is no more than a frame.
             pace.hand_out(Timestamp::ZERO, 1000, true);
             pace.all_taken(Timestamp::ZERO + Duration::from_micros(micros));
-            assert_eq!(pace.batch(2), FRAME, "{micros} µs");
+            assert_eq!(pace.batch(true), FRAME, "{micros} µs");
         }
         let mut pace = Pace::new();
         for count in 1..=8 {
             pace.hand_out(Timestamp::ZERO, FRAME as usize, true);
             pace.all_taken(Timestamp::ZERO);
             assert_eq!(
-                pace.batch(2),
+                pace.batch(true),
                 FRAME * (count / 4).max(1) + FRAME / 4 * (count % 4) * (count / 4).min(1)
             );
         }
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 1000, true);
         pace.all_taken(Timestamp::from_millis(1));
-        assert_eq!(pace.batch(2), 10_000);
+        assert_eq!(pace.batch(true), 10_000);
     }
 
     #[test]
@@ -205,7 +229,7 @@ mod tests {
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 20, false);
         pace.taken(Timestamp::from_millis(500), 20);
-        assert_eq!(pace.batch(2), FRAME);
+        assert_eq!(pace.batch(true), FRAME);
     }
 
     #[test]
@@ -213,14 +237,14 @@ mod tests {
         let mut pace = Pace::new();
         pace.hand_out(Timestamp::ZERO, 10_000, true);
         pace.taken(Timestamp::from_millis(50), 9999);
-        assert_eq!(pace.batch(2), FRAME);
+        assert_eq!(pace.batch(true), FRAME);
         pace.taken(Timestamp::from_millis(100), 1);
-        assert_eq!((pace.batch(2), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
+        assert_eq!((pace.batch(true), pace.frame(FRAME), pace.frame(900)), (1000, 1000, 900));
         let now = Timestamp::from_millis(100);
         let batches = (0..).find(|_| {
             pace.all_taken(now);
-            pace.hand_out(now, pace.batch(2) as usize, true);
-            pace.batch(2) == CEILING
+            pace.hand_out(now, pace.batch(true) as usize, true);
+            pace.batch(true) == SHORT
         });
         assert!(batches.is_some_and(|batches| batches < 40), "{batches:?}");
     }

@@ -13,13 +13,21 @@ use crate::stream::{Edge, Edges, Mark, Owner};
 use crate::timers::Timer;
 
 /// Bytes that a stream has to send to restart the time limit on its stall.
-const STALL_PROGRESS: u32 = 4096;
+const STALL_PROGRESS: u16 = 4096;
+
+/// A stream was idle if so many batches were cut without it: others had a turn meanwhile.
+const IDLE: u32 = 4;
 
 impl Session {
     /// Puts a stream that can send into its ready queue. With a stall limit, so does a stream with
     /// data but no credit: when its turn comes, the start of its wait is recorded.
     pub(super) fn schedule(&mut self, key: Key) {
-        let Some(stream) = self.store.live(key) else { return };
+        let batch = self.handover.current();
+        let Some(stream) = self.store.live_mut(key) else { return };
+        let spoke = stream.sent_since_idle > 0;
+        if spoke && batch.wrapping_sub(stream.batch) >= IDLE && !stream.is_ready() {
+            stream.sent_since_idle = 0;
+        }
         let queue = stream.ready_queue();
         if stream.can_send() {
             self.store.unlink(Queue::Stalled, key);

@@ -3,6 +3,7 @@
 pub(crate) mod buffer;
 pub(crate) mod ids;
 pub(crate) mod key;
+mod ready;
 pub(crate) mod schedule;
 mod slab;
 pub(crate) mod state;
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::frame::StreamId;
 use crate::time::Timestamp;
 use buffer::Buffer;
-use schedule::{Links, Priority};
+use schedule::{Link, Links, Priority};
 use state::{RecvState, SendState};
 use window::{ReceiveWindow, SendWindow};
 
@@ -199,8 +200,11 @@ pub(crate) struct Stream {
     /// Since when it has waited for its type, has had data to send but no credit, has been used only by
     /// the peer, or has been ended by this side without a reader.
     pub(crate) waits_since: Timestamp,
-    /// Bytes sent since the time limit on its stall began.
-    pub(crate) sent_since_stall: u32,
+    /// Bytes sent since the time limit on its stall began, up to 64 KiB.
+    pub(crate) sent_since_stall: u16,
+    /// Bytes sent since it last had nothing to send for a while, up to 64 KiB: it goes first until it
+    /// has had a turn.
+    pub(crate) sent_since_idle: u16,
 }
 
 impl Stream {
@@ -223,7 +227,8 @@ impl Stream {
             batch: 0,
             links: Links::NONE,
             waits_since: Timestamp::ZERO,
-            sent_since_stall: u32::MAX,
+            sent_since_stall: u16::MAX,
+            sent_since_idle: 0,
         }
     }
 
@@ -268,6 +273,11 @@ impl Stream {
         } else {
             self.send.is_sending() && self.send_window.credit() > 0
         }
+    }
+
+    /// Whether it is in a ready queue.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.links.queue(Link::Data).is_some_and(|queue| queue.urgency().is_some())
     }
 
     /// Whether there is data that waits for credit.
@@ -324,6 +334,8 @@ impl Stream {
             links,
             waits_since,
             sent_since_stall,
+            // It decides from 16 KiB on, and no small world sends that much.
+            sent_since_idle: _,
         } = self;
         digest.value(&(id, owner, send, recv, stream_type, priority));
         digest.value(&(edges, marks));
@@ -342,7 +354,7 @@ impl Stream {
         links.digest(digest);
         digest.number((*sent_since_stall).into());
         let unread = self.may_spoil_an_answer() || self.is_given_up();
-        if *owner == Owner::Untyped || *sent_since_stall != u32::MAX || unread {
+        if *owner == Owner::Untyped || *sent_since_stall != u16::MAX || unread {
             digest.since(*waits_since);
         }
     }

@@ -7,9 +7,17 @@ use core::fmt;
 
 use super::key::Key;
 use super::{Owner, Stream};
+use crate::config::DEFAULT_FRAME;
+
+/// The payload of one turn: four full frames, a segment of loopback.
+pub(crate) const TURN: u32 = 4 * DEFAULT_FRAME;
+
+/// A stream that has sent this much since it had nothing to send is no longer new.
+const NEW: u16 = TURN as u16;
 
 /// How urgent a stream's data is. Classes are strict: as long as a stream of a higher class can
-/// send, those below wait; within a class streams take turns, frame by frame.
+/// send, those below wait. Within a class streams take turns of 65 440 bytes; one that had nothing to
+/// send goes before those that have had a turn, and small messages always do.
 ///
 /// Room in the session's send buffer is kept for higher classes, so an urgent writer does not wait for
 /// the bulk of others, in whatever order the application writes.
@@ -31,6 +39,9 @@ impl Priority {
     pub const DEFAULT: Self = Self(3);
     /// Served first: 7.
     pub const HIGHEST: Self = Self(7);
+
+    /// How many classes there are.
+    pub(super) const COUNT: usize = 8;
 
     /// A class from 0 to 7; larger numbers count as 7.
     #[must_use]
@@ -83,15 +94,24 @@ impl Link {
 pub(crate) enum Queue {
     /// Heartbeats to send; before all data.
     Beat,
-    /// Data or a FIN to send, at [`Priority::HIGHEST`].
+    /// Data or a FIN to send, at [`Priority::HIGHEST`], of a stream that had none before.
+    New7,
+    /// The same, of a stream that has had its first turn.
     Ready7,
-    /// The same, in the classes below.
+    /// The same pairs, in the classes below.
+    New6,
     Ready6,
+    New5,
     Ready5,
+    New4,
     Ready4,
+    New3,
     Ready3,
+    New2,
     Ready2,
+    New1,
     Ready1,
+    New0,
     Ready0,
     /// Data to send and no credit, oldest first. Used only with a stall limit.
     Stalled,
@@ -118,17 +138,25 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    pub(crate) const COUNT: usize = 19;
+    pub(crate) const COUNT: usize = 27;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Beat,
+        Self::New7,
         Self::Ready7,
+        Self::New6,
         Self::Ready6,
+        Self::New5,
         Self::Ready5,
+        Self::New4,
         Self::Ready4,
+        Self::New3,
         Self::Ready3,
+        Self::New2,
         Self::Ready2,
+        Self::New1,
         Self::Ready1,
+        Self::New0,
         Self::Ready0,
         Self::Stalled,
         Self::Event,
@@ -144,17 +172,30 @@ impl Queue {
 
     /// The queue of streams of this class with data or a FIN to send.
     #[inline]
-    pub(crate) const fn ready(priority: Priority) -> Self {
-        match priority.0 {
-            0 => Self::Ready0,
-            1 => Self::Ready1,
-            2 => Self::Ready2,
-            3 => Self::Ready3,
-            4 => Self::Ready4,
-            5 => Self::Ready5,
-            6 => Self::Ready6,
-            _ => Self::Ready7,
-        }
+    #[allow(clippy::indexing_slicing, reason = "a priority is below the number of classes")]
+    pub(crate) const fn ready(priority: Priority, new: bool) -> Self {
+        const NEW: [Queue; Priority::COUNT] = [
+            Queue::New0,
+            Queue::New1,
+            Queue::New2,
+            Queue::New3,
+            Queue::New4,
+            Queue::New5,
+            Queue::New6,
+            Queue::New7,
+        ];
+        const READY: [Queue; Priority::COUNT] = [
+            Queue::Ready0,
+            Queue::Ready1,
+            Queue::Ready2,
+            Queue::Ready3,
+            Queue::Ready4,
+            Queue::Ready5,
+            Queue::Ready6,
+            Queue::Ready7,
+        ];
+        let class = (priority.0 & 7) as usize;
+        if new { NEW[class] } else { READY[class] }
     }
 
     /// The place of this queue in [`Self::ALL`].
@@ -166,9 +207,9 @@ impl Queue {
     #[inline]
     pub(crate) const fn link(self) -> Link {
         match self.index() {
-            ..=9 => Link::Data,
-            10 => Link::Event,
-            11..=13 => Link::Control,
+            ..=17 => Link::Data,
+            18 => Link::Event,
+            19..=21 => Link::Control,
             _ => Link::Wait,
         }
     }
@@ -190,10 +231,10 @@ impl Queue {
         if self.index() < Self::Stalled.index() { Some(self.index() as u32) } else { None }
     }
 
-    /// Whether a ready queue is served before another one.
+    /// The class of a ready queue: 0 for heartbeats, then 1 for the most urgent data.
     #[inline]
-    pub(crate) const fn precedes(self, other: Self) -> bool {
-        self.index() < other.index()
+    pub(crate) const fn class(self) -> usize {
+        self.index().div_ceil(2)
     }
 
     /// The ready queue with that many before it.
@@ -209,44 +250,8 @@ impl Stream {
     pub(crate) const fn ready_queue(&self) -> Queue {
         match self.owner {
             Owner::Beats | Owner::Echo => Queue::Beat,
-            _ => Queue::ready(self.priority),
+            _ => Queue::ready(self.priority, self.sent_since_idle < NEW),
         }
-    }
-}
-
-/// Which ready queues are not empty: one bit each, the most urgent lowest.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ready(u16);
-
-impl Ready {
-    /// Notes whether a queue is empty, if it is a ready queue.
-    #[inline]
-    pub(super) fn note(&mut self, queue: Queue, empty: bool) {
-        if let Some(urgency) = queue.urgency() {
-            let bit = Self::bit(urgency);
-            if empty {
-                self.0 &= !bit;
-            } else {
-                self.0 |= bit;
-            }
-        }
-    }
-
-    /// The most urgent ready queue that is not empty.
-    #[inline]
-    pub(super) fn most_urgent(self) -> Option<Queue> {
-        Queue::ready_at(self.0.trailing_zeros())
-    }
-
-    /// Whether the queue of that urgency is not empty.
-    #[cfg(feature = "audit")]
-    pub(super) fn has(self, urgency: u32) -> bool {
-        self.0 & Self::bit(urgency) != 0
-    }
-
-    #[inline]
-    fn bit(urgency: u32) -> u16 {
-        1u16.checked_shl(urgency).unwrap_or_default()
     }
 }
 
@@ -380,15 +385,13 @@ mod tests {
             };
             assert_eq!(queue.link(), link);
         }
-        for (first, queue) in Queue::ALL.into_iter().enumerate() {
-            for (second, other) in Queue::ALL.into_iter().enumerate() {
-                assert_eq!(queue.precedes(other), first < second);
-            }
-        }
-        assert_eq!(Queue::ready_at(u16::BITS), None);
+        assert_eq!(Queue::ready_at(u32::BITS), None);
+        assert_eq!(Queue::Beat.class(), 0);
         for class in 0..=7 {
-            let queue = Queue::ready(Priority::new(class));
-            assert_eq!(queue.urgency(), Some(8 - u32::from(class)));
+            let [new, old] = [true, false].map(|new| Queue::ready(Priority::new(class), new));
+            let place = 8 - u32::from(class);
+            assert_eq!((new.urgency(), old.urgency()), (Some(2 * place - 1), Some(2 * place)));
+            assert_eq!((new.class(), old.class()), (place as usize, place as usize));
         }
     }
 }

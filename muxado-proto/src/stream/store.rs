@@ -10,7 +10,8 @@ use alloc::collections::{BTreeSet, VecDeque};
 use super::Stream;
 use super::ids::IdMap;
 use super::key::Key;
-use super::schedule::{Link, List, Queue, Ready};
+use super::ready::Ready;
+use super::schedule::{Link, List, Queue};
 use super::slab::Slab;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
@@ -366,6 +367,22 @@ impl Store {
     #[inline]
     pub(crate) fn most_urgent(&self) -> Option<Queue> {
         self.ready.most_urgent()
+    }
+
+    /// Takes the ready stream whose turn it is, and says from which queue.
+    #[inline]
+    pub(crate) fn pop_ready(&mut self) -> Option<(Queue, Key)> {
+        let queue = self.ready.next()?;
+        Some((queue, self.pop(queue)?))
+    }
+
+    /// A stream taken from this ready queue has had its turn: the output grew from one length to the
+    /// other.
+    #[inline]
+    pub(crate) fn had_turn(&mut self, queue: Queue, before: usize, after: usize) {
+        if self.ready.counts_turns() {
+            self.ready.had_turn(queue, after.saturating_sub(before));
+        }
     }
 
     /// Notes whether a queue is empty.

@@ -22,15 +22,7 @@ use super::shared::Shared;
 use super::signal::Signal;
 use super::wake::wake;
 use super::{Clock, Transport};
-use crate::{CloseReason, Session, Timestamp, Transmit, TransportError};
-
-/// Maximum bytes that one poll moves each way before it yields: one segment of a fast transport. So
-/// the peer handles one segment while the next is cut, and neither end waits for the other.
-const TURN: usize = 65_440;
-
-/// The same while a session has one stream at most, which no other stream can hold up: fewer turns
-/// move the same bytes.
-const LONG_TURN: usize = 4 * TURN;
+use crate::{CloseReason, Timestamp, Transmit, TransportError};
 
 /// Maximum calls of the transport in one turn, each way: a call is charged at least this part of what
 /// the turn moves.
@@ -41,11 +33,6 @@ const LAST_TURNS: u32 = 2048;
 
 /// Time limit for draining input after a write error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// Bytes that a turn of this session moves each way.
-const fn bound(session: &Session) -> usize {
-    if session.open_streams() > 1 { TURN } else { LONG_TURN }
-}
 
 /// Drives one session: a future that has to be polled for the session to make progress. It returns
 /// the reason when the session has ended and the transport is closed; dropping it before that
@@ -141,6 +128,7 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
 
 impl<T, C> Driver<T, C> {
     pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C, log: Log) -> Self {
+        let bound = shared.state.lock().session.turn_size();
         Self {
             shared,
             transport,
@@ -152,7 +140,7 @@ impl<T, C> Driver<T, C> {
             out: None,
             armed: None,
             written: Written::default(),
-            bound: TURN,
+            bound,
             readable: true,
             ended: false,
             output: Output::Idle,

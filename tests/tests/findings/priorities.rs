@@ -110,7 +110,12 @@ fn w13_an_urgent_writer_gets_all_it_wants_in_whatever_order_events_are_answered(
             writers.run(300, bytes);
             let (own, all) = (writers.sent_by(&[id]), writers.sent.values().sum::<u64>());
             let cell = format!("{urgent} over {bulk}, {bytes} a turn, {answers:?}");
-            assert!(own * 1000 >= all * 995, "{cell}: {own} of {all}");
+            // In its first turns it has to wait until the bulk that was written before makes room.
+            assert!(own * 100 >= all * 98, "{cell}: {own} of {all}");
+            writers.sent.clear();
+            writers.run(100, bytes);
+            let (own, all) = (writers.sent_by(&[id]), writers.sent.values().sum::<u64>());
+            assert!(own * 1000 >= all * 995, "{cell}, later: {own} of {all}");
         }
     }
 }

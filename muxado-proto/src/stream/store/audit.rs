@@ -138,8 +138,7 @@ impl Store {
         if sending && stream.can_send() && !inside(stream.ready_queue()) {
             return wrong("can send and is not ready");
         }
-        let ready = stream.links.queue(Link::Data).is_some_and(|queue| queue.urgency().is_some());
-        if ready && !inside(stream.ready_queue()) {
+        if stream.is_ready() && !inside(stream.ready_queue()) {
             return wrong("stands in the ready queue of another priority");
         }
         if inside(Queue::Stalled) && !stream.is_stalled() {

@@ -81,7 +81,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             self.ended = true;
             self.readable = false;
         }
-        self.bound = super::bound(&state.session);
+        self.bound = state.session.turn_size();
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);

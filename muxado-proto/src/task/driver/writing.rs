@@ -132,7 +132,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         } else if self.written.bytes >= PROGRESS {
             state.session.transmitted(now, core::mem::take(&mut self.written.bytes));
         }
-        self.bound = super::bound(&state.session);
+        self.bound = state.session.turn_size();
         let deadline = state.session.poll_timeout();
         let due = deadline.is_some_and(|deadline| deadline <= now);
         if due {
