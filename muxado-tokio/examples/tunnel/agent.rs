@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::Result;
 use crate::options::{address, port};
 use crate::protocol::{self, Hello, Public, Welcome};
+use crate::reader::Reader;
 use crate::tls::{self, Fingerprint};
 
 /// How long one attempt to connect may take, to a server or to a service.
@@ -201,7 +202,7 @@ impl Agent {
         let tcp = TcpStream::connect(server).await.map_err(Failure::passing)?;
         protocol::tune(&tcp).map_err(Failure::passing)?;
         let from = tcp.peer_addr().map_err(Failure::passing)?;
-        let tcp = tls::buffered(tcp);
+        let tcp = Reader::new(tcp, Arc::new(true.into()));
         let tls = self.tls.connect(tls::server_name(), tcp).await.map_err(|error| Failure {
             for_good: tls::is_wrong_certificate(&error),
             text: error.to_string(),

@@ -18,6 +18,7 @@ mod agent;
 mod demo;
 mod options;
 mod protocol;
+mod reader;
 mod server;
 mod tls;
 

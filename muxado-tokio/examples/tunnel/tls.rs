@@ -15,8 +15,6 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig};
 use rustls::{Error as TlsError, SignatureScheme, version::TLS13};
 use sha2::{Digest as _, Sha256};
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::Result;
@@ -132,14 +130,6 @@ pub fn connector(pin: Fingerprint, identity: Option<&Identity>) -> Result<TlsCon
         None => config.with_no_client_auth(),
     };
     Ok(TlsConnector::from(Arc::new(config)))
-}
-
-/// Bytes that are read from a connection at once.
-const READ: usize = 256 << 10;
-
-/// A connection to put TLS on. TLS asks it for one record at a time; the system is asked for many.
-pub fn buffered(tcp: TcpStream) -> BufReader<TcpStream> {
-    BufReader::with_capacity(READ, tcp)
 }
 
 /// The name in the handshake. It is not checked.

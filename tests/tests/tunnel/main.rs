@@ -9,6 +9,7 @@ mod output;
 mod page;
 mod ports;
 mod process;
+mod reader;
 mod strangers;
 mod tcp;
 mod web;

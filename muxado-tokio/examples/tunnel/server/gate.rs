@@ -1,4 +1,4 @@
-//! A transport that delivers at most a given number of bytes until it is opened.
+//! A transport that delivers at most a given number of bytes until its peer is known.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,22 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct Gate<T> {
     io: T,
     left: u64,
-    open: Arc<AtomicBool>,
-}
-
-/// Opens the gate.
-pub struct Opener(Arc<AtomicBool>);
-
-impl Opener {
-    pub fn open(self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    known: Arc<AtomicBool>,
 }
 
 impl<T> Gate<T> {
-    pub fn new(io: T, limit: u64) -> (Self, Opener) {
-        let open = Arc::new(AtomicBool::new(false));
-        (Self { io, left: limit, open: Arc::clone(&open) }, Opener(open))
+    pub fn new(io: T, limit: u64, known: Arc<AtomicBool>) -> Self {
+        Self { io, left: limit, known }
     }
 }
 
@@ -38,7 +28,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gate<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        if !self.open.load(Ordering::Relaxed) {
+        if !self.known.load(Ordering::Relaxed) {
             let count = (buf.filled().len() - before) as u64;
             self.left = self.left.checked_sub(count).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::QuotaExceeded, "too much before authentication")

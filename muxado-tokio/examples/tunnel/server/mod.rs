@@ -12,13 +12,12 @@ mod tcp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
@@ -37,6 +36,7 @@ use self::registry::{Offer, Registry};
 use self::tcp::Ports;
 use crate::Result;
 use crate::protocol::{self, HELLO, HELLO_BYTES, HELLO_LIMIT, Hello, Public, Welcome};
+use crate::reader::Reader;
 use crate::tls::{self, Identity};
 
 /// Maximum number of connections that authenticate at once.
@@ -219,17 +219,19 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
 enum Met {
     /// It waits for the welcome.
     Agent(Arc<Agent>, Stream),
-    Server(Box<TlsStream<BufReader<TcpStream>>>),
+    Server(Box<TlsStream<Reader<TcpStream>>>),
 }
 
 /// TLS, and the hello of an agent. Dropping this ends the connection.
 async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
     protocol::tune(&tcp)?;
-    let tls = shared.tls.accept(tls::buffered(tcp)).await?;
+    let known = Arc::new(AtomicBool::new(false));
+    let tls = shared.tls.accept(Reader::new(tcp, Arc::clone(&known))).await?;
     if tls.get_ref().1.peer_certificates().is_some() {
+        known.store(true, Ordering::Relaxed);
         return Ok(Met::Server(Box::new(tls))); // it has our certificate, and its key
     }
-    let (gate, opener) = Gate::new(tls, HELLO_BYTES);
+    let gate = Gate::new(tls, HELLO_BYTES, Arc::clone(&known));
     let builder = Builder::new(gate).config(Arc::clone(&shared.config)).peer_addr(from);
     let session = Stranger(Some(builder.server()));
     let mut stream = session.accept().await?;
@@ -239,12 +241,12 @@ async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<
     let hello: Hello = protocol::receive(&mut stream).await?;
     match shared.admit(hello, &session).await {
         Ok(agent) => {
-            opener.open();
+            known.store(true, Ordering::Relaxed);
             session.known();
             Ok(Met::Agent(agent, stream))
         }
         Err(Refusal { text, for_good }) => {
-            shared.counters.agents_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            shared.counters.agents_refused.fetch_add(1, Ordering::Relaxed);
             protocol::send(&mut stream, &Welcome::Refused { text: text.clone(), for_good }).await?;
             drop(stream);
             session.close().await; // it has to read why

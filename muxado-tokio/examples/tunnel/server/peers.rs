@@ -20,6 +20,7 @@ use super::Shared;
 use super::registry::Offer;
 use crate::Result;
 use crate::protocol::{self, UNREACHABLE};
+use crate::reader::Reader;
 use crate::tls::{self, Identity};
 
 /// A stream that is forwarded to a service of the accepting server. It begins with the length of
@@ -76,7 +77,8 @@ impl Peers {
         }
         let tcp = TcpStream::connect(address).await?;
         protocol::tune(&tcp)?;
-        let tls = self.tls.connect(tls::server_name(), tls::buffered(tcp)).await?;
+        let tcp = Reader::new(tcp, Arc::new(true.into()));
+        let tls = self.tls.connect(tls::server_name(), tcp).await?;
         info!("connected to the server at {address}");
         let builder = Builder::new(tls).config(Arc::clone(&self.config));
         Ok(slot.insert(builder.peer_name(address).client()).clone())
