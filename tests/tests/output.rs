@@ -86,6 +86,46 @@ fn a_batch_is_what_the_transport_takes_in_ten_milliseconds() {
     assert_eq!(batch_after(1, 100), 16_360);
 }
 
+/// Small messages shorten batches if bulk waits, and turns of the event loop in any case.
+#[test]
+fn batches_are_short_while_bulk_waits_beside_small_messages() {
+    const LONG: usize = 261_760;
+    const SHORT: usize = 65_440;
+    let config = Config::builder().send_window(8 << 20).build().expect("valid");
+    let mut peer = Peer::with_streams(config, &[3, 5]);
+    let sizes = |peer: &Peer| (peer.session.batch_size(), peer.session.turn_size());
+    while sizes(&peer).0 < LONG {
+        peer.write(5, &[0; SHORT]);
+        peer.batch(SHORT);
+    }
+    assert_eq!(sizes(&peer), (LONG, LONG));
+    peer.write(5, &[0; 4 * SHORT]);
+    peer.write(3, b"message");
+    // The message is first, and its stream has nothing more to send.
+    assert_eq!(peer.batch(1), 15);
+    assert_eq!(sizes(&peer), (SHORT, SHORT));
+    peer.batch(usize::MAX);
+    assert_eq!(sizes(&peer), (LONG, SHORT), "no bulk waits");
+    // A message of a frame is small, one that is longer is not.
+    for (length, turn) in [(16_360, SHORT), (16_361, LONG)] {
+        peer.pass(Duration::from_millis(10));
+        peer.batch(usize::MAX);
+        assert_eq!(sizes(&peer).1, LONG, "no message in ten milliseconds");
+        peer.write(3, &vec![0; length]);
+        peer.batch(usize::MAX);
+        assert_eq!(sizes(&peer).1, turn, "{length} bytes");
+    }
+}
+
+/// With one stream nobody waits behind anybody.
+#[test]
+fn messages_on_the_only_stream_shorten_nothing() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.write(3, b"message");
+    peer.batch(usize::MAX);
+    assert_eq!(peer.session.turn_size(), 261_760);
+}
+
 /// What is watched while the driver has the last batch.
 #[test]
 fn who_asks_while_the_transport_has_the_last_batch_is_told() {

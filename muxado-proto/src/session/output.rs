@@ -104,7 +104,7 @@ impl Session {
 
     /// How many bytes to request from [`poll_transmit`](Self::poll_transmit): about what the
     /// transport takes in ten milliseconds, estimated from what it recently took, and at most 261 760;
-    /// at most a fourth of that while several streams are open and small messages are sent on one.
+    /// at most a fourth of that while bulk waits, and small messages are sent on another stream.
     ///
     /// Nothing overtakes bytes that were returned. With this size an urgent frame waits for ten
     /// milliseconds, and for the transport's own queue. Frames are never larger than this, even if
@@ -129,7 +129,8 @@ impl Session {
     /// ```
     #[must_use]
     pub fn batch_size(&self) -> usize {
-        usize::try_from(self.pace.batch(self.has_small_messages())).unwrap_or(usize::MAX)
+        let mixed = self.store.older_streams_wait() && self.has_small_messages();
+        usize::try_from(self.pace.batch(mixed)).unwrap_or(usize::MAX)
     }
 
     /// How many bytes to move each way before an event loop does other work: 261 760; 65 440 while

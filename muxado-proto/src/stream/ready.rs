@@ -50,7 +50,7 @@ impl Ready {
 
     /// The queues of new streams whose class has older streams that wait.
     #[inline]
-    const fn older_wait(&self) -> u32 {
+    pub(super) const fn older_wait(&self) -> u32 {
         (self.bits >> 1) & Self::NEW
     }
 

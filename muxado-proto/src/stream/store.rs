@@ -376,6 +376,12 @@ impl Store {
         Some((queue, self.pop(queue)?))
     }
 
+    /// Whether streams wait that have had a turn.
+    #[inline]
+    pub(crate) const fn older_streams_wait(&self) -> bool {
+        self.ready.older_wait() != 0
+    }
+
     /// A stream taken from this ready queue has had its turn: the output grew from one length to the
     /// other.
     #[inline]
