@@ -225,6 +225,7 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
         .pending_resets(23)
         .id_gaps(29)
         .goaway_text(31)
+        .max_frame_size(2000)
         .build()
         .expect("valid settings");
     let value = |name: &str| match name {
@@ -237,6 +238,7 @@ fn the_memory_formula_of_security_md_is_that_of_config() {
         "pending_resets" => u64::from(config.pending_resets()),
         "id_gaps" => u64::from(config.id_gaps()),
         "goaway_text" => u64::from(config.goaway_text()),
+        "max_frame_size" => u64::from(config.max_frame_size()),
         name => panic!("SECURITY.md counts `{name}`"),
     };
     assert_eq!(evaluate(&formula, &value), config.max_memory());

@@ -117,6 +117,21 @@ fn batches_are_short_while_bulk_waits_beside_small_messages() {
     }
 }
 
+#[test]
+fn heartbeats_are_no_small_messages() {
+    let config = Config::builder().typed(true).build().expect("valid");
+    let mut peer = Peer::of_server(config);
+    for id in [3, 5] {
+        peer.send(peer::syn(id, &[0, 0, 0, 9]));
+        peer.accept();
+    }
+    peer.receive();
+    peer.send(peer::syn(7, &[255, 255, 255, 255]));
+    peer.send(peer::data(7, &[1, 2, 3, 4]));
+    assert!(!peer.receive().is_empty(), "an answer");
+    assert_eq!(peer.session.turn_size(), 261_760);
+}
+
 /// With one stream nobody waits behind anybody.
 #[test]
 fn messages_on_the_only_stream_shorten_nothing() {

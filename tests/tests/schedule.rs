@@ -1,5 +1,7 @@
 //! Who sends next.
 
+use std::time::Duration;
+
 use muxado_proto::{Config, Priority, Transmit};
 use muxado_tests::peer::{self, Peer};
 use muxado_tests::vectors::Frame;
@@ -72,6 +74,57 @@ fn small_messages_do_not_keep_bulk_from_sending() {
     assert_eq!(bulk[0], 192);
 }
 
+/// A slow transport takes less than a turn in a batch.
+#[test]
+fn bulk_has_its_part_beside_messages_in_short_batches() {
+    for (size, message) in [(512, 300), (512, 16_000), (1250, 16_000), (12_500, 40_000)] {
+        let config = Config::builder().send_window(i32::MAX as u32).build().expect("valid");
+        let mut peer = Peer::of_client(config);
+        let bulk = peer.open();
+        peer.write(bulk, &[0; 262_144]);
+        while !batch(&mut peer, 65_440).is_empty() {}
+        let messages = [peer.open(), peer.open()];
+        let mut sent = [0, 0];
+        while sent[0] + sent[1] < 4_000_000 {
+            for id in messages {
+                if peer.stream(id).stats().send_buffered == 0 {
+                    peer.write(id, &vec![0; message]);
+                }
+            }
+            while peer.stream(bulk).write(&[0; 65_536]).is_ok() {}
+            for frame in batch(&mut peer, size) {
+                sent[usize::from(frame.id() == bulk)] += frame.payload.len();
+            }
+        }
+        let part = sent[1] as f64 / (sent[0] + sent[1]) as f64;
+        assert!(part > 0.2, "{part} for bulk, messages of {message} in batches of {size}");
+    }
+}
+
+/// A stream that waits for credit has its time limit recorded when its turn comes, and sends nothing.
+#[test]
+fn a_stream_without_credit_takes_nobodys_turn() {
+    let turns = [None, Some(Duration::from_secs(1000))].map(|limit| {
+        let window = 65_440 + 16_360;
+        let config = Config::builder().send_window(window).stream_stall_timeout(limit).build();
+        let mut peer = Peer::of_client(config.expect("valid"));
+        for _ in 0..8 {
+            let id = peer.open();
+            peer.write(id, &[0; 131_072]);
+        }
+        (0..8).for_each(|_| drop(batch(&mut peer, 65_440)));
+        let small: Vec<u32> = (0..4).map(|_| peer.open()).collect();
+        let mut order = Vec::new();
+        for _ in 0..1000 {
+            small.iter().for_each(|&id| peer.write(id, b"message"));
+            order.extend(ids(&batch(&mut peer, 40)));
+        }
+        (0..order.len()).filter(|&at| !small.contains(&order[at])).collect::<Vec<_>>()
+    });
+    assert_eq!(turns[0], turns[1]);
+    assert!(turns[0].len() >= 6, "{turns:?}");
+}
+
 #[test]
 fn a_stream_that_was_idle_for_a_while_is_new_again() {
     let mut peer = bulk(3);
@@ -117,6 +170,15 @@ fn priorities_change_at_any_time() {
     assert_eq!(ids(&batch(&mut peer, 2 * 16_360)), [3, 3]);
     peer.stream(3).set_priority(Priority::new(4));
     assert_eq!(ids(&batch(&mut peer, 8 * 16_360)), [5, 5, 5, 5, 3, 3, 3, 3]);
+    // One that waits for its turn does not become new.
+    peer.stream(5).set_priority(Priority::HIGHEST);
+    for _ in 0..4 {
+        assert_eq!(ids(&batch(&mut peer, 10)), [5]);
+    }
+    peer.stream(5).set_priority(Priority::new(4));
+    peer.stream(3).set_priority(Priority::new(2));
+    peer.stream(3).set_priority(Priority::new(4));
+    assert_eq!(ids(&batch(&mut peer, 16_360)), [5]);
     // Also while there is nothing to send, or no credit.
     peer.receive();
     for id in [3, 5] {

@@ -15,9 +15,8 @@ const OF_A_STREAM: u64 = RECORD + RESERVED + SLACK as u64;
 /// The fraction that the heads of chunks take.
 const HEADS_OF: u64 = HEADS as u64;
 
-/// The memory that a batch of output of 256 KiB keeps alive, and the block of memory by which the
-/// send buffers may exceed their limit.
-const OF_A_BATCH: u64 = (256 << 10) * REMNANT as u64 + BLOCK as u64;
+/// Bytes of a batch of output before its last frame.
+const BATCH: u64 = 256 << 10;
 
 /// The memory of a tombstone: its place in the map of ids, which is at least three eighths full at
 /// its largest, and in a queue that doubles.
@@ -85,18 +84,26 @@ impl Config {
         tables.saturating_add(u64::from(self.goaway_text).saturating_mul(2)).saturating_add(FIXED)
     }
 
+    /// The memory that a batch of output keeps alive, and the block of memory by which the send buffers
+    /// may exceed their limit.
+    fn of_a_batch(&self) -> u64 {
+        let batch = BATCH.saturating_add(self.max_frame_size.into());
+        batch.saturating_mul(REMNANT as u64).saturating_add(BLOCK as u64)
+    }
+
     /// The maximum memory that a session with these settings holds, in bytes, for any behaviour of
     /// the peer. SECURITY.md has the formula.
     ///
     /// Chunks that the application has taken do not count. Inputs have to fill at least half of
     /// their memory, as [`handle_input`](crate::Session::handle_input) says, and the formula
-    /// assumes batches of output of at most 256 KiB.
+    /// assumes that batches of output are no longer than
+    /// [`batch_size`](crate::Session::batch_size).
     #[must_use]
     pub fn max_memory(&self) -> u64 {
         let sent = u64::from(self.session_send_buffer).saturating_mul(2);
         Self::held_for(self.promises())
             .saturating_add(sent)
-            .saturating_add(OF_A_BATCH)
+            .saturating_add(self.of_a_batch())
             .saturating_add(self.streams().saturating_mul(OF_A_STREAM))
             .saturating_add(self.ended_streams().saturating_mul(OF_AN_ENDED_STREAM))
             .saturating_add(self.of_a_session())
@@ -133,7 +140,7 @@ impl Config {
     /// current batch of output.
     pub(crate) fn send_memory(&self, most: u64) -> u64 {
         let buffers = most.saturating_mul(2).saturating_add(BLOCK as u64);
-        buffers.saturating_add(buffers.min(OF_A_BATCH))
+        buffers.saturating_add(buffers.min(self.of_a_batch()))
     }
 }
 
@@ -148,7 +155,7 @@ mod tests {
         let formula = received
             + received / 64
             + 2 * (16 << 20)
-            + (2 << 20)
+            + 8 * ((256 << 10) + 16_360)
             + (64 << 10)
             + (17 << 10) * 2053
             + (9 << 10) * 3 * 1024
@@ -168,7 +175,7 @@ mod tests {
         // Written bytes count twice, for the blocks they keep alive, and again in the current batch.
         let [small, large] = [64 << 10, 16 << 20].map(|most| config.send_memory(most));
         assert_eq!(small, 2 * (3 * (64 << 10)));
-        assert_eq!(large, 2 * (16 << 20) + (64 << 10) + (2 << 20) + (64 << 10));
+        assert_eq!(large, 2 * (16 << 20) + (64 << 10) + 8 * ((256 << 10) + 16_360) + (64 << 10));
         let session = 64 * 1024 + 32 * 1024 + 32 * 1024 + 2 * 4096 + (512 << 10);
         assert_eq!(config.min_memory(), 2 * stream + small + session);
         let tiny = Config::builder().session_send_buffer(1000).build().unwrap();

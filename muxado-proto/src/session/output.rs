@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::transmit::Transmit;
 
-/// A message is small if it fits into one frame.
+/// A message is small if it fits into one frame of the default size. A stream that has sent a larger one
+/// counts as bulk until it is new again.
 const MESSAGE: u16 = DEFAULT_FRAME as u16;
 
 impl Session {
@@ -23,7 +24,7 @@ impl Session {
     /// there is nothing to send; returns by how many bytes it grew.
     ///
     /// Order: GOAWAY, after the first frame of every stream that was written to, then RST, WNDINC,
-    /// heartbeat, and data by priority and round robin.
+    /// heartbeat, and data by priority and in turns.
     ///
     /// Call it when the previous batch has been written, and until it returns 0: each call tells
     /// the session that the transport has taken the previous batch. Without another call the
@@ -108,7 +109,7 @@ impl Session {
     ///
     /// Nothing overtakes bytes that were returned. With this size an urgent frame waits for ten
     /// milliseconds, and for the transport's own queue. Frames are never larger than this, even if
-    /// more is requested.
+    /// more is requested. Time counts as of the latest call that was passed the time.
     ///
     /// ```
     /// use bytes::Buf;
@@ -353,7 +354,8 @@ impl Session {
         out.join_header(Header::data(id, length, flags).encode());
         stream.outgoing.transmit(count, out, &mut self.pool);
         self.closing.moved(self.now);
-        if stream.is_counted() {
+        let counted = stream.is_counted();
+        if counted {
             self.beats.cut_data(length);
         } else if count == buffered && stream.owner == Owner::Beats {
             self.beats.cut_beat();
@@ -391,7 +393,7 @@ impl Session {
         if count == buffered {
             if stream.sent_since_idle <= MESSAGE {
                 stream.sent_since_idle = 0;
-                if length > 0 {
+                if length > 0 && counted {
                     self.pace.small_message(self.now);
                 }
             }

@@ -124,11 +124,12 @@ impl<'a> StreamMut<'a> {
     pub fn set_priority(&mut self, priority: Priority) {
         let key = self.key;
         let Some(stream) = self.session.store.get_mut(key) else { return };
-        let old = stream.ready_queue();
+        let (old, ready) = (stream.ready_queue(), stream.is_ready());
         stream.priority = priority;
-        if old != stream.ready_queue() {
+        let new = stream.ready_queue();
+        if ready && old != new {
             self.session.store.unlink(old, key);
-            self.session.schedule(key);
+            self.session.store.push(new, key);
         }
         if self.session.store.is_in(Queue::Budget, key) {
             self.session.budget.wait(priority);

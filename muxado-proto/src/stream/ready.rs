@@ -66,15 +66,19 @@ impl Ready {
         let Some(ahead) = self.ahead.get_mut(place) else { return };
         let bit = Self::bit(queue.urgency().unwrap_or_default());
         let new = (bit | bit >> 1) & Self::NEW;
-        if bit & (self.bits >> 1) & Self::NEW == 0 {
-            *ahead = 0;
-            self.due &= !new;
-            return;
-        }
         let begun = u8::try_from(bytes >> 10).unwrap_or(AHEAD).saturating_add(1);
-        *ahead = ahead.saturating_add(begun);
+        *ahead = if bit & Self::NEW == 0 {
+            // A batch may have ended the turn early: it makes up for three times what it has sent.
+            ahead.saturating_sub(begun.saturating_mul(3))
+        } else if self.bits & (bit << 1) == 0 {
+            0
+        } else {
+            ahead.saturating_add(begun)
+        };
         if *ahead >= AHEAD {
             self.due |= new;
+        } else {
+            self.due &= !new;
         }
     }
 

@@ -386,7 +386,8 @@ impl Store {
     /// other.
     #[inline]
     pub(crate) fn had_turn(&mut self, queue: Queue, before: usize, after: usize) {
-        if self.ready.counts_turns() {
+        // A stream without credit sends nothing, and has had no turn.
+        if after > before && self.ready.counts_turns() {
             self.ready.had_turn(queue, after.saturating_sub(before));
         }
     }
