@@ -118,6 +118,14 @@ fn batches_are_short_while_bulk_waits_beside_small_messages() {
 }
 
 #[test]
+fn the_end_of_a_stream_is_no_small_message() {
+    let mut peer = Peer::with_streams(Config::default(), &[3, 5]);
+    peer.stream(3).finish().expect("it is open");
+    peer.expect(&["DATA id=3 len=0 FIN"]);
+    assert_eq!(peer.session.turn_size(), 261_760);
+}
+
+#[test]
 fn heartbeats_are_no_small_messages() {
     let config = Config::builder().typed(true).build().expect("valid");
     let mut peer = Peer::of_server(config);

@@ -191,6 +191,13 @@ fn priorities_change_at_any_time() {
 }
 
 #[test]
+fn the_priority_of_a_stream_with_nothing_to_send_gives_nothing_to_do() {
+    let mut peer = Peer::with_streams(Config::default(), &[3]);
+    peer.stream(3).set_priority(Priority::HIGHEST);
+    assert!(!peer.session.wants_transmit());
+}
+
+#[test]
 fn control_overtakes_data() {
     let mut peer = bulk(2);
     batch(&mut peer, 1);
