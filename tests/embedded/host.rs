@@ -21,6 +21,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// The number of requests to the device, and the size of each.
 const REQUESTS: (usize, usize) = (32, 2000);
 
+/// The first byte from the device.
+const READY: u8 = b'!';
+
 /// The settings that the device and the host share.
 #[derive(Clone, Copy)]
 struct Settings {
@@ -63,9 +66,13 @@ async fn measure(firmware: &str, settings: Settings) -> Result<()> {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let (Some(output), Some(mut input)) = (device.stdout.take(), device.stdin.take()) else {
+    let (Some(mut output), Some(mut input)) = (device.stdout.take(), device.stdin.take()) else {
         return Err("the device has no line".into());
     };
+    // A line that starts drops what has arrived, so the device says when it has.
+    if output.read_u8().await? != READY {
+        return Err("the device does not say that it is ready".into());
+    }
     for setting in [window, send_buffer, streams, frame] {
         input.write_all(&setting.to_le_bytes()).await?;
     }

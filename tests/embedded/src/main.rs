@@ -26,12 +26,17 @@ use muxado_proto::{Config, Role, Session, SessionKey, Transmit};
 
 use application::Application;
 
+/// The first byte to the host.
+const READY: u8 = b'!';
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     memory::init();
     let device = cortex_m::Peripherals::take().expect("they are taken once");
     board::start_line();
     board::start_clock(device.SYST);
+    // Starting the line has dropped what had arrived, so the host waits for this byte.
+    while !board::write(READY) {}
 
     // The host sends the settings to measure. It also sends the key; a real device has a random
     // source for it.
