@@ -15,7 +15,7 @@ use crate::session::Session;
 const SMALL: usize = 2048;
 
 /// Small calls that use one unit of a task's scheduling budget.
-const SMALL_PER_UNIT: u8 = 4;
+const SMALL_PER_UNIT: u8 = 8;
 
 thread_local! {
     /// Small calls on this thread.
@@ -206,8 +206,8 @@ fn budgeted<T>(cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> Poll
     result
 }
 
-/// The same for a call that moves at most `len` bytes. A small one takes about a quarter of the time
-/// of a system call, for which the budget is made, so it uses a quarter of a unit.
+/// The same for a call that moves at most `len` bytes. A small one takes about an eighth of the time
+/// of a system call on a socket, for which the budget is made, so it uses an eighth of a unit.
 fn metered<T>(
     cx: &mut Context<'_>,
     len: usize,
