@@ -1,6 +1,7 @@
 //! One stream: its record, its halves, buffers, windows and place in the session's queues.
 
 pub(crate) mod buffer;
+pub(crate) mod entries;
 pub(crate) mod ids;
 pub(crate) mod key;
 mod ready;

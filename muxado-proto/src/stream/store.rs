@@ -1,14 +1,14 @@
-//! All streams of a session: a slab with intrusive queues, and tombstones of finished streams.
+//! All streams of a session: a slab with intrusive queues, and what is known of their ids.
 
 #[cfg(feature = "audit")]
 mod audit;
 #[cfg(feature = "audit")]
 mod digest;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 
 use super::Stream;
-use super::ids::IdMap;
+use super::entries::{Entries, Entry};
 use super::key::Key;
 use super::ready::Ready;
 use super::schedule::{Link, List, Queue};
@@ -17,39 +17,12 @@ use crate::frame::StreamId;
 use crate::secret::IdKey;
 use crate::time::Timestamp;
 
-/// What is known of an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "audit", derive(Hash))]
-pub(crate) enum Entry {
-    /// A stream.
-    Live(Key),
-    /// A finished stream; one side has sent an RST.
-    Reset,
-}
-
-/// What the map of ids holds for [`Entry::Reset`]; no key is so large.
-const RESET: u32 = u32::MAX;
-
-impl Entry {
-    const fn from_value(value: u32) -> Self {
-        match value {
-            RESET => Self::Reset,
-            key => Self::Live(Key::new(key)),
-        }
-    }
-}
-
 /// The streams, by key and by id; see the module.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Store {
     slab: Slab<Stream>,
-    ids: IdMap,
-    /// The ids in `ids` whose stream was removed, oldest first.
-    tombstones: VecDeque<StreamId>,
-    max_tombstones: u32,
-    /// How many of `tombstones` are stale entries that await compaction.
-    settled: u32,
+    entries: Entries,
     lists: [List; Queue::COUNT],
     /// The stalled streams, ordered by the start of their wait. The queue has a different order: a
     /// stream that stalls again may have waited for longer than streams before it.
@@ -63,10 +36,7 @@ impl Store {
     pub(crate) fn new(key: IdKey, max_tombstones: u32) -> Self {
         Self {
             slab: Slab::default(),
-            ids: IdMap::new(key),
-            tombstones: VecDeque::new(),
-            max_tombstones,
-            settled: 0,
+            entries: Entries::new(key, max_tombstones),
             lists: [List::EMPTY; Queue::COUNT],
             stalled: BTreeSet::new(),
             lens: [0; 3],
@@ -107,7 +77,7 @@ impl Store {
 
     #[inline]
     pub(crate) fn entry(&self, id: StreamId) -> Option<Entry> {
-        self.ids.get(id).map(Entry::from_value)
+        self.entries.get(id)
     }
 
     #[inline]
@@ -136,11 +106,7 @@ impl Store {
     pub(crate) fn insert(&mut self, stream: Stream) -> Key {
         let id = stream.id;
         let key = Key::new(self.slab.insert(stream));
-        let before = self.ids.insert(id, key.number());
-        // The peer may have sent DATA on the id before it was opened.
-        if before == Some(RESET) {
-            self.settled = self.settled.saturating_add(1);
-        }
+        self.entries.insert(id, key);
         key
     }
 
@@ -153,10 +119,9 @@ impl Store {
         }
         self.slab.remove(key.number());
         if remembered {
-            let _live = self.ids.insert(id, RESET);
-            self.add_tombstone(id);
+            self.entries.bury(id);
         } else {
-            self.ids.remove_if(id, |_| true);
+            self.entries.forget(id);
         }
     }
 
@@ -181,33 +146,8 @@ impl Store {
 
     /// Records a tombstone for an id without a stream; the oldest is removed to make room.
     pub(crate) fn bury(&mut self, id: StreamId) {
-        if self.entry(id).is_some() {
-            return;
-        }
-        let _new = self.ids.insert(id, RESET);
-        self.add_tombstone(id);
-    }
-
-    fn add_tombstone(&mut self, id: StreamId) {
-        self.tombstones.push_back(id);
-        if self.settled > self.max_tombstones {
-            // Compacted from time to time, so that stale entries take little memory.
-            let ids = &self.ids;
-            self.tombstones.retain(|&id| ids.get(id) == Some(RESET));
-            self.settled = 0;
-        }
-        let max = self.max_tombstones as usize;
-        while self.tombstones.len().saturating_sub(self.settled as usize) > max {
-            let Some(oldest) = self.tombstones.pop_front() else { break };
-            self.unbury(oldest);
-            self.settled = self.settled.saturating_sub(1);
-        }
-    }
-
-    /// Forgets a tombstone, if there is one.
-    fn unbury(&mut self, id: StreamId) {
-        if self.ids.remove_if(id, |value| value == RESET) {
-            self.settled = self.settled.saturating_add(1);
+        if self.entry(id).is_none() {
+            self.entries.bury(id);
         }
     }
 
@@ -408,10 +348,8 @@ mod tests {
     use crate::stream::Owner;
     use crate::stream::state::SendState;
 
-    const MAX: u32 = 4;
-
     fn store() -> Store {
-        Store::new(SessionKey::new([7; 16]).id_map(), MAX)
+        Store::new(SessionKey::new([7; 16]).id_map(), 4)
     }
 
     fn id(number: u32) -> StreamId {
@@ -422,58 +360,17 @@ mod tests {
         Stream::new(id(number), Owner::Application, SendState::Open, &Config::default())
     }
 
-    /// Which of these ids have a tombstone.
-    fn buried(store: &Store) -> alloc::vec::Vec<u32> {
-        (1..200).filter(|&number| store.entry(id(number)) == Some(Entry::Reset)).collect()
-    }
-
     #[test]
-    fn the_latest_tombstones_are_kept() {
+    fn a_tombstone_replaces_no_entry() {
         let mut store = store();
-        for number in 1..=20 {
+        let key = store.insert(stream(1));
+        for number in [1, 2, 2] {
             store.bury(id(number));
-            // Again says nothing new.
-            store.bury(id(number));
-            let oldest = number.saturating_sub(MAX - 1).max(1);
-            assert_eq!(buried(&store), (oldest..=number).collect::<alloc::vec::Vec<_>>());
         }
-    }
-
-    #[test]
-    fn an_id_that_is_used_after_all_leaves_no_tombstone() {
-        let mut store = store();
-        for round in 0..100 {
-            for number in [1, 2] {
-                store.bury(id(number));
-                let key = store.insert(stream(number));
-                assert_eq!(store.key(id(number)), Some(key));
-                store.remove(key, false);
-                assert_eq!(store.entry(id(number)), None);
-            }
-            assert_eq!(buried(&store), [], "{round}");
-            // Stale entries take little memory.
-            assert!(store.tombstones.len() <= 2 * MAX as usize + 2, "{}", store.tombstones.len());
-        }
-        (3..=6).for_each(|number| store.bury(id(number)));
-        assert_eq!(buried(&store), [3, 4, 5, 6]);
-    }
-
-    #[test]
-    fn stale_entries_go_and_tombstones_stay() {
-        let mut store = store();
-        (1..=MAX).for_each(|number| store.bury(id(number)));
-        let _key = store.insert(stream(1));
-        store.bury(id(5));
-        (2..=5).for_each(|number| _ = store.insert(stream(number)));
-        // All are stale now. The next tombstone drops them, whether just as many or more may be.
-        for number in 6..=100 {
-            store.bury(id(number));
-            assert_eq!(buried(&store), [number]);
-            assert!(store.tombstones.len() <= 2 * MAX as usize, "{}", store.tombstones.len());
-            let _key = store.insert(stream(number));
-        }
-        (101..=105).for_each(|number| store.bury(id(number)));
-        assert_eq!(buried(&store), [102, 103, 104, 105]);
+        assert_eq!(store.entry(id(1)), Some(Entry::Live(key)));
+        assert_eq!(store.entry(id(2)), Some(Entry::Reset));
+        store.remove(key, true);
+        assert_eq!((store.entry(id(1)), store.get(key).is_none()), (Some(Entry::Reset), true));
     }
 
     #[test]

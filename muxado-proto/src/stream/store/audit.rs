@@ -3,9 +3,9 @@
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use super::{Entry, Store};
+use super::Store;
+use crate::stream::entries::Entry;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::{Edge, Owner, Stream};
@@ -55,19 +55,7 @@ impl Store {
                 format!("stream {} at {key:?} is mapped to {entry:?}", stream.id)
             })?;
         }
-        // An id can be in it twice, once as a stale entry.
-        let mut ids: Vec<_> = self.tombstones.iter().copied().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let dead = ids.iter().filter(|&&id| self.entry(id) == Some(Entry::Reset)).count();
-        check(self.ids.is_sound(), || "the map of ids does not find what is in it".into())?;
-        let mapped = self.ids.len().saturating_sub(self.slab.len());
-        check(mapped == dead, || format!("{mapped} ids without a stream, {dead} tombstones"))?;
-        let current = self.tombstones.len().checked_sub(self.settled as usize);
-        check(current == Some(dead), || {
-            format!("{current:?} current tombstones counted, there are {dead}")
-        })?;
-        check(dead <= self.max_tombstones as usize, || format!("{dead} tombstones are too many"))
+        self.entries.audit(self.slab.len())
     }
 
     fn audit_queue(&self, queue: Queue, inside: usize) -> Finding {
