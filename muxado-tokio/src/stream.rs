@@ -18,8 +18,8 @@ const SMALL: usize = 2048;
 const SMALL_PER_UNIT: u8 = 8;
 
 thread_local! {
-    /// Small calls on this thread.
-    static SMALL_CALLS: Cell<u8> = const { Cell::new(0) };
+    /// Calls on this thread until the next one that uses a unit.
+    static PAID: Cell<u8> = const { Cell::new(0) };
 }
 
 /// One stream, both directions. Dropping it sends what was written, then the end of the stream.
@@ -103,15 +103,13 @@ impl Stream {
         max: usize,
         put: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
-        budgeted(cx, |cx| {
-            let result = self.0.poll_read_to(cx, max, put);
-            result.map_ok(|_| ()).map_err(io::Error::from)
-        })
+        let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
+        result.map_ok(|_| ()).map_err(io::Error::from)
     }
 
     muxado_proto::task_stream_methods!(Session, cooperative);
-    muxado_proto::task_receiving_methods!(cooperative);
-    muxado_proto::task_sending_methods!(cooperative);
+    muxado_proto::task_receiving_methods!(metered);
+    muxado_proto::task_sending_methods!(metered);
 }
 
 impl From<Stream> for task::Stream {
@@ -157,7 +155,7 @@ pub struct RecvHalf(task::RecvHalf);
 
 impl RecvHalf {
     muxado_proto::task_stream_methods!(Session, cooperative);
-    muxado_proto::task_receiving_methods!(cooperative);
+    muxado_proto::task_receiving_methods!(metered);
 }
 
 /// The sending half of a stream; dropping it alone finishes the stream. See
@@ -192,32 +190,35 @@ pub struct SendHalf(task::SendHalf);
 
 impl SendHalf {
     muxado_proto::task_stream_methods!(Session, cooperative);
-    muxado_proto::task_sending_methods!(cooperative);
+    muxado_proto::task_sending_methods!(metered);
 }
 
 /// A call that uses the task's scheduling budget, so that a task that never has to wait cannot
-/// block a worker.
-fn budgeted<T>(cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-    let budget = ready!(poll_proceed(cx));
-    let result = call(cx);
-    if result.is_ready() {
-        budget.made_progress();
-    }
-    result
-}
-
-/// The same for a call that moves at most `len` bytes. A small one takes about an eighth of the time
-/// of a system call on a socket, for which the budget is made, so it uses an eighth of a unit.
+/// block a worker. One that moves little takes about an eighth of the time of a system call on a
+/// socket, for which the budget is made, so it uses an eighth of a unit.
 fn metered<T>(
     cx: &mut Context<'_>,
-    len: usize,
     call: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    moved: impl FnOnce(&T) -> usize,
 ) -> Poll<T> {
-    if len > SMALL || SMALL_CALLS.replace(SMALL_CALLS.get().wrapping_add(1)) % SMALL_PER_UNIT == 0 {
-        budgeted(cx, call)
+    let paid = PAID.get();
+    let result = if paid > 0 {
+        ready!(call(cx))
     } else {
-        call(cx)
-    }
+        let unit = ready!(poll_proceed(cx));
+        let result = ready!(call(cx));
+        unit.made_progress();
+        result
+    };
+    let left = paid.checked_sub(1).unwrap_or(SMALL_PER_UNIT - 1);
+    // After a call that has moved much, the next one uses a unit.
+    PAID.set(if moved(&result) > SMALL { 0 } else { left });
+    Poll::Ready(result)
+}
+
+/// How many bytes a call has moved.
+fn count<E>(result: &Result<usize, E>) -> usize {
+    *result.as_ref().unwrap_or(&0)
 }
 
 macro_rules! read {
@@ -229,11 +230,10 @@ macro_rules! read {
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
                 let max = buf.remaining();
-                metered(cx, max, |cx| {
-                    // Only the bytes that were read are initialised.
-                    let result = self.0.poll_read_to(cx, max, |piece| buf.put_slice(piece));
-                    result.map_ok(|_| ()).map_err(io::Error::from)
-                })
+                // Only the bytes that were read are initialised.
+                let put = |piece: &[u8]| buf.put_slice(piece);
+                let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
+                result.map_ok(|_| ()).map_err(io::Error::from)
             }
         }
     )*};
@@ -247,7 +247,7 @@ macro_rules! write {
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                metered(cx, buf.len(), |cx| self.0.poll_write(cx, buf).map_err(io::Error::from))
+                metered(cx, |cx| self.0.poll_write(cx, buf), count).map_err(io::Error::from)
             }
 
             fn poll_write_vectored(
@@ -256,7 +256,8 @@ macro_rules! write {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let bufs = bufs.iter().map(|buf| &**buf);
-                budgeted(cx, |cx| self.0.poll_write_vectored(cx, bufs).map_err(io::Error::from))
+                metered(cx, |cx| self.0.poll_write_vectored(cx, bufs), count)
+                    .map_err(io::Error::from)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -264,7 +265,7 @@ macro_rules! write {
             }
 
             fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                budgeted(cx, |cx| self.0.poll_flush(cx).map_err(io::Error::from))
+                metered(cx, |cx| self.0.poll_flush(cx), |_| 0).map_err(io::Error::from)
             }
 
             fn poll_shutdown(

@@ -2,6 +2,8 @@
 //! tasks, the options of TCP, broken wakers and clocks, and the log.
 
 use std::future::poll_fn;
+use std::io::IoSlice;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +15,7 @@ use muxado_proto::{CloseReason, Config, ErrorCode, Role};
 use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
 use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::tcp;
 
@@ -147,7 +149,7 @@ fn w15_a_muxer_in_poll_forms_over_a_borrowed_transport_on_smol() {
     });
 }
 
-/// Repeats an operation that never waits two thousand times, and asserts that other tasks get a turn.
+/// Repeats an operation that never waits four thousand times, and asserts that other tasks get a turn.
 async fn others_get_a_turn(what: &str, mut work: impl AsyncFnMut()) {
     let turns = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&turns);
@@ -159,7 +161,7 @@ async fn others_get_a_turn(what: &str, mut work: impl AsyncFnMut()) {
     });
     tokio::task::yield_now().await;
     let before = turns.load(Ordering::Relaxed);
-    for _ in 0..2000 {
+    for _ in 0..4000 {
         work().await;
     }
     let after = turns.load(Ordering::Relaxed);
@@ -187,9 +189,9 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
             assert_eq!(far.read_chunk(8).await.unwrap().unwrap().len(), 8);
         })
         .await;
-        others_get_a_turn("writing", async || stream.write_all(&[1; 16]).await.unwrap()).await;
+        others_get_a_turn("writing", async || stream.write_all(&[1; 8]).await.unwrap()).await;
         others_get_a_turn("writing chunks", async || {
-            stream.write_chunk((&[1; 16][..]).into()).await.unwrap();
+            stream.write_chunk((&[1; 8][..]).into()).await.unwrap();
         })
         .await;
         others_get_a_turn("flushing", async || stream.flush().await.unwrap()).await;
@@ -198,8 +200,8 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
         others_get_a_turn("writing a half", async || writer.write_all(&[1; 16]).await.unwrap())
             .await;
         let (_far_reader, mut far_writer) = server.accept().await.unwrap().into_split();
-        far_writer.write_all(&[7; 64_000]).await.unwrap();
-        while reader.stats().receive_buffered < 64_000 {
+        far_writer.write_all(&[7; 100_000]).await.unwrap();
+        while reader.stats().receive_buffered < 100_000 {
             tokio::task::yield_now().await;
         }
         others_get_a_turn("reading a half", async || {
@@ -217,6 +219,98 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
         others_get_a_turn("a GOAWAY", async || drop(client.going_away().await)).await;
         others_get_a_turn("accepting", async || drop(client.accept().await.unwrap_err())).await;
         others_get_a_turn("the end", async || drop(client.closed().await)).await;
+    });
+}
+
+/// A call that moves so many bytes.
+type Call = fn(&mut muxado_tokio::Stream, &mut Context<'_>, usize) -> Poll<usize>;
+
+const WRITES: [Call; 3] = [
+    |stream, cx, size| Pin::new(stream).poll_write(cx, &vec![7; size]).map(Result::unwrap),
+    |stream, cx, size| {
+        let (head, body) = (vec![7; 16], vec![7; size - 16]);
+        let parts = [IoSlice::new(&head), IoSlice::new(&body)];
+        AsyncWrite::poll_write_vectored(Pin::new(stream), cx, &parts).map(Result::unwrap)
+    },
+    |stream, cx, size| {
+        let written = stream.poll_write_chunk(cx, &mut vec![7; size].into());
+        written.map(|written| written.map(|()| size).unwrap())
+    },
+];
+
+const READS: [Call; 3] = [
+    |stream, cx, size| {
+        let mut room = vec![0; size];
+        let mut buf = ReadBuf::new(&mut room);
+        let read = AsyncRead::poll_read(Pin::new(stream), cx, &mut buf);
+        read.map(|read| read.map(|()| buf.filled().len()).unwrap())
+    },
+    |stream, cx, size| {
+        let mut room = vec![0; size];
+        let mut buf = hyper::rt::ReadBuf::new(&mut room);
+        let read = hyper::rt::Read::poll_read(Pin::new(stream), cx, buf.unfilled());
+        read.map(|read| read.map(|()| buf.filled().len()).unwrap())
+    },
+    |stream, cx, size| {
+        let read = stream.poll_read_chunk(cx, size);
+        read.map(|read| read.unwrap().map_or(0, |chunk| chunk.len()))
+    },
+];
+
+/// How many calls succeed in one turn of a task, and what they move.
+async fn in_a_turn(call: Call, stream: &mut muxado_tokio::Stream, size: usize) -> (u32, usize) {
+    // A task has its whole budget again in each turn.
+    tokio::task::yield_now().await;
+    poll_fn(|cx| {
+        let (mut calls, mut moved) = (0, 0);
+        while let Poll::Ready(bytes) = call(stream, cx, size) {
+            (calls, moved) = (calls + 1, moved + bytes);
+        }
+        Poll::Ready((calls, moved))
+    })
+    .await
+}
+
+#[test]
+fn w5_a_call_that_moves_little_uses_an_eighth_of_a_unit_of_budget() {
+    // A task has 128 units, and the unit of the call before may not be used up.
+    const LITTLE: RangeInclusive<u32> = 8 * 128..=8 * 128 + 7;
+    TokioSingle::run(async {
+        let config = Config::builder().send_window(8 << 20).receive_window(8 << 20);
+        let config = config.overcommit(true).send_buffer(8 << 20).session_send_buffer(64 << 20);
+        let config = config.build().unwrap();
+        let (near, far) = pipe(1 << 20);
+        let client = muxado_tokio::Session::client(near, config.clone());
+        let server = muxado_tokio::Session::server(far, config);
+        let mut stream = client.open().await.unwrap();
+        let mut left = 0;
+        for call in WRITES {
+            let (calls, moved) = in_a_turn(call, &mut stream, 2048).await;
+            assert!(LITTLE.contains(&calls) && moved == calls as usize * 2048, "{calls} {moved}");
+            let more = in_a_turn(call, &mut stream, 2049).await;
+            assert!((128..=129).contains(&more.0), "{more:?}");
+            left += moved + more.1;
+        }
+        stream.finish().unwrap();
+        let mut far = server.accept().await.unwrap();
+        while (far.stats().receive_buffered as usize) < left {
+            tokio::task::yield_now().await;
+        }
+        for call in READS {
+            let (calls, moved) = in_a_turn(call, &mut far, 1024).await;
+            assert!(LITTLE.contains(&calls), "{calls}");
+            // A chunk ends with the memory that it is in, so a few of them are small.
+            let more = in_a_turn(call, &mut far, 4000).await;
+            assert!((128..256).contains(&more.0), "{more:?}");
+            left -= moved + more.1;
+        }
+        assert!(left > 0);
+        while far.read_chunk(usize::MAX).await.unwrap().is_some() {}
+        // The bytes count, not the room for them: at the end of the stream there are none.
+        for call in READS {
+            let (calls, moved) = in_a_turn(call, &mut far, 64 << 10).await;
+            assert!(LITTLE.contains(&calls) && moved == 0, "{calls} {moved}");
+        }
     });
 }
 

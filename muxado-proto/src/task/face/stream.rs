@@ -89,7 +89,7 @@ macro_rules! task_stream_methods {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! task_receiving_methods {
-    ($cooperative:path) => {
+    ($metered:path) => {
         /// Takes the contiguous bytes at the front, at most `max`, without a copy; `None` at the
         /// end of the stream.
         ///
@@ -104,7 +104,7 @@ macro_rules! task_receiving_methods {
             &mut self,
             max: usize,
         ) -> Result<Option<::bytes::Bytes>, $crate::task::ReadError> {
-            $cooperative(self.0.read_chunk(max)).await
+            ::core::future::poll_fn(|cx| self.poll_read_chunk(cx, max)).await
         }
 
         /// [`read_chunk`](Self::read_chunk) as a poll.
@@ -117,7 +117,11 @@ macro_rules! task_receiving_methods {
             cx: &mut ::core::task::Context<'_>,
             max: usize,
         ) -> ::core::task::Poll<Result<Option<::bytes::Bytes>, $crate::task::ReadError>> {
-            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_read_chunk(cx, max))
+            $metered(
+                cx,
+                |cx| self.0.poll_read_chunk(cx, max),
+                |read| read.iter().flatten().map(::bytes::Bytes::len).sum(),
+            )
         }
 
         /// Copies received bytes into `buf` without consuming them. It does not wait: 0 if there
@@ -138,7 +142,7 @@ macro_rules! task_receiving_methods {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! task_sending_methods {
-    ($cooperative:path) => {
+    ($metered:path) => {
         /// Takes all of `chunk` to send, without a copy.
         ///
         /// # Errors
@@ -157,9 +161,9 @@ macro_rules! task_sending_methods {
         /// own handles to the session.
         pub async fn write_chunk(
             &mut self,
-            chunk: ::bytes::Bytes,
+            mut chunk: ::bytes::Bytes,
         ) -> Result<(), $crate::task::WriteError> {
-            $cooperative(self.0.write_chunk(chunk)).await
+            ::core::future::poll_fn(|cx| self.poll_write_chunk(cx, &mut chunk)).await
         }
 
         /// Takes bytes to send from the front of `chunk`, without a copy, until it is empty. As
@@ -174,7 +178,8 @@ macro_rules! task_sending_methods {
             cx: &mut ::core::task::Context<'_>,
             chunk: &mut ::bytes::Bytes,
         ) -> ::core::task::Poll<Result<(), $crate::task::WriteError>> {
-            $crate::task_poll!($cooperative, cx, |cx| self.0.poll_write_chunk(cx, chunk))
+            let len = chunk.len();
+            $metered(cx, |cx| self.0.poll_write_chunk(cx, chunk), |_| len)
         }
 
         /// Half-closes: what was written is sent, then the end of the stream. Reading continues.
