@@ -4,7 +4,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::frame::StreamId;
 use crate::secret::BeatKey;
 use crate::time::Timestamp;
 
@@ -74,8 +73,6 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 pub(crate) struct Requester {
-    /// The stream the beats go out on.
-    pub(crate) stream: Option<StreamId>,
     outstanding: Option<Beat>,
     rtt: Option<Duration>,
     key: BeatKey,
@@ -85,7 +82,7 @@ pub(crate) struct Requester {
 
 impl Requester {
     pub(crate) const fn new(key: BeatKey) -> Self {
-        Self { stream: None, outstanding: None, rtt: None, key, count: 0 }
+        Self { outstanding: None, rtt: None, key, count: 0 }
     }
 
     /// The round-trip time of the latest beat that came back.
@@ -171,8 +168,7 @@ impl Requester {
 impl Requester {
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         // The values of beats are arbitrary, so their key and count are left out.
-        let Self { stream, outstanding, rtt, key: _, count: _ } = self;
-        digest.value(stream);
+        let Self { outstanding, rtt, key: _, count: _ } = self;
         digest.value(rtt);
         digest.flag(outstanding.is_some());
         if let Some(Beat { value, written, place: _, taken }) = outstanding {

@@ -14,6 +14,7 @@ use super::tally::{fewer, more};
 use super::{Session, Unread};
 use crate::error::{CloseReason, ErrorCode, OpenError, PingError};
 use crate::event::Signal;
+use crate::frame::StreamId;
 use crate::heartbeat::{BEAT_LEN, ECHO_LIMIT, Requester, Signs, Verdict};
 use crate::secret::SessionKey;
 use crate::stream::key::Key;
@@ -26,6 +27,8 @@ use crate::timers::Timer;
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
 struct Own {
+    /// The stream that the beats are sent on.
+    stream: Option<StreamId>,
     requester: Requester,
     outlet: Outlet,
     /// When DATA other than heartbeats last arrived.
@@ -50,7 +53,7 @@ impl Beats {
     pub(super) fn new(key: &SessionKey, now: Timestamp, typed: bool) -> Self {
         let own = || {
             let requester = Requester::new(key.beats());
-            Box::new(Own { requester, outlet: Outlet::default(), data: now })
+            Box::new(Own { stream: None, requester, outlet: Outlet::default(), data: now })
         };
         Self { own: typed.then(own), sign: now, responders: 0 }
     }
@@ -154,7 +157,8 @@ impl Beats {
         let Self { own, sign, responders } = self;
         digest.value(responders);
         if let Some(own) = own {
-            let Own { requester, outlet, data } = &**own;
+            let Own { stream, requester, outlet, data } = &**own;
+            digest.value(stream);
             requester.digest(digest);
             outlet.digest(requester.place(), digest);
             if digest.config.heartbeat.is_some() {
@@ -189,7 +193,7 @@ impl Session {
         let Some(own) = self.beats.own.as_ref().filter(|own| !own.requester.is_waiting()) else {
             return Ok(());
         };
-        let current = own.requester.stream.and_then(|id| self.store.key(id));
+        let current = own.stream.and_then(|id| self.store.key(id));
         let key = match current {
             Some(key) => key,
             None => {
@@ -201,7 +205,7 @@ impl Session {
         let (Some(own), Some(stream)) = (&mut self.beats.own, self.store.live(key)) else {
             return Ok(());
         };
-        own.requester.stream = Some(stream.id);
+        own.stream = Some(stream.id);
         let value = own.requester.beat(self.now);
         self.write_own(key, &value);
         self.schedule(key);
@@ -264,7 +268,7 @@ impl Session {
 
     /// The stream of the requester has no credit left: the next beat is sent on a new one.
     fn abandon_beats(&mut self) {
-        let stream = self.beats.own.as_mut().and_then(|own| own.requester.stream.take());
+        let stream = self.beats.own.as_mut().and_then(|own| own.stream.take());
         if let Some(key) = stream.and_then(|id| self.store.key(id)) {
             self.reset_stream(key, ErrorCode::STREAM_CANCELLED, Unread::Drop);
         }
@@ -299,7 +303,7 @@ impl Session {
     /// The next beat is sent on a new stream; the beat under way is lost.
     pub(super) fn leave_beats(&mut self) {
         if let Some(own) = &mut self.beats.own {
-            own.requester.stream = None;
+            own.stream = None;
         }
         self.give_up_beat();
     }
