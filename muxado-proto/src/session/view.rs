@@ -111,7 +111,7 @@ impl<'a> StreamMut<'a> {
     /// The type, in a typed session.
     #[must_use]
     pub fn stream_type(&self) -> Option<StreamType> {
-        self.record()?.stream_type
+        self.record()?.stream_type.get()
     }
 
     /// How urgent the stream's data is.

@@ -12,38 +12,69 @@ const PAGE: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pages: Vec<Page>,
-    handles: usize,
+    streams: usize,
 }
 
 #[derive(Debug, Default)]
 struct Page {
     places: Vec<StreamWakers>,
-    /// How many of its streams have a handle.
-    live: usize,
+    handles: Handles,
+}
+
+/// How many handles each stream of a page has, in two bits: 1 for a whole stream or the last half, 2
+/// for two halves, 3 while the halves are made of the whole, 0 for a free place.
+#[derive(Debug, Default)]
+struct Handles(u32);
+
+impl Handles {
+    const MASK: u32 = 0b11;
+
+    fn shift(at: usize) -> u32 {
+        u32::try_from(at).unwrap_or_default().saturating_mul(2)
+    }
+
+    fn get(&self, at: usize) -> u32 {
+        self.0.wrapping_shr(Self::shift(at)) & Self::MASK
+    }
+
+    fn set(&mut self, at: usize, count: u32) {
+        let shift = Self::shift(at);
+        self.0 = self.0 & !Self::MASK.wrapping_shl(shift) | count.wrapping_shl(shift);
+    }
+
+    /// Whether no stream of the page has a handle.
+    const fn are_none(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The page of a slot, and the place on it.
+fn split(slot: u32) -> (usize, usize) {
+    let slot = usize::try_from(slot).unwrap_or(usize::MAX);
+    (slot / PAGE, slot % PAGE)
 }
 
 impl Places {
     /// How many streams have a handle.
-    pub(super) const fn handles(&self) -> usize {
-        self.handles
+    pub(super) const fn streams(&self) -> usize {
+        self.streams
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
-        let slot = usize::try_from(slot).ok()?;
-        self.pages.get_mut(slot / PAGE)?.places.get_mut(slot % PAGE)
+        let (page, at) = split(slot);
+        self.pages.get_mut(page)?.places.get_mut(at)
     }
 
     /// Creates a place for a stream that gets a handle.
     pub(super) fn adopt(&mut self, slot: u32) {
-        let slot = usize::try_from(slot).unwrap_or(usize::MAX);
-        let (page, at) = (slot / PAGE, slot % PAGE);
+        let (page, at) = split(slot);
         if self.pages.len() <= page {
             let more = page.saturating_add(1).saturating_sub(self.pages.len());
             self.pages.reserve_exact(more.max(self.pages.len() / 8));
             self.pages.resize_with(page.saturating_add(1), Page::default);
         }
-        let Some(Page { places, live }) = self.pages.get_mut(page) else { return };
+        let Some(Page { places, handles }) = self.pages.get_mut(page) else { return };
         if places.len() <= at {
             // One stream needs one place; most sessions have few.
             let more = at.saturating_add(1).saturating_sub(places.len());
@@ -51,9 +82,17 @@ impl Places {
             places.resize_with(at.saturating_add(1), StreamWakers::default);
         }
         if let Some(place) = places.get_mut(at) {
-            *place = StreamWakers { handles: 1, ..StreamWakers::default() };
-            *live = live.saturating_add(1);
-            self.handles = self.handles.saturating_add(1);
+            *place = StreamWakers::default();
+            handles.set(at, 1);
+            self.streams = self.streams.saturating_add(1);
+        }
+    }
+
+    /// Counts the two halves of a stream, whose whole is about to be dropped.
+    pub(super) fn split(&mut self, slot: u32) {
+        let (page, at) = split(slot);
+        if let Some(page) = self.pages.get_mut(page) {
+            page.handles.set(at, 3);
         }
     }
 
@@ -61,24 +100,24 @@ impl Places {
     /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
-        let slot = usize::try_from(slot).ok()?;
-        let Page { places, live } = self.pages.get_mut(slot / PAGE)?;
-        let place = places.get_mut(slot % PAGE)?;
-        place.handles = place.handles.saturating_sub(1);
-        if place.handles > 0 {
+        let (page, at) = split(slot);
+        let Page { places, handles } = self.pages.get_mut(page)?;
+        let place = places.get_mut(at)?;
+        let left = handles.get(at).saturating_sub(1);
+        handles.set(at, left);
+        if left > 0 {
             return None;
         }
-        *live = live.saturating_sub(1);
-        self.handles = self.handles.saturating_sub(1);
+        self.streams = self.streams.saturating_sub(1);
         Some(core::mem::take(place))
     }
 
     /// Frees the pages without a handle.
     pub(super) fn shrink(&mut self) {
-        for page in self.pages.iter_mut().filter(|page| page.live == 0) {
+        for page in self.pages.iter_mut().filter(|page| page.handles.are_none()) {
             page.places = Vec::new();
         }
-        if self.handles == 0 {
+        if self.streams == 0 {
             self.pages = Vec::new();
         }
     }
@@ -100,8 +139,8 @@ mod tests {
             places.shrink();
             let kept: usize = places.pages.iter().map(|page| page.places.capacity()).sum();
             assert!(kept <= PAGE, "{kept}");
-            assert_eq!(places.get_mut(stays).map(|place| place.handles), Some(1));
-            assert_eq!(places.handles(), 1);
+            assert!(places.get_mut(stays).is_some());
+            assert_eq!(places.streams(), 1);
             assert!(places.release(stays).is_some());
             places.shrink();
             assert_eq!(places.pages.capacity(), 0);
@@ -111,10 +150,20 @@ mod tests {
     #[test]
     fn a_stream_in_two_halves_is_released_by_the_second_one() {
         let mut places = Places::default();
-        places.adopt(3);
-        places.get_mut(3).unwrap().handles = 2;
-        assert!(places.release(3).is_none());
+        (0..20).for_each(|slot| places.adopt(slot));
+        places.split(3);
+        // The whole, then one half.
+        assert!(places.release(3).is_none() && places.release(3).is_none());
         assert!(places.release(3).is_some());
-        assert_eq!(places.handles(), 0);
+        // The others have one handle each.
+        let mut others = (0..20).filter(|&slot| slot != 3);
+        assert!(others.all(|slot| places.release(slot).is_some()));
+        assert_eq!(places.streams(), 0);
+    }
+
+    #[test]
+    fn what_each_stream_needs_is_small() {
+        assert_eq!(size_of::<StreamWakers>(), 4 * size_of::<usize>());
+        assert_eq!(size_of::<super::super::target::Target>(), 2 * size_of::<usize>());
     }
 }

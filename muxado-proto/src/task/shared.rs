@@ -30,13 +30,11 @@ pub(super) enum Request {
     Ping,
 }
 
-/// The waiters on one stream, and the number of its handles.
+/// The waiters on one stream.
 #[derive(Debug, Default)]
 pub(super) struct StreamWakers {
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
-    /// 1 for a whole stream or the last half, 2 for two halves, 0 for a free place.
-    pub(super) handles: u8,
 }
 
 /// The results of heartbeats that tasks wait for.
@@ -318,7 +316,7 @@ impl State {
 
     /// Whether no handles and no streams are left.
     pub(super) fn is_unused(&self) -> bool {
-        self.session_handles == 0 && self.streams.handles() == 0
+        self.session_handles == 0 && self.streams.streams() == 0
     }
 
     /// Closes the session when no handles and no streams are left.

@@ -12,6 +12,7 @@ use super::error::{ReadError, WriteError};
 use super::session::Session;
 use super::shared::{Shared, State};
 use super::target::Target;
+use crate::stream::KnownType;
 use crate::{CloseReason, ErrorCode, Priority, StreamEnd, StreamId, StreamStats, StreamType};
 
 macro_rules! common {
@@ -25,7 +26,7 @@ macro_rules! common {
         /// The type, in a typed session.
         #[must_use]
         pub const fn stream_type(&self) -> Option<StreamType> {
-            self.target.stream_type
+            self.target.stream_type.get()
         }
 
         /// A new handle to the session of the stream.
@@ -333,6 +334,7 @@ impl Stream {
     pub(super) fn new(shared: &Arc<Shared>, state: &mut State, id: StreamId) -> Self {
         state.adopt(id);
         let stream_type = state.stream(id).and_then(|stream| stream.stream_type());
+        let stream_type = KnownType::of(stream_type);
         Self { target: Target { shared: Arc::clone(shared), id, stream_type } }
     }
 
@@ -341,9 +343,7 @@ impl Stream {
     pub fn into_split(self) -> (RecvHalf, SendHalf) {
         let mut state = self.target.shared.state.lock();
         if let Some(slot) = state.slot(self.target.id) {
-            if let Some(wakers) = state.streams.get_mut(slot) {
-                wakers.handles = 3;
-            }
+            state.streams.split(slot);
         }
         drop(state);
         (RecvHalf { target: self.target.clone() }, SendHalf { target: self.target.clone() })

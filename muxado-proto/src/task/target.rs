@@ -12,7 +12,8 @@ use super::loans::{BUFFER, Loan};
 use super::shared::{Shared, StreamWakers};
 use super::taken::{LARGE_READ, Taken};
 use super::wake::wake;
-use crate::{ErrorCode, StreamId, StreamMut, StreamType};
+use crate::stream::KnownType;
+use crate::{ErrorCode, StreamId, StreamMut};
 
 /// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
 /// driver can send one while the next is copied.
@@ -23,7 +24,7 @@ const LARGE_WRITE: usize = 16 << 10;
 pub(super) struct Target {
     pub(super) shared: Arc<Shared>,
     pub(super) id: StreamId,
-    pub(super) stream_type: Option<StreamType>,
+    pub(super) stream_type: KnownType,
 }
 
 impl Target {
@@ -287,7 +288,7 @@ mod tests {
         let session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
         let shared = Shared::new(session, None, None, None);
         let id = StreamId::new(7);
-        let target = Target { shared, id, stream_type: None };
+        let target = Target { shared, id, stream_type: KnownType::NONE };
         let cx = &Context::from_waker(Waker::noop());
         let read = || ReadError::UnknownStream(id);
         assert_eq!(target.poll_read(cx, &mut [0]), Poll::Ready(Err(read())));
