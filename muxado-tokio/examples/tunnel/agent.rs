@@ -202,7 +202,7 @@ impl Agent {
         let tcp = TcpStream::connect(server).await.map_err(Failure::passing)?;
         protocol::tune(&tcp).map_err(Failure::passing)?;
         let from = tcp.peer_addr().map_err(Failure::passing)?;
-        let tcp = Reader::new(tcp, Arc::new(true.into()));
+        let tcp = Reader::new(tcp);
         let tls = self.tls.connect(tls::server_name(), tcp).await.map_err(|error| Failure {
             for_good: tls::is_wrong_certificate(&error),
             text: error.to_string(),

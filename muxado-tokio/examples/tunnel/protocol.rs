@@ -25,8 +25,8 @@ pub const FIRST_SERVICE: u32 = 0x100;
 /// How long a connection may take to authenticate.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
-/// How many bytes it may send until then, everything included.
-pub const HELLO_BYTES: u64 = 64 << 10;
+/// How many bytes it may send until then, TLS included.
+pub const HELLO_BYTES: usize = 64 << 10;
 
 /// How many services one agent may have.
 pub const MAX_SERVICES: usize = 64;
@@ -94,7 +94,7 @@ pub async fn send(stream: &mut Stream, message: &impl Serialize) -> Result<()> {
 /// Reads one message, up to the end of the peer's direction.
 pub async fn receive<T: DeserializeOwned>(stream: &mut Stream) -> Result<T> {
     let mut message = Vec::new();
-    stream.take(HELLO_BYTES).read_to_end(&mut message).await?;
+    stream.take(HELLO_BYTES as u64).read_to_end(&mut message).await?;
     Ok(serde_json::from_slice(&message)?)
 }
 

@@ -1,4 +1,5 @@
-//! What is below TLS. TLS asks for one record at a time; the system is asked for many.
+//! What is below TLS. It limits what a stranger sends. TLS asks for one record at a time; of a known
+//! peer, the system is asked for many.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -12,18 +13,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes that are read from a known peer at once.
 const READ: usize = 256 << 10;
 
-/// A connection that has a buffer to read into only when its peer is known.
+/// A connection that has a buffer to read into only when its peer is known. Until then it delivers a
+/// limited number of bytes.
 pub struct Reader<T> {
     io: T,
     known: Arc<AtomicBool>,
+    /// Bytes that a stranger may still send.
+    left: usize,
     buffer: Vec<u8>,
     /// The part of the buffer that TLS has not asked for yet.
     unread: Range<usize>,
 }
 
 impl<T> Reader<T> {
-    pub fn new(io: T, known: Arc<AtomicBool>) -> Self {
-        Self { io, known, buffer: Vec::new(), unread: 0..0 }
+    /// A connection with a known peer.
+    pub fn new(io: T) -> Self {
+        Self { io, known: Arc::new(true.into()), left: 0, buffer: Vec::new(), unread: 0..0 }
+    }
+
+    /// A connection with a stranger, until the flag says that the peer is known.
+    pub fn of_stranger(io: T, limit: usize) -> (Self, Arc<AtomicBool>) {
+        let known = Arc::new(AtomicBool::new(false));
+        (Self { known: Arc::clone(&known), left: limit, ..Self::new(io) }, known)
     }
 }
 
@@ -36,7 +47,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Reader<T> {
         let this = &mut *self;
         if this.unread.is_empty() {
             if !this.known.load(Ordering::Relaxed) {
-                return Pin::new(&mut this.io).poll_read(cx, buf);
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                let count = buf.filled().len() - before;
+                this.left = this.left.checked_sub(count).ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::QuotaExceeded, "too much before authentication")
+                })?;
+                return Poll::Ready(Ok(()));
             }
             this.buffer.resize(READ, 0);
             let mut all = ReadBuf::new(&mut this.buffer);

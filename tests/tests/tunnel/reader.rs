@@ -1,9 +1,9 @@
-//! What is below TLS, alone: how much it asks the system for, before and after its peer is known.
+//! What is below TLS, alone: how much it asks the system for and delivers, before and after its peer is
+//! known.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -81,7 +81,7 @@ fn bytes(count: u32) -> Vec<u8> {
 async fn a_stranger_has_no_buffer() {
     let sent = bytes(50_000);
     let mut system = Asked { incoming: sent.clone(), ..Asked::default() };
-    let mut reader = Reader::new(&mut system, Arc::default());
+    let (mut reader, _known) = Reader::of_stranger(&mut system, sent.len());
     let mut received = Vec::new();
     let mut record = [0; 4096];
     loop {
@@ -96,11 +96,21 @@ async fn a_stranger_has_no_buffer() {
 }
 
 #[tokio::test]
+async fn a_stranger_delivers_no_more_than_its_limit() {
+    let mut system = Asked { incoming: bytes(1000), ..Asked::default() };
+    let (mut reader, _known) = Reader::of_stranger(&mut system, 3999);
+    let mut received = [0; 3900];
+    reader.read_exact(&mut received).await.expect("it reads");
+    let error = reader.read(&mut [0; 100]).await.expect_err("that is too much");
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    assert_eq!(system.reads, [3900, 100]);
+}
+
+#[tokio::test]
 async fn of_a_known_peer_much_is_read_at_once_and_nothing_lost() {
     let sent = bytes(200_000);
     let mut system = Asked { incoming: sent.clone(), ..Asked::default() };
-    let known = Arc::new(AtomicBool::new(false));
-    let mut reader = Reader::new(&mut system, Arc::clone(&known));
+    let (mut reader, known) = Reader::of_stranger(&mut system, 1000);
     let mut received = vec![0; 1000];
     reader.read_exact(&mut received).await.expect("it reads");
     known.store(true, Ordering::Relaxed);
@@ -116,7 +126,7 @@ async fn of_a_known_peer_much_is_read_at_once_and_nothing_lost() {
 #[tokio::test]
 async fn what_is_written_passes_as_it_is() {
     let mut system = Asked::default();
-    let mut reader = Reader::new(&mut system, Arc::default());
+    let mut reader = Reader::new(&mut system);
     assert!(reader.is_write_vectored());
     reader.write_all(b"one").await.expect("it writes");
     let two = [IoSlice::new(b"two"), IoSlice::new(b"three")];

@@ -3,7 +3,6 @@
 mod admin;
 mod directory;
 mod framing;
-mod gate;
 mod http;
 mod options;
 mod peers;
@@ -12,7 +11,7 @@ mod tcp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
@@ -29,7 +28,6 @@ use tracing::{debug, info, warn};
 
 pub use self::directory::{Agent, Totals};
 use self::directory::{Directory, Miss, Refusal};
-use self::gate::Gate;
 pub use self::options::Options;
 use self::peers::Peers;
 use self::registry::{Offer, Registry};
@@ -225,14 +223,13 @@ enum Met {
 /// TLS, and the hello of an agent. Dropping this ends the connection.
 async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
     protocol::tune(&tcp)?;
-    let known = Arc::new(AtomicBool::new(false));
-    let tls = shared.tls.accept(Reader::new(tcp, Arc::clone(&known))).await?;
+    let (reader, known) = Reader::of_stranger(tcp, HELLO_BYTES);
+    let tls = shared.tls.accept(reader).await?;
     if tls.get_ref().1.peer_certificates().is_some() {
         known.store(true, Ordering::Relaxed);
         return Ok(Met::Server(Box::new(tls))); // it has our certificate, and its key
     }
-    let gate = Gate::new(tls, HELLO_BYTES, Arc::clone(&known));
-    let builder = Builder::new(gate).config(Arc::clone(&shared.config)).peer_addr(from);
+    let builder = Builder::new(tls).config(Arc::clone(&shared.config)).peer_addr(from);
     let session = Stranger(Some(builder.server()));
     let mut stream = session.accept().await?;
     if stream.stream_type() != Some(HELLO) {

@@ -77,7 +77,7 @@ impl Peers {
         }
         let tcp = TcpStream::connect(address).await?;
         protocol::tune(&tcp)?;
-        let tcp = Reader::new(tcp, Arc::new(true.into()));
+        let tcp = Reader::new(tcp);
         let tls = self.tls.connect(tls::server_name(), tcp).await?;
         info!("connected to the server at {address}");
         let builder = Builder::new(tls).config(Arc::clone(&self.config));
