@@ -134,6 +134,8 @@ pub struct Beside {
     pub median: f64,
     /// The same, for the slowest tenth at least.
     pub ninety: f64,
+    /// Messages there and back in a second. The more there are, the less is left to the transfer.
+    pub rate: f64,
     /// MB/s of the transfer meanwhile.
     pub bulk: f64,
 }
@@ -160,7 +162,8 @@ pub async fn echo_beside_bulk(address: SocketAddr, count: usize) -> io::Result<B
     }
     let moved = moved.load(Ordering::Relaxed) - before;
     let bulk = rate(usize::try_from(moved).unwrap_or(usize::MAX), started);
-    Ok(Beside { median: at(50, &mut times), ninety: at(90, &mut times), bulk })
+    let rate = count as f64 / started.elapsed().as_secs_f64();
+    Ok(Beside { median: at(50, &mut times), ninety: at(90, &mut times), rate, bulk })
 }
 
 /// The time in microseconds that so many percent do not exceed.

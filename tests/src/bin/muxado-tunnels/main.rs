@@ -78,12 +78,13 @@ async fn main() -> io::Result<()> {
 async fn measure(
     address: std::net::SocketAddr,
     options: &Options,
-) -> io::Result<[(&'static str, f64); 8]> {
+) -> io::Result<[(&'static str, f64); 9]> {
     let bytes = options.mib << 20;
     let down = load::down(address, bytes).await?;
     let up = load::up(address, bytes).await?;
     let echo = load::connect_and_echo(address, options.echoes).await?;
-    let Beside { median, ninety, bulk } = load::echo_beside_bulk(address, options.echoes).await?;
+    let Beside { median, ninety, rate, bulk } =
+        load::echo_beside_bulk(address, options.echoes).await?;
     let (took, failed) = load::at_once(address, options.connections).await?;
     Ok([
         ("from the service, MB/s", down),
@@ -91,6 +92,7 @@ async fn measure(
         ("connect and echo, median, µs", echo),
         ("echo beside a transfer, median, µs", median),
         ("the same, 90 % are faster than, µs", ninety),
+        ("such echoes in a second", rate),
         ("the transfer meanwhile, MB/s", bulk),
         ("all connections at once, ms", took),
         ("of them failed", failed),
