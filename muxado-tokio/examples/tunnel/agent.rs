@@ -20,6 +20,7 @@ use crate::Result;
 use crate::options::{address, port};
 use crate::protocol::{self, Hello, Public, Welcome};
 use crate::reader::Reader;
+use crate::threads::Threads;
 use crate::tls::{self, Fingerprint};
 
 /// How long one attempt to connect may take, to a server or to a service.
@@ -92,8 +93,10 @@ pub async fn run(
 ) -> Result<()> {
     // For the server, each is an agent of its own with the same name.
     let mut sessions = JoinSet::new();
+    let threads = Threads::start(options.sessions.into())?;
     for _ in 0..options.sessions {
-        sessions.spawn(keep_session(options.clone(), stop.clone(), status.clone()));
+        let session = keep_session(options.clone(), stop.clone(), status.clone());
+        sessions.spawn_on(session, threads.quietest());
     }
     while let Some(ended) = sessions.join_next().await {
         ended??;

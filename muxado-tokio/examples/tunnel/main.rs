@@ -20,6 +20,7 @@ mod options;
 mod protocol;
 mod reader;
 mod server;
+mod threads;
 mod tls;
 
 use std::fmt::Display;
@@ -68,12 +69,7 @@ fn main() -> ExitCode {
             error.format(usage).exit();
         }
     }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // A transfer keeps a worker busy for some hundred microseconds at a time. With more workers than
-    // cores, one of them waits for input meanwhile, and a small message passes.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2 * cores).enable_all().build();
-    match runtime {
+    match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run(options)),
         Err(error) => fail(error),
     }

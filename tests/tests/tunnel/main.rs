@@ -12,4 +12,5 @@ mod process;
 mod reader;
 mod strangers;
 mod tcp;
+mod threads;
 mod web;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{OpenError, Session, Stream, StreamType};
+use tokio::runtime::Handle;
 
 use super::registry::Offer;
 use crate::protocol::{FIRST_SERVICE, Hello, MAX_SERVICES, Public};
@@ -18,6 +19,8 @@ pub struct Agent {
     pub name: String,
     instance: u64,
     pub session: Session,
+    /// The thread of the session.
+    pub runtime: Handle,
     pub services: Vec<Public>,
     pub since: Instant,
     /// Streams that were opened for connections.
@@ -69,7 +72,7 @@ struct State {
 /// Lives as long as it has agents.
 struct Service {
     owner: String,
-    agents: Vec<(Arc<Agent>, StreamType)>,
+    agents: Vec<Candidate>,
     /// Whether the server chose its port.
     any_port: bool,
 }
@@ -109,7 +112,8 @@ impl Totals {
 }
 
 impl Directory {
-    /// Admits an agent with all its services, or refuses it. Port 0 was replaced by the chosen port.
+    /// Admits an agent with all its services, or refuses it. It is called at the thread of the session.
+    /// Port 0 was replaced by the chosen port.
     pub fn admit(
         &self,
         hello: Hello,
@@ -129,6 +133,7 @@ impl Directory {
             name,
             instance,
             session,
+            runtime: Handle::current(),
             services: services.clone(),
             since,
             streams,
@@ -188,25 +193,16 @@ impl Directory {
         state.past.add(agent);
     }
 
-    /// A stream to an agent with the service: the agent that has the fewest streams.
-    pub async fn open(&self, public: &Public) -> Result<(Stream, Arc<Agent>), Miss> {
+    /// The agents with a service, those with the fewest streams first.
+    pub fn agents_with(&self, public: &Public) -> Vec<Candidate> {
         let mut agents = match self.lock().services.get(public) {
             Some(service) => service.agents.clone(),
-            None => return Err(Miss::Unknown),
+            None => return Vec::new(),
         };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % agents.len();
         agents.rotate_left(turn);
         agents.sort_by_key(|(agent, _)| agent.session.stats().open_streams);
-        for (agent, kind) in agents {
-            // Nothing was sent to an agent that is leaving, so the next one can be tried.
-            let opened: Result<Result<Stream, OpenError>, _> =
-                tokio::time::timeout(OPEN_LIMIT, agent.session.open_typed(kind)).await;
-            if let Ok(Ok(stream)) = opened {
-                agent.streams.fetch_add(1, Ordering::Relaxed);
-                return Ok((stream, agent));
-            }
-        }
-        Err(Miss::Unavailable)
+        agents
     }
 
     /// The services here, for other servers.
@@ -236,6 +232,26 @@ impl Directory {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics with it")
     }
+}
+
+/// An agent, and the type of the streams to its service.
+pub type Candidate = (Arc<Agent>, StreamType);
+
+/// A stream to the first of the agents that takes one.
+pub async fn open(agents: Vec<Candidate>) -> Result<(Stream, Arc<Agent>), Miss> {
+    if agents.is_empty() {
+        return Err(Miss::Unknown);
+    }
+    for (agent, kind) in agents {
+        // Nothing was sent to an agent that is leaving, so the next one can be tried.
+        let opened: Result<Result<Stream, OpenError>, _> =
+            tokio::time::timeout(OPEN_LIMIT, agent.session.open_typed(kind)).await;
+        if let Ok(Ok(stream)) = opened {
+            agent.streams.fetch_add(1, Ordering::Relaxed);
+            return Ok((stream, agent));
+        }
+    }
+    Err(Miss::Unavailable)
 }
 
 /// The refusal of a service that other agents have.

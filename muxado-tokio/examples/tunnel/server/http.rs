@@ -121,7 +121,8 @@ async fn handle(
     let upgrade = wanted_upgrade(request.headers());
     let (client_upgrade, public) = (hyper::upgrade::on(&mut request), Public::Http(name(&host)));
 
-    let (stream, agent) = shared.open(&public).await.map_err(|miss| match miss {
+    let agents = shared.directory.agents_with(&public);
+    let (stream, agent) = shared.open(&public, agents).await.map_err(|miss| match miss {
         Miss::Unknown => Fault(StatusCode::NOT_FOUND, format!("nobody serves {}", name(&host))),
         Miss::Unavailable => Fault(StatusCode::SERVICE_UNAVAILABLE, "no agent is ready".into()),
     })?;

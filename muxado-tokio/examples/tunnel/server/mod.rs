@@ -10,8 +10,10 @@ mod registry;
 mod tcp;
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use muxado_tokio::{Builder, Config, ErrorCode, Session, Stream};
@@ -27,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 pub use self::directory::{Agent, Totals};
-use self::directory::{Directory, Miss, Refusal};
+use self::directory::{Candidate, Directory, Miss, Refusal};
 pub use self::options::Options;
 use self::peers::Peers;
 use self::registry::{Offer, Registry};
@@ -35,6 +37,7 @@ use self::tcp::Ports;
 use crate::Result;
 use crate::protocol::{self, HELLO, HELLO_BYTES, HELLO_LIMIT, Hello, Public, Welcome};
 use crate::reader::Reader;
+use crate::threads::{self, Threads};
 use crate::tls::{self, Identity};
 
 /// Maximum number of connections that authenticate at once.
@@ -42,6 +45,9 @@ const MOST_STRANGERS: usize = 256;
 
 /// Maximum number of connections that wait at one port to be accepted.
 const MOST_WAITING: u32 = 4096;
+
+/// Threads for sessions. Those that share one delay each other's small messages.
+const THREADS_PER_CORE: usize = 4;
 
 /// A server that runs.
 pub struct Server {
@@ -53,6 +59,7 @@ pub struct Server {
 
 /// What all connections have in common.
 struct Shared {
+    threads: Threads,
     tls: TlsAcceptor,
     config: Arc<Config>,
     /// Its SHA-256: the time of a comparison does not depend on the length of the token.
@@ -96,7 +103,9 @@ impl Server {
             }
             None => None,
         };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let shared = Arc::new(Shared {
+            threads: Threads::start(THREADS_PER_CORE * cores)?,
             tls: tls::acceptor(&identity)?,
             config: Arc::new(protocol::server_config()),
             token: Sha256::digest(&options.token).into(),
@@ -198,8 +207,9 @@ async fn accept_agents(listener: TcpListener, shared: Arc<Shared>) {
             debug!("{from}: too many are about to authenticate");
             continue;
         };
+        let thread = shared.threads.quietest().clone();
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
+        thread.spawn(async move {
             let deadline = tokio::time::Instant::now() + HELLO_LIMIT;
             let met = timeout_at(deadline, meet(tcp, from, &shared)).await;
             drop(stranger);
@@ -222,6 +232,7 @@ enum Met {
 
 /// TLS, and the hello of an agent. Dropping this ends the connection.
 async fn meet(tcp: TcpStream, from: SocketAddr, shared: &Arc<Shared>) -> Result<Met> {
+    let tcp = threads::adopt(tcp)?;
     protocol::tune(&tcp)?;
     let (reader, known) = Reader::of_stranger(tcp, HELLO_BYTES);
     let tls = shared.tls.accept(reader).await?;
@@ -310,9 +321,13 @@ impl Shared {
         }
     }
 
-    /// A stream to a service: of an agent of this server, or else through another server.
-    async fn open(&self, public: &Public) -> std::result::Result<Opened, Miss> {
-        let mut miss = match self.directory.open(public).await {
+    /// A stream to a service: of one of these agents, or else through another server.
+    async fn open(
+        &self,
+        public: &Public,
+        agents: Vec<Candidate>,
+    ) -> std::result::Result<Opened, Miss> {
+        let mut miss = match directory::open(agents).await {
             Ok((stream, agent)) => return Ok((stream, Some(agent))),
             Err(miss) => miss,
         };

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tracing::{debug, info};
 
-use super::Shared;
 use super::registry::Offer;
+use super::{Shared, directory};
 use crate::Result;
 use crate::protocol::{self, UNREACHABLE};
 use crate::reader::Reader;
@@ -125,7 +125,7 @@ async fn forward(mut stream: Stream, shared: &Shared) -> Result<()> {
     });
     let offer = offer.await??;
     // Only a service with the same agent name here is used, because the registry may be wrong.
-    let opened = match shared.directory.open(&offer.public).await {
+    let opened = match directory::open(shared.directory.agents_with(&offer.public)).await {
         Ok((to, agent)) if agent.name == offer.agent => Some((to, agent)),
         _ => None,
     };

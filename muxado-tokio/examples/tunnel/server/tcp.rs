@@ -9,12 +9,14 @@ use std::sync::atomic::Ordering;
 
 use muxado_tokio::relay;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::directory::Refusal;
+use super::directory::{Candidate, Refusal};
 use crate::protocol::Public;
+use crate::threads;
 
 /// How many ports of other servers' agents may be open here. The registry is not trusted: it must
 /// not be able to use up the descriptors of the server.
@@ -30,11 +32,14 @@ pub struct Ports {
     open: HashMap<u16, JoinHandle<()>>,
     /// Ports of other servers' agents that cannot be opened here. The log says so, once for each.
     failed: HashSet<u16>,
+    /// Where it listens: the threads of the sessions may be busy with transfers.
+    runtime: Handle,
 }
 
 impl Ports {
     pub fn new(ip: IpAddr, allowed: RangeInclusive<u16>) -> Self {
-        Self { ip, allowed, open: HashMap::new(), failed: HashSet::new() }
+        let (open, failed) = (HashMap::new(), HashSet::new());
+        Self { ip, allowed, open, failed, runtime: Handle::current() }
     }
 
     /// Listens at a port, 0 for any free one of those allowed, unless it does so already. Returns the
@@ -43,6 +48,7 @@ impl Ports {
         if self.open.contains_key(&port) {
             return Ok(port);
         }
+        let _listens = self.runtime.enter();
         let (port, listener) = match port {
             0 => self.bind_any()?,
             _ if !self.allowed.contains(&port) => {
@@ -174,27 +180,40 @@ impl Shared {
 
 /// Accepts connections until the server stops.
 async fn serve(listener: TcpListener, port: u16, shared: Arc<Shared>) {
+    let public = Public::Tcp(port);
     while let Some((tcp, from)) = super::next(&listener, &shared.stop).await {
-        shared.connections.spawn(connection(tcp, from, port, Arc::clone(&shared)));
+        let agents = shared.directory.agents_with(&public);
+        // At the thread of the session that will carry it, no byte goes from thread to thread.
+        let runtime =
+            agents.first().map_or_else(Handle::current, |(agent, _)| agent.runtime.clone());
+        let connection = connection(tcp, from, public.clone(), agents, Arc::clone(&shared));
+        shared.connections.spawn_on(connection, &runtime);
     }
 }
 
-async fn connection(tcp: TcpStream, from: SocketAddr, port: u16, shared: Arc<Shared>) {
+async fn connection(
+    tcp: TcpStream,
+    from: SocketAddr,
+    public: Public,
+    agents: Vec<Candidate>,
+    shared: Arc<Shared>,
+) {
+    let Ok(tcp) = threads::adopt(tcp) else { return };
     shared.counters.tcp_connections.fetch_add(1, Ordering::Relaxed);
     // A small message must not wait for the acknowledgement of the previous one.
     let _ = tcp.set_nodelay(true);
-    match shared.open(&Public::Tcp(port)).await {
+    match shared.open(&public, agents).await {
         Ok((stream, agent)) => {
             // An error on one side resets the other.
             if let Err(error) = relay(stream, tcp).await {
-                debug!("port {port}, {from}: {error}");
+                debug!("{public}, {from}: {error}");
                 if let Some(agent) = agent {
                     agent.errors.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
         Err(miss) => {
-            debug!("port {port}, {from}: {miss:?}");
+            debug!("{public}, {from}: {miss:?}");
             shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
             // A reset, because an end would look like a service that sends nothing.
             let _ = tcp.set_zero_linger();
