@@ -29,7 +29,7 @@ use crate::tcp;
 /// Two ends that send each other requests, over a pipe:
 ///
 /// ```
-/// use muxado_tokio::{CloseReason, Config, ErrorCode, Session};
+/// use muxado_tokio::{Config, ErrorCode, Role, Session};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -51,6 +51,7 @@ use crate::tcp;
 /// assert_eq!(answer.peer_name().as_deref(), Some("the server"));
 /// assert_eq!(client.stats().streams_accepted, 1);
 /// assert_eq!(client.number(), answer.session().number());
+/// assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
 /// drop((question, answer));
 ///
 /// // One end goes away, the other end learns of it and closes.

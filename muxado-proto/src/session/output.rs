@@ -170,6 +170,17 @@ impl Session {
 
     /// Whether [`poll_transmit`](Self::poll_transmit) has anything to do. Check it after a command
     /// to decide whether to wake the writer of the transport.
+    ///
+    /// ```
+    /// # use muxado_proto::{Config, Role, Session, Timestamp};
+    /// # let key = [1; 16].into();
+    /// let mut session = Session::new(Role::Client, Config::default().into(), Timestamp::ZERO, key);
+    /// let id = session.open()?;
+    /// assert!(!session.wants_transmit()); // the peer learns of the stream with its first bytes
+    /// session.stream(id).unwrap().write(b"hello").unwrap();
+    /// assert!(session.wants_transmit());
+    /// # Ok::<(), muxado_proto::OpenError>(())
+    /// ```
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         if self.closing.is_over() {

@@ -37,6 +37,7 @@ use crate::stream::{Edge, Mark, Owner, Stream, StreamType};
 /// stream.set_priority(Priority::HIGHEST);
 /// assert_eq!(stream.priority(), Priority::HIGHEST);
 /// stream.set_reset_on_drop(true);
+/// assert!(stream.writable().unwrap() > 9);
 /// stream.write(b"a request").unwrap();
 /// stream.finish().unwrap();
 /// // The transport has not taken it yet: `Event::Flushed` says when it has.

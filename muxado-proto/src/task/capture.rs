@@ -172,10 +172,14 @@ impl<W: Write> Capture<W> {
 ///
 /// ```
 /// use core::time::Duration;
+/// use std::io::IoSlice;
 /// use muxado_proto::task::{Capture, Direction, Recorder};
 ///
-/// let full = std::io::Cursor::new([0; 300]); // a file with little room
+/// let full = std::io::Cursor::new([0; 600]); // a file with little room
 /// let mut recorder = Recorder::new(Capture::new(full, Duration::ZERO)?);
+/// // Of what a vectored write was given, the transport has taken three bytes.
+/// recorder.record_vectored(Duration::ZERO, &[IoSlice::new(b"some"), IoSlice::new(b"more")], 3);
+/// assert!(recorder.error().is_none());
 /// recorder.record(Duration::ZERO, Direction::Sent, &[7; 1000]);
 /// assert!(recorder.error().is_some());
 /// # Ok::<(), std::io::Error>(())

@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use std::collections::VecDeque;
-//! use std::future::Future;
+//! use std::future::{Future, poll_fn};
 //! use std::io::{self, IoSlice, Read, Write};
 //! use std::pin::Pin;
 //! use std::sync::{Arc, Mutex};
@@ -98,6 +98,12 @@
 //!     let mut answer = server.accept().await?;
 //!     assert_eq!(answer.read_chunk(100).await?, Some("who is there?".into()));
 //!     assert_eq!(answer.peer_name().as_deref(), Some("the client"));
+//!     assert_eq!(answer.write_some(b"the server").await?, 10);
+//!     // As a read trait does: into memory of the caller, initialised or not.
+//!     let (mut start, mut rest) = ([0; 4], Vec::new());
+//!     assert_eq!(question.read_some(&mut start).await?, 4);
+//!     poll_fn(|cx| question.poll_read_to(cx, 100, |piece| rest.extend_from_slice(piece))).await?;
+//!     assert_eq!((&start, &rest[..]), (b"the ", &b"server"[..]));
 //!     drop((question, answer));
 //!     assert!(client.close().await.is_clean());
 //!     Ok::<(), Error>(())

@@ -63,6 +63,7 @@ use crate::{CloseReason, Error, StreamType};
 /// }
 ///
 /// let client = Client::builder(move || TcpStream::connect(address)).greeting(greet).start()?;
+/// client.connected().await?;
 /// let mut stream = client.open().await?;
 /// stream.write_all(b"one request").await?;
 /// stream.shutdown().await?;
