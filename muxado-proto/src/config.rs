@@ -222,9 +222,9 @@ settings! {
     /// time.
     update_delay: Duration = Duration::from_millis(5);
 
-    /// The largest payload sent in one DATA frame, in bytes. Default 16 360, so that streams
-    /// interleave, and four frames fill a segment of loopback; 1024 to 0xFFFFFF. On a transport that
-    /// takes less than this in ten milliseconds, frames are smaller
+    /// The largest payload sent in one DATA frame, in bytes. Default 16 360, so that four frames fill
+    /// a segment of loopback; 1024 to 0xFFFFFF. Nothing overtakes a frame that has begun, so on a
+    /// transport that takes less than this in ten milliseconds, frames are smaller
     /// ([`batch_size`](crate::Session::batch_size)).
     max_frame_size: u32 = DEFAULT_FRAME;
     /// Bytes written to a stream and not yet sent, per stream. Default 256 KiB; 1 to 2^31 - 1.
