@@ -69,6 +69,19 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(count > 30, "only {count} links found");
 }
 
+/// crates.io resolves other links by the address of the repository, and the manifests have none.
+#[test]
+fn the_readme_of_a_crate_has_only_whole_links() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    for name in ["muxado-proto", "muxado-tokio", "muxado-smol"] {
+        let path = root.join(name).join("README.md");
+        let text = prose(&std::fs::read_to_string(path).expect("readable text"));
+        let found: Vec<&str> = links(&text).collect();
+        assert!(!found.is_empty(), "{name} has no links");
+        assert!(found.iter().all(|link| link.starts_with("https://")), "{name}: {found:?}");
+    }
+}
+
 #[test]
 fn every_example_that_is_named_can_be_run() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
