@@ -12,7 +12,6 @@ use super::error::{ReadError, WriteError};
 use super::session::Session;
 use super::shared::{Shared, State};
 use super::target::Target;
-use crate::stream::KnownType;
 use crate::{CloseReason, ErrorCode, Priority, StreamEnd, StreamId, StreamStats, StreamType};
 
 macro_rules! common {
@@ -26,7 +25,7 @@ macro_rules! common {
         /// The type, in a typed session.
         #[must_use]
         pub const fn stream_type(&self) -> Option<StreamType> {
-            self.target.stream_type.get()
+            self.target.stream_type()
         }
 
         /// A new handle to the session of the stream.
@@ -334,8 +333,7 @@ impl Stream {
     pub(super) fn new(shared: &Arc<Shared>, state: &mut State, id: StreamId) -> Self {
         state.adopt(id);
         let stream_type = state.stream(id).and_then(|stream| stream.stream_type());
-        let stream_type = KnownType::of(stream_type);
-        Self { target: Target { shared: Arc::clone(shared), id, stream_type } }
+        Self { target: Target::new(Arc::clone(shared), id, stream_type) }
     }
 
     /// Splits into halves that can live in different tasks.

@@ -12,8 +12,7 @@ use super::loans::{BUFFER, Loan};
 use super::shared::{Shared, StreamWakers};
 use super::taken::{LARGE_READ, Taken};
 use super::wake::wake;
-use crate::stream::KnownType;
-use crate::{ErrorCode, StreamId, StreamMut};
+use crate::{ErrorCode, StreamId, StreamMut, StreamType};
 
 /// Writes at least this large are copied before the lock is taken, a buffer at a time, so that the
 /// driver can send one while the next is copied.
@@ -24,10 +23,19 @@ const LARGE_WRITE: usize = 16 << 10;
 pub(super) struct Target {
     pub(super) shared: Arc<Shared>,
     pub(super) id: StreamId,
-    pub(super) stream_type: KnownType,
+    /// No application has the type of heartbeats, so it stands for none here: a handle has two words.
+    known_type: StreamType,
 }
 
 impl Target {
+    pub(super) fn new(shared: Arc<Shared>, id: StreamId, stream_type: Option<StreamType>) -> Self {
+        Self { shared, id, known_type: stream_type.unwrap_or(StreamType::HEARTBEAT) }
+    }
+
+    pub(super) const fn stream_type(&self) -> Option<StreamType> {
+        if self.known_type.0 == StreamType::HEARTBEAT.0 { None } else { Some(self.known_type) }
+    }
+
     /// Runs an operation on the stream, and wakes the driver if it has work to do.
     pub(super) fn with<R>(&self, run: impl FnOnce(&mut StreamMut<'_>) -> R) -> Option<R> {
         self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
@@ -288,7 +296,7 @@ mod tests {
         let session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
         let shared = Shared::new(session, None, None, None);
         let id = StreamId::new(7);
-        let target = Target { shared, id, stream_type: KnownType::NONE };
+        let target = Target::new(shared, id, None);
         let cx = &Context::from_waker(Waker::noop());
         let read = || ReadError::UnknownStream(id);
         assert_eq!(target.poll_read(cx, &mut [0]), Poll::Ready(Err(read())));
