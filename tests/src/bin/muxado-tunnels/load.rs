@@ -140,8 +140,13 @@ pub struct Beside {
     pub bulk: f64,
 }
 
-/// One message after the other there and back, while another connection transfers what it can.
-pub async fn echo_beside_bulk(address: SocketAddr, count: usize) -> io::Result<Beside> {
+/// One message after the other there and back, with a pause between them, while another connection
+/// transfers what it can.
+pub async fn echo_beside_bulk(
+    address: SocketAddr,
+    count: usize,
+    pause: Duration,
+) -> io::Result<Beside> {
     let mut bulk = connect(address, DOWN).await?;
     bulk.write_u64(u64::MAX).await?;
     bulk.read_u8().await?;
@@ -159,6 +164,9 @@ pub async fn echo_beside_bulk(address: SocketAddr, count: usize) -> io::Result<B
     let before = moved.load(Ordering::Relaxed);
     for _ in 0..count {
         times.push(echo(&mut tcp).await?);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     let moved = moved.load(Ordering::Relaxed) - before;
     let bulk = rate(usize::try_from(moved).unwrap_or(usize::MAX), started);

@@ -14,6 +14,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -29,6 +30,10 @@ struct Options {
     /// How many connections to make one after the other, and how many echoes beside a transfer.
     #[arg(long, default_value_t = 500)]
     echoes: usize,
+    /// Milliseconds between two echoes beside a transfer. With a pause, all tunnels have about as many
+    /// echoes to carry.
+    #[arg(long, default_value_t = 0)]
+    pause: u64,
     /// How many connections to hold at once.
     #[arg(long, default_value_t = 500)]
     connections: usize,
@@ -83,8 +88,9 @@ async fn measure(
     let down = load::down(address, bytes).await?;
     let up = load::up(address, bytes).await?;
     let echo = load::connect_and_echo(address, options.echoes).await?;
+    let pause = Duration::from_millis(options.pause);
     let Beside { median, ninety, rate, bulk } =
-        load::echo_beside_bulk(address, options.echoes).await?;
+        load::echo_beside_bulk(address, options.echoes, pause).await?;
     let (took, failed) = load::at_once(address, options.connections).await?;
     Ok([
         ("from the service, MB/s", down),
