@@ -104,7 +104,16 @@ macro_rules! task_receiving_methods {
             &mut self,
             max: usize,
         ) -> Result<Option<::bytes::Bytes>, $crate::task::ReadError> {
-            ::core::future::poll_fn(|cx| self.poll_read_chunk(cx, max)).await
+            // If this future is dropped, the reader no longer waits. A call of `poll_read_chunk` waits on.
+            let mut reading = ::core::pin::pin!(self.0.read_chunk(max));
+            ::core::future::poll_fn(|cx| {
+                $metered(
+                    cx,
+                    |cx| ::core::future::Future::poll(reading.as_mut(), cx),
+                    |read| read.iter().flatten().map(::bytes::Bytes::len).sum(),
+                )
+            })
+            .await
         }
 
         /// [`read_chunk`](Self::read_chunk) as a poll.
