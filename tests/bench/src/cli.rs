@@ -13,7 +13,7 @@ use crate::{
     pattern::Thoroughness,
     runtime::Placement,
     sample::Task,
-    workloads::{Plan, Workload},
+    workloads::{Plan, Workload, peak},
 };
 
 /// Compares muxado with other ways to have many streams between two processes.
@@ -199,6 +199,10 @@ impl SampleArgs {
     pub(crate) fn command(self) -> io::Result<process::Command> {
         let mut command = process::Command::new(env::current_exe()?);
         command.args(self.to_args());
+        if self.workload == Workload::Peak {
+            let returned = format!("glibc.malloc.mmap_threshold={}", peak::RETURNED);
+            command.env("GLIBC_TUNABLES", returned);
+        }
         Ok(command)
     }
 

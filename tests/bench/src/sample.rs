@@ -125,8 +125,8 @@ where
     Raw: Mux<R, R::Tcp> + Mux<R, R::Pipe>,
 {
     match task.workload {
-        Workload::IdleSessions { tcp: true } => tcp_sessions::<R, Raw>(task),
-        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } | Workload::Peak => {
+        Workload::IdleSessions { tcp: true } | Workload::Peak => tcp_sessions::<R, Raw>(task),
+        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } => {
             pipe_sessions::<R, Raw>(task)
         }
         _ => over_tcp::<R, Raw>(task),
@@ -139,8 +139,8 @@ where
     M: Mux<R, R::Tcp> + Mux<R, R::Pipe>,
 {
     match task.workload {
-        Workload::IdleSessions { tcp: true } => tcp_sessions::<R, M>(task),
-        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } | Workload::Peak => {
+        Workload::IdleSessions { tcp: true } | Workload::Peak => tcp_sessions::<R, M>(task),
+        Workload::IdleSessions { tcp: false } | Workload::Sessions { .. } => {
             pipe_sessions::<R, M>(task)
         }
         _ => over_tcp::<R, Muxed<M>>(task),
@@ -235,13 +235,11 @@ fn tcp_sessions<R: Runtime, M: Mux<R, R::Tcp>>(task: Task) -> io::Result<Outcome
     let (socket, to) = listener()?;
     R::run(
         task.placement,
-        move |rt| idle::sessions::<R, M, R::Tcp, _, _>(rt, move || rt.connect(to), task.plan),
+        move |rt| sessions::<R, M, R::Tcp, _, _>(rt, move || rt.connect(to), task),
         move |rt| async move {
             let Some(listener) = reported(rt.listen(socket)) else { return };
             while let Some(io) = reported(rt.accept(&listener).await) {
-                rt.detach(async move {
-                    reported(idle::session_server::<R, M, R::Tcp>(rt, io).await);
-                });
+                rt.detach(session_server::<R, M, R::Tcp>(rt, io, task));
             }
         },
     )
@@ -257,26 +255,37 @@ fn pipe_sessions<R: Runtime, M: Mux<R, R::Pipe>>(task: Task) -> io::Result<Outco
                 let sent = dial.unbounded_send(far).map_err(|_| io::ErrorKind::BrokenPipe.into());
                 async move { sent.map(|()| near) }
             };
-            async move {
-                match task.workload {
-                    Workload::Peak => peak::client::<R, M, R::Pipe, _, _>(rt, connect).await,
-                    _ => idle::sessions::<R, M, R::Pipe, _, _>(rt, connect, task.plan).await,
-                }
-            }
+            sessions::<R, M, R::Pipe, _, _>(rt, connect, task)
         },
         move |rt| async move {
             while let Some(io) = accept.next().await {
-                rt.detach(async move {
-                    reported(match task.workload {
-                        Workload::Peak => {
-                            peak::session_server::<R, M, R::Pipe>(rt, io, task.plan).await
-                        }
-                        _ => idle::session_server::<R, M, R::Pipe>(rt, io).await,
-                    });
-                });
+                rt.detach(session_server::<R, M, R::Pipe>(rt, io, task));
             }
         },
     )
+}
+
+/// The client of many sessions.
+async fn sessions<R, M, Io, C, F>(rt: R, connect: C, task: Task) -> io::Result<Outcome>
+where
+    R: Runtime,
+    M: Mux<R, Io>,
+    Io: Send + 'static,
+    C: FnMut() -> F + Send,
+    F: Future<Output = io::Result<Io>> + Send,
+{
+    match task.workload {
+        Workload::Peak => peak::client::<R, M, Io, _, _>(rt, connect).await,
+        _ => idle::sessions::<R, M, Io, _, _>(rt, connect, task.plan).await,
+    }
+}
+
+/// The server of one of them.
+async fn session_server<R: Runtime, M: Mux<R, Io>, Io: Send + 'static>(rt: R, io: Io, task: Task) {
+    reported(match task.workload {
+        Workload::Peak => peak::session_server::<R, M, Io>(rt, io, task.plan).await,
+        _ => idle::session_server::<R, M, Io>(rt, io).await,
+    });
 }
 
 /// Prints an error of the server: the parent shows the output of a failed sample.

@@ -27,11 +27,13 @@ pub(crate) fn explain(workload: Workload) -> String {
              the session"
         ),
         Workload::Peak => format!(
-            "Resident memory for a session after a peak: {} sessions over pipes in memory, at the \
-             peak each with {} streams of {} KiB unread",
+            "Resident memory for a session after a peak: {} sessions over TCP, at the peak each with \
+             {} streams of {} KiB unread. The allocator returns freed blocks of {} KiB or more to the \
+             system",
             peak::SESSIONS,
             peak::STREAMS,
-            peak::UNREAD / 1024
+            peak::UNREAD / 1024,
+            peak::RETURNED / 1024
         ),
         Workload::PingPong => "64 bytes there and back on one stream".to_owned(),
         Workload::Bulk { streams, write } => format!(

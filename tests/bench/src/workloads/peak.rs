@@ -23,6 +23,9 @@ pub(crate) const SESSIONS: usize = 1000;
 pub(crate) const STREAMS: usize = 4;
 /// Bytes that arrive on each of them before any is read.
 pub(crate) const UNREAD: usize = 32 * 1024;
+/// Freed blocks of at least this many bytes return to the system: otherwise the allocator keeps what was
+/// freed, and the memory in use does not show. It does so at every contestant in Rust.
+pub(crate) const RETURNED: usize = 8 * 1024;
 /// Buffers may be kept for this long after the peak.
 const COOL: Duration = Duration::from_secs(1);
 
