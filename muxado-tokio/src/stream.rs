@@ -95,18 +95,6 @@ impl Stream {
         (RecvHalf(recv), SendHalf(send))
     }
 
-    /// Reads into memory of which `put` is the owner, at most `max` bytes.
-    #[cfg(feature = "hyper")]
-    pub(crate) fn poll_read_to(
-        &mut self,
-        cx: &mut Context<'_>,
-        max: usize,
-        put: impl FnMut(&[u8]),
-    ) -> Poll<io::Result<()>> {
-        let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
-        result.map_ok(|_| ()).map_err(io::Error::from)
-    }
-
     muxado_proto::task_stream_methods!(Session, cooperative);
     muxado_proto::task_receiving_methods!(metered);
     muxado_proto::task_sending_methods!(metered);
@@ -223,17 +211,27 @@ fn count<E>(result: &Result<usize, E>) -> usize {
 
 macro_rules! read {
     ($($name:ident),*) => {$(
+        impl $name {
+            /// Reads into memory of which `put` is the owner, at most `max` bytes.
+            pub(crate) fn poll_read_to(
+                &mut self,
+                cx: &mut Context<'_>,
+                max: usize,
+                put: impl FnMut(&[u8]),
+            ) -> Poll<io::Result<()>> {
+                let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
+                result.map_ok(|_| ()).map_err(io::Error::from)
+            }
+        }
+
         impl AsyncRead for $name {
             fn poll_read(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                let max = buf.remaining();
                 // Only the bytes that were read are initialised.
-                let put = |piece: &[u8]| buf.put_slice(piece);
-                let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
-                result.map_ok(|_| ()).map_err(io::Error::from)
+                self.poll_read_to(cx, buf.remaining(), |piece| buf.put_slice(piece))
             }
         }
     )*};

@@ -364,6 +364,7 @@ impl Session {
         }
         let Newcomer { id, fin, length, .. } = newcomer;
         let mut stream = Stream::new(id, Owner::Echo, SendState::Open, &self.config);
+        stream.stream_type = Some(StreamType::HEARTBEAT);
         self.credit.on_data(self.now);
         // Longer frames were refused by their header.
         let _within_window = self.credit.receive(&mut stream, length);

@@ -15,7 +15,7 @@ use crate::stream::ids::Seen;
 use crate::stream::key::Key;
 use crate::stream::schedule::{Link, Queue};
 use crate::stream::state::{RecvState, SendState};
-use crate::stream::{Edge, KnownType, Mark, Owner, Stream, StreamType};
+use crate::stream::{Edge, Mark, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 
@@ -454,7 +454,7 @@ impl Session {
         stream.incoming.read(&mut bytes, &mut self.pool);
         self.credit.resize(before, stream.incoming.size());
         let stream_type = StreamType(u32::from_be_bytes(bytes));
-        stream.stream_type = KnownType::of(Some(stream_type));
+        stream.stream_type = Some(stream_type);
         self.store.unlink(Queue::Untyped, key);
         self.arm_untyped();
         if stream_type == StreamType::HEARTBEAT {

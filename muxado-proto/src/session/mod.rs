@@ -68,7 +68,7 @@ use crate::stream::buffer::Pool;
 use crate::stream::schedule::Queue;
 use crate::stream::state::SendState;
 use crate::stream::store::Store;
-use crate::stream::{Edge, KnownType, Owner, Stream, StreamType};
+use crate::stream::{Edge, Owner, Stream, StreamType};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 
@@ -276,7 +276,7 @@ impl Session {
     fn send_type(&mut self, id: StreamId, stream_type: StreamType) {
         let Some(key) = self.store.key(id) else { return };
         if let Some(stream) = self.store.get_mut(key) {
-            stream.stream_type = KnownType::of(Some(stream_type));
+            stream.stream_type = Some(stream_type);
         }
         self.write_own(key, &stream_type.0.to_be_bytes());
         self.schedule(key);

@@ -353,7 +353,7 @@ impl Session {
         let buffered = stream.outgoing.len();
         let syn = stream.send.owes_syn();
         // A type gets its own frame, as every known peer sends it.
-        let max = if syn && self.config.typed { TYPE_LEN } else { max };
+        let max = if syn && stream.stream_type.is_some() { TYPE_LEN } else { max };
         let room = stream.send_window.credit().min(max);
         let count = buffered.min(usize::try_from(room).unwrap_or(usize::MAX));
         let length = u32::try_from(count).unwrap_or(0);

@@ -112,7 +112,7 @@ impl<'a> StreamMut<'a> {
     /// The type, in a typed session.
     #[must_use]
     pub fn stream_type(&self) -> Option<StreamType> {
-        self.record()?.stream_type.get()
+        self.record()?.stream_type
     }
 
     /// How urgent the stream's data is.

@@ -64,27 +64,6 @@ impl From<StreamType> for u32 {
     }
 }
 
-/// The type of a stream, if it is known, in four bytes. No application has the type of heartbeats, so
-/// that one stands for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "audit", derive(Hash))]
-pub(crate) struct KnownType(StreamType);
-
-impl KnownType {
-    pub(crate) const NONE: Self = Self(StreamType::HEARTBEAT);
-
-    pub(crate) const fn of(stream_type: Option<StreamType>) -> Self {
-        match stream_type {
-            Some(stream_type) => Self(stream_type),
-            None => Self::NONE,
-        }
-    }
-
-    pub(crate) const fn get(self) -> Option<StreamType> {
-        if self.0.0 == StreamType::HEARTBEAT.0 { None } else { Some(self.0) }
-    }
-}
-
 /// Who uses a stream. This decides what happens to received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "audit", derive(Hash))]
@@ -211,7 +190,7 @@ pub(crate) struct Stream {
     pub(crate) incoming: Buffer,
     pub(crate) send_window: SendWindow,
     pub(crate) recv_window: ReceiveWindow,
-    pub(crate) stream_type: KnownType,
+    pub(crate) stream_type: Option<StreamType>,
     pub(crate) priority: Priority,
     pub(crate) edges: Edges,
     /// A bit for each [`Mark`].
@@ -242,7 +221,7 @@ impl Stream {
             incoming: Buffer::default(),
             send_window: SendWindow::new(config.send_window),
             recv_window: ReceiveWindow::new(config.receive_window),
-            stream_type: KnownType::NONE,
+            stream_type: None,
             priority: Priority::DEFAULT,
             edges: Edges::NEW,
             marks: announced | resets,

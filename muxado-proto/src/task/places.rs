@@ -49,7 +49,7 @@ impl Handles {
 }
 
 /// The page of a slot, and the place on it.
-fn split(slot: u32) -> (usize, usize) {
+fn locate(slot: u32) -> (usize, usize) {
     let slot = usize::try_from(slot).unwrap_or(usize::MAX);
     (slot / PAGE, slot % PAGE)
 }
@@ -62,13 +62,13 @@ impl Places {
 
     #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
-        let (page, at) = split(slot);
+        let (page, at) = locate(slot);
         self.pages.get_mut(page)?.places.get_mut(at)
     }
 
     /// Creates a place for a stream that gets a handle.
     pub(super) fn adopt(&mut self, slot: u32) {
-        let (page, at) = split(slot);
+        let (page, at) = locate(slot);
         if self.pages.len() <= page {
             let more = page.saturating_add(1).saturating_sub(self.pages.len());
             self.pages.reserve_exact(more.max(self.pages.len() / 8));
@@ -90,7 +90,7 @@ impl Places {
 
     /// Counts the two halves of a stream, whose whole is about to be dropped.
     pub(super) fn split(&mut self, slot: u32) {
-        let (page, at) = split(slot);
+        let (page, at) = locate(slot);
         if let Some(page) = self.pages.get_mut(page) {
             page.handles.set(at, 3);
         }
@@ -100,7 +100,7 @@ impl Places {
     /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
     pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
-        let (page, at) = split(slot);
+        let (page, at) = locate(slot);
         let Page { places, handles } = self.pages.get_mut(page)?;
         let place = places.get_mut(at)?;
         let left = handles.get(at).saturating_sub(1);

@@ -107,11 +107,7 @@ macro_rules! task_receiving_methods {
             // If this future is dropped, the reader no longer waits. A call of `poll_read_chunk` waits on.
             let mut reading = ::core::pin::pin!(self.0.read_chunk(max));
             ::core::future::poll_fn(|cx| {
-                $metered(
-                    cx,
-                    |cx| ::core::future::Future::poll(reading.as_mut(), cx),
-                    |read| read.iter().flatten().map(::bytes::Bytes::len).sum(),
-                )
+                Self::meter_chunk(cx, |cx| ::core::future::Future::poll(reading.as_mut(), cx))
             })
             .await
         }
@@ -126,11 +122,19 @@ macro_rules! task_receiving_methods {
             cx: &mut ::core::task::Context<'_>,
             max: usize,
         ) -> ::core::task::Poll<Result<Option<::bytes::Bytes>, $crate::task::ReadError>> {
-            $metered(
-                cx,
-                |cx| self.0.poll_read_chunk(cx, max),
-                |read| read.iter().flatten().map(::bytes::Bytes::len).sum(),
-            )
+            Self::meter_chunk(cx, |cx| self.0.poll_read_chunk(cx, max))
+        }
+
+        /// A call that takes a chunk.
+        fn meter_chunk(
+            cx: &mut ::core::task::Context<'_>,
+            take: impl FnOnce(
+                &mut ::core::task::Context<'_>,
+            ) -> ::core::task::Poll<
+                Result<Option<::bytes::Bytes>, $crate::task::ReadError>,
+            >,
+        ) -> ::core::task::Poll<Result<Option<::bytes::Bytes>, $crate::task::ReadError>> {
+            $metered(cx, take, |read| read.iter().flatten().map(::bytes::Bytes::len).sum())
         }
 
         /// Copies received bytes into `buf` without consuming them. It does not wait: 0 if there
