@@ -235,11 +235,24 @@ fn tcp_sessions<R: Runtime, M: Mux<R, R::Tcp>>(task: Task) -> io::Result<Outcome
     let (socket, to) = listener()?;
     R::run(
         task.placement,
-        move |rt| sessions::<R, M, R::Tcp, _, _>(rt, move || rt.connect(to), task),
+        move |rt| async move {
+            let connect = move || rt.connect(to);
+            match task.workload {
+                Workload::Peak => peak::client::<R, M, R::Tcp, _, _>(rt, connect).await,
+                _ => idle::sessions::<R, M, R::Tcp, _, _>(rt, connect, task.plan).await,
+            }
+        },
         move |rt| async move {
             let Some(listener) = reported(rt.listen(socket)) else { return };
             while let Some(io) = reported(rt.accept(&listener).await) {
-                rt.detach(session_server::<R, M, R::Tcp>(rt, io, task));
+                rt.detach(async move {
+                    reported(match task.workload {
+                        Workload::Peak => {
+                            peak::session_server::<R, M, R::Tcp>(rt, io, task.plan).await
+                        }
+                        _ => idle::session_server::<R, M, R::Tcp>(rt, io).await,
+                    });
+                });
             }
         },
     )
@@ -255,37 +268,16 @@ fn pipe_sessions<R: Runtime, M: Mux<R, R::Pipe>>(task: Task) -> io::Result<Outco
                 let sent = dial.unbounded_send(far).map_err(|_| io::ErrorKind::BrokenPipe.into());
                 async move { sent.map(|()| near) }
             };
-            sessions::<R, M, R::Pipe, _, _>(rt, connect, task)
+            idle::sessions::<R, M, R::Pipe, _, _>(rt, connect, task.plan)
         },
         move |rt| async move {
             while let Some(io) = accept.next().await {
-                rt.detach(session_server::<R, M, R::Pipe>(rt, io, task));
+                rt.detach(async move {
+                    reported(idle::session_server::<R, M, R::Pipe>(rt, io).await);
+                });
             }
         },
     )
-}
-
-/// The client of many sessions.
-async fn sessions<R, M, Io, C, F>(rt: R, connect: C, task: Task) -> io::Result<Outcome>
-where
-    R: Runtime,
-    M: Mux<R, Io>,
-    Io: Send + 'static,
-    C: FnMut() -> F + Send,
-    F: Future<Output = io::Result<Io>> + Send,
-{
-    match task.workload {
-        Workload::Peak => peak::client::<R, M, Io, _, _>(rt, connect).await,
-        _ => idle::sessions::<R, M, Io, _, _>(rt, connect, task.plan).await,
-    }
-}
-
-/// The server of one of them.
-async fn session_server<R: Runtime, M: Mux<R, Io>, Io: Send + 'static>(rt: R, io: Io, task: Task) {
-    reported(match task.workload {
-        Workload::Peak => peak::session_server::<R, M, Io>(rt, io, task.plan).await,
-        _ => idle::session_server::<R, M, Io>(rt, io).await,
-    });
 }
 
 /// Prints an error of the server: the parent shows the output of a failed sample.
