@@ -219,8 +219,8 @@ macro_rules! read {
                 max: usize,
                 put: impl FnMut(&[u8]),
             ) -> Poll<io::Result<()>> {
-                let result = metered(cx, |cx| self.0.poll_read_to(cx, max, put), count);
-                result.map_ok(|_| ()).map_err(io::Error::from)
+                let read = |cx: &mut Context<'_>| self.0.poll_read_to(cx, max, put).map_err(io::Error::from);
+                metered(cx, read, count).map_ok(|_| ())
             }
         }
 
@@ -245,7 +245,7 @@ macro_rules! write {
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                metered(cx, |cx| self.0.poll_write(cx, buf), count).map_err(io::Error::from)
+                metered(cx, |cx| self.0.poll_write(cx, buf).map_err(io::Error::from), count)
             }
 
             fn poll_write_vectored(
@@ -254,8 +254,9 @@ macro_rules! write {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let bufs = bufs.iter().map(|buf| &**buf);
-                metered(cx, |cx| self.0.poll_write_vectored(cx, bufs), count)
-                    .map_err(io::Error::from)
+                let write =
+                    |cx: &mut Context<'_>| self.0.poll_write_vectored(cx, bufs).map_err(io::Error::from);
+                metered(cx, write, count)
             }
 
             fn is_write_vectored(&self) -> bool {

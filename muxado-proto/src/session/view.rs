@@ -255,7 +255,10 @@ impl<'a> StreamMut<'a> {
         let before = stream.outgoing.size();
         push(&mut stream.outgoing, &mut session.pool);
         session.budget.resize(before, stream.outgoing.size());
-        session.schedule(self.key);
+        // More bytes do not change whether a stream that has some can send.
+        if before.bytes == 0 {
+            session.schedule(self.key);
+        }
     }
 
     /// Announces a stream that was never written to: its SYN is sent with the next output, without

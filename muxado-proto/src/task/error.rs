@@ -120,6 +120,22 @@ pub enum Error {
     Io(std::io::Error),
 }
 
+/// An error of an async call, made of the core's error of the same call.
+pub(super) trait CallError: Sized {
+    type Core;
+
+    /// `None` if the call was blocked.
+    fn from_core(error: Self::Core) -> Option<Self>;
+
+    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
+    fn poll<T>(result: Result<T, Self::Core>) -> Poll<Result<T, Self>> {
+        match result {
+            Ok(value) => Poll::Ready(Ok(value)),
+            Err(error) => Self::from_core(error).map_or(Poll::Pending, |it| Poll::Ready(Err(it))),
+        }
+    }
+}
+
 impl OpenError {
     /// The code of the error; `None` for a mistake of the caller.
     #[must_use]
@@ -131,17 +147,19 @@ impl OpenError {
             Self::WrongType => None,
         }
     }
+}
 
-    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
-    pub(super) fn poll<T>(result: Result<T, crate::OpenError>) -> Poll<Result<T, Self>> {
-        Poll::Ready(Err(match result {
-            Ok(value) => return Poll::Ready(Ok(value)),
-            Err(crate::OpenError::Blocked) => return Poll::Pending,
-            Err(crate::OpenError::StreamsExhausted) => Self::StreamsExhausted,
-            Err(crate::OpenError::WrongType) => Self::WrongType,
-            Err(crate::OpenError::GoingAway) => Self::GoingAway,
-            Err(crate::OpenError::SessionClosed(reason)) => Self::SessionClosed(reason),
-        }))
+impl CallError for OpenError {
+    type Core = crate::OpenError;
+
+    fn from_core(error: crate::OpenError) -> Option<Self> {
+        Some(match error {
+            crate::OpenError::Blocked => return None,
+            crate::OpenError::StreamsExhausted => Self::StreamsExhausted,
+            crate::OpenError::WrongType => Self::WrongType,
+            crate::OpenError::GoingAway => Self::GoingAway,
+            crate::OpenError::SessionClosed(reason) => Self::SessionClosed(reason),
+        })
     }
 }
 
@@ -155,18 +173,20 @@ impl ReadError {
             Self::Stopped | Self::UnknownStream(_) => None,
         }
     }
+}
 
-    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
-    pub(super) fn poll<T>(result: Result<T, crate::ReadError>) -> Poll<Result<T, Self>> {
-        Poll::Ready(Err(match result {
-            Ok(value) => return Poll::Ready(Ok(value)),
-            Err(crate::ReadError::Blocked) => return Poll::Pending,
-            Err(crate::ReadError::Reset(code)) => Self::Reset(code),
-            Err(crate::ReadError::ResetLocally(code)) => Self::ResetLocally(code),
-            Err(crate::ReadError::Stopped) => Self::Stopped,
-            Err(crate::ReadError::SessionClosed(reason)) => Self::SessionClosed(reason),
-            Err(crate::ReadError::UnknownStream(id)) => Self::UnknownStream(id),
-        }))
+impl CallError for ReadError {
+    type Core = crate::ReadError;
+
+    fn from_core(error: crate::ReadError) -> Option<Self> {
+        Some(match error {
+            crate::ReadError::Blocked => return None,
+            crate::ReadError::Reset(code) => Self::Reset(code),
+            crate::ReadError::ResetLocally(code) => Self::ResetLocally(code),
+            crate::ReadError::Stopped => Self::Stopped,
+            crate::ReadError::SessionClosed(reason) => Self::SessionClosed(reason),
+            crate::ReadError::UnknownStream(id) => Self::UnknownStream(id),
+        })
     }
 }
 
@@ -180,18 +200,20 @@ impl WriteError {
             Self::Finished | Self::UnknownStream(_) => None,
         }
     }
+}
 
-    /// Converts the result of a core call: [`Poll::Pending`] if it was blocked.
-    pub(super) fn poll<T>(result: Result<T, crate::WriteError>) -> Poll<Result<T, Self>> {
-        Poll::Ready(Err(match result {
-            Ok(value) => return Poll::Ready(Ok(value)),
-            Err(crate::WriteError::Blocked) => return Poll::Pending,
-            Err(crate::WriteError::Finished) => Self::Finished,
-            Err(crate::WriteError::Reset(code)) => Self::Reset(code),
-            Err(crate::WriteError::ResetLocally(code)) => Self::ResetLocally(code),
-            Err(crate::WriteError::SessionClosed(reason)) => Self::SessionClosed(reason),
-            Err(crate::WriteError::UnknownStream(id)) => Self::UnknownStream(id),
-        }))
+impl CallError for WriteError {
+    type Core = crate::WriteError;
+
+    fn from_core(error: crate::WriteError) -> Option<Self> {
+        Some(match error {
+            crate::WriteError::Blocked => return None,
+            crate::WriteError::Finished => Self::Finished,
+            crate::WriteError::Reset(code) => Self::Reset(code),
+            crate::WriteError::ResetLocally(code) => Self::ResetLocally(code),
+            crate::WriteError::SessionClosed(reason) => Self::SessionClosed(reason),
+            crate::WriteError::UnknownStream(id) => Self::UnknownStream(id),
+        })
     }
 }
 

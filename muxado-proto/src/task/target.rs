@@ -7,7 +7,7 @@ use std::thread::panicking;
 
 use bytes::Bytes;
 
-use super::error::{ReadError, WriteError};
+use super::error::{CallError, ReadError, WriteError};
 use super::loans::{BUFFER, Loan};
 use super::shared::{Shared, StreamWakers};
 use super::taken::{LARGE_READ, Taken};
@@ -42,27 +42,37 @@ impl Target {
     }
 
     /// Tries an operation under the lock; if it is blocked, registers our waker in `place` of the
-    /// stream's wakers. `None` if the stream does not exist.
-    fn attempt<R>(
+    /// stream's wakers. `unknown` is the error if there is no such stream.
+    #[inline]
+    fn attempt<R, E: CallError>(
         &self,
         cx: &Context<'_>,
-        try_it: impl FnOnce(&mut StreamMut<'_>) -> Poll<R>,
+        try_it: impl FnOnce(&mut StreamMut<'_>) -> Result<R, E::Core>,
         place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
-    ) -> Poll<Option<R>> {
+        unknown: impl FnOnce(StreamId) -> E,
+    ) -> Poll<Result<R, E>> {
         let mut state = self.shared.state.lock();
-        let Some(mut stream) = state.stream(self.id) else { return Poll::Ready(None) };
-        let slot = stream.slot();
-        if let Poll::Ready(result) = try_it(&mut stream) {
-            let driver = state.kick();
-            drop(state);
-            driver.into_iter().for_each(wake);
-            return Poll::Ready(Some(result));
-        }
+        let Some(mut stream) = state.stream(self.id) else {
+            return Poll::Ready(Err(unknown(self.id)));
+        };
+        // A success is returned at once: a result that goes through more hands is copied each time.
+        let error = match try_it(&mut stream) {
+            Ok(value) => {
+                let driver = state.kick();
+                drop(state);
+                driver.into_iter().for_each(wake);
+                return Poll::Ready(Ok(value));
+            }
+            Err(error) => E::from_core(error),
+        };
         let mut stale = None;
-        if let Some(wakers) = state.streams.get_mut(slot) {
-            let place = place(wakers);
-            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                stale = place.replace(cx.waker().clone());
+        if error.is_none() {
+            let slot = stream.slot();
+            if let Some(wakers) = state.streams.get_mut(slot) {
+                let place = place(wakers);
+                if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    stale = place.replace(cx.waker().clone());
+                }
             }
         }
         // A waiting reader may have to announce its stream.
@@ -70,7 +80,7 @@ impl Target {
         drop(state);
         drop(stale);
         driver.into_iter().for_each(wake);
-        Poll::Pending
+        error.map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
     }
 
     pub(super) fn poll_read(
@@ -124,8 +134,7 @@ impl Target {
         cx: &Context<'_>,
         read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::ReadError>,
     ) -> Poll<Result<R, ReadError>> {
-        self.attempt(cx, |stream| ReadError::poll(read(stream)), |wakers| &mut wakers.reader)
-            .map(|result| result.unwrap_or(Err(ReadError::UnknownStream(self.id))))
+        self.attempt(cx, read, |wakers| &mut wakers.reader, ReadError::UnknownStream)
     }
 
     /// Reads until `poll` is ready. If the future is dropped before that, it no longer waits, and
@@ -145,8 +154,7 @@ impl Target {
         cx: &Context<'_>,
         write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::WriteError>,
     ) -> Poll<Result<R, WriteError>> {
-        self.attempt(cx, |stream| WriteError::poll(write(stream)), |wakers| &mut wakers.writer)
-            .map(|result| result.unwrap_or(Err(WriteError::UnknownStream(self.id))))
+        self.attempt(cx, write, |wakers| &mut wakers.writer, WriteError::UnknownStream)
     }
 
     pub(super) fn poll_write(
@@ -157,6 +165,10 @@ impl Target {
         if data.len() < LARGE_WRITE {
             return self.poll_send(cx, |stream| stream.write(data));
         }
+        self.poll_write_large(cx, data)
+    }
+
+    fn poll_write_large(&self, cx: &Context<'_>, data: &[u8]) -> Poll<Result<usize, WriteError>> {
         let mut written = 0usize;
         let mut room = match self.poll_send(cx, |stream| stream.room()) {
             Poll::Ready(Ok(room)) => room,

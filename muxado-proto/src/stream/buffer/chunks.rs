@@ -272,7 +272,7 @@ impl Chunks {
     /// Makes some room in the tail, if possible for `wanted` bytes. A tail has at most one block of
     /// memory; then it becomes a chunk, and a new tail begins.
     fn make_room(&mut self, wanted: usize) {
-        let (used, unread) = (self.tail.len(), self.unread_tail().len());
+        let (used, unread, before) = (self.tail.len(), self.unread_tail().len(), self.block());
         // What was split off its front stays part of its memory when it grows.
         let mut gone = self.block().saturating_sub(self.tail.capacity());
         if self.start > 0 && unread <= self.start {
@@ -289,9 +289,9 @@ impl Chunks {
             self.seal();
         }
         if self.tail.is_empty() && self.room() < wanted {
-            // After large chunks, expect more data.
-            let likely = wanted.max(self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len()));
-            let likely = likely.min(BLOCK);
+            // After a large tail or large chunks, expect more data.
+            let last = self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len());
+            let likely = wanted.max(last).max(before).min(BLOCK);
             gone = 0;
             // It does not grow, because growing may double it, beyond a block.
             if !self.tail.try_reclaim(likely) {
@@ -317,6 +317,10 @@ impl Chunks {
             self.push_back(copied, unread);
             self.tail.clear();
             self.start = 0;
+            // While a batch has its front, its end alone would be filled and copied again and again.
+            if !self.tail.try_reclaim(self.block()) {
+                self.drop_tail();
+            }
         } else {
             let mut bytes = core::mem::take(&mut self.tail).freeze();
             bytes.advance(self.start.min(bytes.len()));

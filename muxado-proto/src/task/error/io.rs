@@ -1,10 +1,8 @@
 //! Converts the errors to [`io::Error`], and finds them in one.
 
-use core::convert::Infallible;
-use core::task::Poll;
 use std::io;
 
-use super::{Error, OpenError, PingError, ReadError, WriteError};
+use super::{CallError, Error, OpenError, PingError, ReadError, WriteError};
 use crate::{CloseReason, ConfigError, CutBy, ErrorCode};
 
 /// The muxado code in an [`io::Error`]: that of the reset or of the session's end that caused it.
@@ -181,10 +179,9 @@ macro_rules! from_the_core {
             /// A blocked call is [`WouldBlock`](io::ErrorKind::WouldBlock); any other variant
             /// converts like the error of the async call.
             fn from(error: crate::$name) -> Self {
-                match $name::poll::<Infallible>(Err(error)) {
-                    Poll::Ready(Err(error)) => error.into(),
-                    Poll::Ready(Ok(never)) => match never {},
-                    Poll::Pending => Self::new(io::ErrorKind::WouldBlock, crate::$name::Blocked),
+                match $name::from_core(error) {
+                    Some(error) => error.into(),
+                    None => Self::new(io::ErrorKind::WouldBlock, crate::$name::Blocked),
                 }
             }
         }

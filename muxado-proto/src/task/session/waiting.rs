@@ -5,7 +5,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::super::error::{OpenError, PingError};
+use super::super::error::{CallError, OpenError, PingError};
 use super::super::observe::GoAway;
 use super::super::shared::{Shared, State};
 use super::super::stream::Stream;

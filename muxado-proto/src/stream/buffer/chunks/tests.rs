@@ -59,6 +59,22 @@ fn small_writes_come_together_in_one_piece() {
     }
 }
 
+/// A frame was cut from a full tail and is not written yet, so the end of the tail cannot grow.
+#[test]
+fn a_tail_whose_front_is_in_a_batch_makes_room_for_a_new_one() {
+    for rest in [100, 1100, BLOCK / 2 - 1] {
+        let mut chunks = Chunks::default();
+        (0..BLOCK).for_each(|_| chunks.push_copy(&[1]));
+        let batch = chunks.pop(BLOCK - rest);
+        let written = BLOCK / 1000;
+        (0..written).for_each(|_| chunks.push_copy(&[2; 1000]));
+        // The rest was copied once, and everything after it is in one piece again.
+        let pieces: Vec<usize> = chunks.pieces().map(<[u8]>::len).collect();
+        assert_eq!(pieces, [rest, written * 1000], "{} bytes are in the batch", batch.len());
+        assert!(chunks.is_sound());
+    }
+}
+
 #[test]
 fn a_queue_that_is_emptied_keeps_no_more_than_a_few_places() {
     for count in [1, SPARE_CHUNKS, SPARE_CHUNKS + 1, 1000] {
