@@ -198,8 +198,15 @@ async fn connection(
     agents: Vec<Candidate>,
     shared: Arc<Shared>,
 ) {
-    let Ok(tcp) = threads::adopt(tcp) else { return };
     shared.counters.tcp_connections.fetch_add(1, Ordering::Relaxed);
+    let tcp = match threads::adopt(tcp) {
+        Ok(tcp) => tcp,
+        Err(error) => {
+            warn!("{public}, {from}: closed, the thread of the session cannot take it: {error}");
+            shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    };
     // A small message must not wait for the acknowledgement of the previous one.
     let _ = tcp.set_nodelay(true);
     match shared.open(&public, agents).await {
