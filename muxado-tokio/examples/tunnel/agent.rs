@@ -44,7 +44,7 @@ pub struct Options {
     pub name: String,
     /// How many connections to the server. Each takes its share of the load, so a transfer on one
     /// does not delay what is on the others. With several servers, they spread over them.
-    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = value_parser!(u16).range(1..))]
     pub sessions: u16,
     /// Offers a local HTTP service under a host name: app.example=127.0.0.1:3000
     #[arg(long, value_name = "NAME=HOST:PORT", value_parser = http_service)]
@@ -78,7 +78,9 @@ fn tcp_service(text: &str) -> std::result::Result<Service, String> {
 pub struct Status {
     /// How many sessions there have been.
     pub sessions: u64,
-    /// The services that the current session offers.
+    /// How many there are.
+    open: u16,
+    /// The services that they offer, if there is one.
     pub services: Option<Vec<Public>>,
 }
 
@@ -127,11 +129,17 @@ async fn keep_session(
                 waits = backoff();
                 status.send_modify(|status| {
                     status.sessions += 1;
+                    status.open += 1;
                     status.services = Some(agent.hello.services.clone());
                 });
                 agent.running.spawn(serve(session.clone(), agent.locals.clone()));
                 let why = until_over(&session, &stop).await;
-                status.send_modify(|status| status.services = None);
+                status.send_modify(|status| {
+                    status.open -= 1;
+                    if status.open == 0 {
+                        status.services = None;
+                    }
+                });
                 info!("{server}: {why}");
             }
             Err(failure) if failure.for_good && !was_welcome => return Err(failure.text.into()),

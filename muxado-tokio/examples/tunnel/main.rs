@@ -131,10 +131,13 @@ async fn run_agent(options: agent::Options) -> Result<()> {
     let status = watch::Sender::new(agent::Status::default());
     let mut changes = status.subscribe();
     tokio::spawn(async move {
+        let mut said = None;
         while changes.changed().await.is_ok() {
-            for service in changes.borrow_and_update().services.iter().flatten() {
+            let services = changes.borrow_and_update().services.clone();
+            for service in services.iter().flatten().filter(|_| services != said) {
                 say(format_args!("the server serves {service}"));
             }
+            said = services;
         }
     });
     agent::run(options, on_interrupt(), status).await

@@ -54,6 +54,20 @@ fn a_name_or_a_port_that_another_has_is_refused() {
 }
 
 #[test]
+fn an_agent_has_two_sessions_and_says_once_what_it_serves() {
+    let mut server = Server::start("twice");
+    let mut agent = server.agent("a", &["--tcp", "0=127.0.0.1:1"]);
+    for _ in 0..2 {
+        server.program.wait_for("agent \"a\" is there");
+        agent.wait_for("has let the agent in");
+    }
+    agent.signal("TERM");
+    let (status, lines) = agent.end();
+    assert!(status.success(), "{lines}");
+    assert_eq!(lines.matches("serves tcp port ").count(), 1, "{lines}");
+}
+
+#[test]
 fn any_port_is_one_that_agents_may_have() {
     let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = foreign.local_addr().expect("it listens").port().to_string();

@@ -24,7 +24,9 @@ fn busy(name: &str, more: &[&str]) -> (Server, Program, SocketAddr) {
         tcp.read_to_end(&mut sent)?;
         tcp.write_all(&vec![b'x'; BACK])
     });
-    let mut agent = server.agent("worker", &["--tcp", &format!("0={service}")]);
+    // The server shows each session by itself.
+    let one = ["--sessions", "1", "--tcp", &format!("0={service}")];
+    let mut agent = server.agent("worker", &one);
     let port: u16 = agent.wait_for("serves tcp port ").parse().expect("a port");
     for _ in 0..3 {
         assert_eq!(web::get(server.http, "nobody.example", "/").expect("an answer").0, 404);

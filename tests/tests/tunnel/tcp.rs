@@ -8,7 +8,8 @@ use crate::web;
 
 /// Offers a service at any port of the server; returns its public address.
 fn offer(server: &Server, service: SocketAddr) -> (crate::process::Program, SocketAddr) {
-    let mut agent = server.agent("a", &["--tcp", &format!("0={service}")]);
+    // With several sessions, it says so when the first is there.
+    let mut agent = server.agent("a", &["--sessions", "1", "--tcp", &format!("0={service}")]);
     let port = agent.wait_for("serves tcp port ").parse().expect("a port");
     (agent, (Ipv4Addr::LOCALHOST, port).into())
 }

@@ -123,9 +123,7 @@ fn muxado(service: SocketAddr) -> io::Result<Running> {
     let found = found?;
     let offer = format!("0={service}");
     let arguments = ["agent", "--server", &found[0], "--fingerprint", &found[1], "--name", "a"];
-    // A transfer and a dialogue get a connection each, as with the others.
-    let arguments =
-        [&arguments[..], &["--token", token, "--tcp", &offer, "--sessions", "2"]].concat();
+    let arguments = [&arguments[..], &["--token", token, "--tcp", &offer]].concat();
     let mut agent = start(&program, &arguments, Stdio::piped())?;
     let found = line(&mut agent, &["serves tcp port "]);
     running.processes.push(agent);
