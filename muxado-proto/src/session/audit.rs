@@ -169,7 +169,7 @@ impl Session {
 
     fn audit_timers(&self) -> Finding {
         let set = |timer: Timer| self.timers.get(timer).is_some();
-        let waits = |queue: Queue| !self.store.list(queue).is_empty();
+        let waits = |queue: Queue| !self.store.is_empty(queue);
         same("timer of the untyped", set(Timer::Untyped), waits(Queue::Untyped))?;
         let spared = self.timers.get(Timer::Spared).is_some();
         check(spared || !waits(Queue::Spared), "no timer for spared streams")?;

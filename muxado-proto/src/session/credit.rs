@@ -275,7 +275,7 @@ impl Session {
         match grant {
             Grant::Now => self.grant_now(key),
             Grant::Soon if !waits => {
-                self.credit.unarmed |= self.store.list(Queue::Owed).is_empty();
+                self.credit.unarmed |= self.store.is_empty(Queue::Owed);
                 self.store.push(Queue::Owed, key);
             }
             Grant::Soon | Grant::Never => {}

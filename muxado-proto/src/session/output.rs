@@ -191,7 +191,7 @@ impl Session {
             || self.timers.is_changed()
             || self.pool_unarmed()
             || !self.orphans.is_empty()
-            || !self.store.list(Queue::Control).is_empty()
+            || !self.store.is_empty(Queue::Control)
             || self.store.most_urgent().is_some()
             || self.is_drained()
     }
@@ -267,7 +267,7 @@ impl Session {
     /// RSTs and WNDINCs; RSTs are at the front of the queue.
     #[inline]
     fn cut_control(&mut self, out: &mut Transmit, limit: usize) {
-        if !self.store.list(Queue::Control).is_empty() {
+        if !self.store.is_empty(Queue::Control) {
             self.cut_control_queue(out, limit);
         }
     }

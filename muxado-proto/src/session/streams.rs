@@ -51,7 +51,7 @@ impl Session {
             if due.is_some_and(|due| due <= now) {
                 return self.reset_stream(key, ErrorCode::WRITE_TIMEOUT, Unread::Keep);
             }
-            self.store.push(Queue::Stalled, key);
+            self.store.stall(key);
             let armed = self.timers.get(Timer::Stalled);
             let first = due.map(|due| armed.map_or(due, |armed| armed.min(due)));
             self.timers.set(Timer::Stalled, first);
@@ -103,7 +103,7 @@ impl Session {
     /// `cutting`: a stream that is in no queue has more to send.
     #[inline]
     pub(super) fn wake_writers(&mut self, cutting: bool) {
-        if !self.store.list(Queue::Budget).is_empty() {
+        if !self.store.is_empty(Queue::Budget) {
             self.wake_waiting_writers(cutting);
         }
     }

@@ -1,7 +1,8 @@
 //! The queues of streams, and the order in which streams send.
 //!
 //! Queues are intrusive: a stream contains the links, so entering and leaving a queue takes
-//! constant time and no memory, and a stream that ends can leave all of them.
+//! constant time and no memory, and a stream that ends can leave all of them. A queue is a circle,
+//! so a session stores only where it begins.
 
 use core::fmt;
 
@@ -255,21 +256,6 @@ impl Stream {
     }
 }
 
-/// The ends of a queue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct List {
-    pub(super) head: Key,
-    pub(super) tail: Key,
-}
-
-impl List {
-    pub(super) const EMPTY: Self = Self { head: Key::NONE, tail: Key::NONE };
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head == Key::NONE
-    }
-}
-
 /// The links of one stream.
 #[derive(Debug)]
 #[cfg_attr(feature = "audit", derive(Clone))]
@@ -338,10 +324,16 @@ impl Links {
         Some(self.pairs[link])
     }
 
-    /// The previous and the next stream in the queue of this link.
+    /// The previous stream in the queue of this link. The one before the first is the last.
+    #[inline]
+    pub(super) const fn prev(&self, link: Link) -> Key {
+        self.pairs[link as usize].0
+    }
+
+    /// The next stream in the queue of this link. The one after the last is the first.
     #[cfg(feature = "audit")]
-    pub(super) const fn neighbours(&self, link: Link) -> (Key, Key) {
-        self.pairs[link as usize]
+    pub(super) const fn next(&self, link: Link) -> Key {
+        self.pairs[link as usize].1
     }
 
     #[cfg(feature = "audit")]

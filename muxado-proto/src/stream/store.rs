@@ -11,7 +11,7 @@ use super::Stream;
 use super::entries::{Entries, Entry};
 use super::key::Key;
 use super::ready::Ready;
-use super::schedule::{Link, List, Queue};
+use super::schedule::{Link, Queue};
 use super::slab::Slab;
 use crate::frame::StreamId;
 use crate::secret::IdKey;
@@ -23,7 +23,8 @@ use crate::time::Timestamp;
 pub(crate) struct Store {
     slab: Slab<Stream>,
     entries: Entries,
-    lists: [List; Queue::COUNT],
+    /// The first stream of each queue. A queue is a circle: the last stream is before the first.
+    first: [Key; Queue::COUNT],
     /// The stalled streams, ordered by the start of their wait. The queue has a different order: a
     /// stream that stalls again may have waited for longer than streams before it.
     stalled: BTreeSet<(Timestamp, u32)>,
@@ -37,7 +38,7 @@ impl Store {
         Self {
             slab: Slab::default(),
             entries: Entries::new(key, max_tombstones),
-            lists: [List::EMPTY; Queue::COUNT],
+            first: [Key::NONE; Queue::COUNT],
             stalled: BTreeSet::new(),
             lens: [0; 3],
             ready: Ready::default(),
@@ -151,11 +152,31 @@ impl Store {
         }
     }
 
+    /// The first stream of a queue, [`Key::NONE`] if it is empty.
     #[inline]
-    pub(crate) const fn list(&self, queue: Queue) -> &List {
-        // `index` is below `COUNT` for every queue.
+    const fn first(&self, queue: Queue) -> Key {
         #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
-        &self.lists[queue.index()]
+        self.first[queue.index()]
+    }
+
+    #[inline]
+    const fn set_first(&mut self, queue: Queue, key: Key) {
+        #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
+        let first = &mut self.first[queue.index()];
+        *first = key;
+    }
+
+    /// The first stream of a queue, if there is one.
+    #[inline]
+    pub(crate) fn front(&self, queue: Queue) -> Option<Key> {
+        let first = self.first(queue);
+        (first != Key::NONE).then_some(first)
+    }
+
+    /// Whether a queue has no stream.
+    #[inline]
+    pub(crate) fn is_empty(&self, queue: Queue) -> bool {
+        self.first(queue) == Key::NONE
     }
 
     /// How many streams are in a queue whose length is limited; 0 for other queues.
@@ -171,12 +192,6 @@ impl Store {
         }
     }
 
-    #[inline]
-    const fn list_mut(&mut self, queue: Queue) -> &mut List {
-        #[allow(clippy::indexing_slicing, reason = "the index of a queue is below their count")]
-        &mut self.lists[queue.index()]
-    }
-
     /// Whether the stream is in this queue.
     #[inline]
     pub(crate) fn is_in(&self, queue: Queue, key: Key) -> bool {
@@ -185,79 +200,80 @@ impl Store {
 
     /// Appends a stream to a queue, unless it is already in one with that link.
     pub(crate) fn push(&mut self, queue: Queue, key: Key) {
-        let tail = self.list(queue).tail;
-        let Some(stream) = self.get_mut(key) else { return };
-        if !stream.links.enter(queue, tail, Key::NONE) {
-            return;
-        }
-        if let Some(before) = self.get_mut(tail) {
-            before.links.set_next(queue.link(), key);
-        }
-        let list = self.list_mut(queue);
-        list.tail = key;
-        if tail == Key::NONE {
-            list.head = key;
-            self.mark_ready(queue);
-        }
-        if queue == Queue::Stalled {
-            let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
-            self.stalled.insert((since, key.number()));
-        }
-        self.count_len(queue, |len| len.saturating_add(1));
+        debug_assert!(queue != Queue::Stalled, "`stall` also notes since when the stream waits");
+        let _entered = self.join(queue, key);
     }
 
     /// Puts a stream at the front of a queue, unless it is already in one with that link.
     pub(crate) fn push_front(&mut self, queue: Queue, key: Key) {
-        let head = self.list(queue).head;
-        let Some(stream) = self.get_mut(key) else { return };
-        if !stream.links.enter(queue, Key::NONE, head) {
-            return;
+        if self.join(queue, key) {
+            self.set_first(queue, key);
         }
-        if let Some(after) = self.get_mut(head) {
-            after.links.set_prev(queue.link(), key);
+    }
+
+    /// Puts a stream among the stalled, unless it is there or ready.
+    pub(crate) fn stall(&mut self, key: Key) {
+        if self.join(Queue::Stalled, key) {
+            let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
+            self.stalled.insert((since, key.number()));
         }
-        let list = self.list_mut(queue);
-        list.head = key;
-        if head == Key::NONE {
-            list.tail = key;
-            self.mark_ready(queue);
+    }
+
+    /// A stream enters a queue behind the last one; `false` if its link is taken.
+    #[inline]
+    fn join(&mut self, queue: Queue, key: Key) -> bool {
+        match self.front(queue) {
+            Some(first) => self.enter_between(queue, key, first),
+            None => self.enter_alone(queue, key),
         }
-        self.count_len(queue, |len| len.saturating_add(1));
+    }
+
+    /// A stream enters an empty queue; `false` if its link is taken.
+    #[inline]
+    fn enter_alone(&mut self, queue: Queue, key: Key) -> bool {
+        let entered = self.enter(queue, key, key, key);
+        if entered {
+            self.set_first(queue, key);
+            self.ready.note(queue, false);
+        }
+        entered
+    }
+
+    /// A stream enters a queue between its last stream and its first; `false` if its link is taken.
+    fn enter_between(&mut self, queue: Queue, key: Key, first: Key) -> bool {
+        let link = queue.link();
+        let last = self.get(first).map_or(first, |stream| stream.links.prev(link));
+        if !self.enter(queue, key, last, first) {
+            return false;
+        }
+        if let Some(stream) = self.get_mut(last) {
+            stream.links.set_next(link, key);
+        }
+        if let Some(stream) = self.get_mut(first) {
+            stream.links.set_prev(link, key);
+        }
+        true
+    }
+
+    /// A stream enters a queue between two others; `false` if its link is taken.
+    #[inline]
+    fn enter(&mut self, queue: Queue, key: Key, prev: Key, next: Key) -> bool {
+        let stream = self.get_mut(key);
+        let entered = stream.is_some_and(|stream| stream.links.enter(queue, prev, next));
+        if entered {
+            self.count_len(queue, |len| len.saturating_add(1));
+        }
+        entered
     }
 
     /// Takes the stream at the front of a queue. Stalled streams are taken in another order:
     /// [`first_stalled`](Self::first_stalled).
     #[inline]
     pub(crate) fn pop(&mut self, queue: Queue) -> Option<Key> {
-        let head = self.list(queue).head;
-        if head == Key::NONE {
-            return None;
-        }
-        self.pop_front(queue, head);
-        Some(head)
-    }
-
-    fn pop_front(&mut self, queue: Queue, head: Key) {
-        let Some(stream) = self.get_mut(head) else { return };
-        let Some((_, next)) = stream.links.leave(queue) else { return };
         debug_assert!(queue != Queue::Stalled, "the first in this queue has not waited longest");
-        self.list_mut(queue).head = next;
-        if next == Key::NONE {
-            self.list_mut(queue).tail = next;
-            self.mark_ready(queue);
-        } else if let Some(after) = self.get_mut(next) {
-            after.links.set_prev(queue.link(), Key::NONE);
-        }
-        self.count_len(queue, |len| {
-            debug_assert!(len > 0, "what leaves a queue was counted");
-            len.saturating_sub(1)
-        });
-    }
-
-    #[inline]
-    pub(crate) fn front(&self, queue: Queue) -> Option<Key> {
-        let head = self.list(queue).head;
-        (head != Key::NONE).then_some(head)
+        let first = self.front(queue)?;
+        self.leave(queue, first);
+        Some(first)
     }
 
     /// The stalled stream that has waited longest, and since when.
@@ -274,26 +290,42 @@ impl Store {
     }
 
     fn unlink_from(&mut self, queue: Queue, key: Key) {
-        let Some(stream) = self.get_mut(key) else { return };
-        let Some((prev, next)) = stream.links.leave(queue) else { return };
         if queue == Queue::Stalled {
-            let since = stream.waits_since;
+            let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
             self.stalled.remove(&(since, key.number()));
         }
-        let link = queue.link();
-        match self.get_mut(prev) {
-            Some(before) => before.links.set_next(link, next),
-            None => self.list_mut(queue).head = next,
+        self.leave(queue, key);
+    }
+
+    /// A stream leaves a queue that it is in.
+    #[inline]
+    fn leave(&mut self, queue: Queue, key: Key) {
+        let Some(stream) = self.get_mut(key) else { return };
+        let Some((prev, next)) = stream.links.leave(queue) else { return };
+        if next == key {
+            self.set_first(queue, Key::NONE);
+            self.ready.note(queue, true);
+        } else {
+            self.close_gap(queue, key, prev, next);
         }
-        match self.get_mut(next) {
-            Some(after) => after.links.set_prev(link, prev),
-            None => self.list_mut(queue).tail = prev,
-        }
-        self.mark_ready(queue);
         self.count_len(queue, |len| {
             debug_assert!(len > 0, "what leaves a queue was counted");
             len.saturating_sub(1)
         });
+    }
+
+    /// A stream has left a queue in which others remain.
+    fn close_gap(&mut self, queue: Queue, key: Key, prev: Key, next: Key) {
+        let link = queue.link();
+        if let Some(stream) = self.get_mut(prev) {
+            stream.links.set_next(link, next);
+        }
+        if let Some(stream) = self.get_mut(next) {
+            stream.links.set_prev(link, prev);
+        }
+        if self.first(queue) == key {
+            self.set_first(queue, next);
+        }
     }
 
     /// Takes a stream out of the queue that it is in through a link, if any.
@@ -330,13 +362,6 @@ impl Store {
         if after > before && self.ready.counts_turns() {
             self.ready.had_turn(queue, after.saturating_sub(before));
         }
-    }
-
-    /// Notes whether a queue is empty.
-    #[inline]
-    fn mark_ready(&mut self, queue: Queue) {
-        let empty = self.list(queue).is_empty();
-        self.ready.note(queue, empty);
     }
 }
 
@@ -402,7 +427,7 @@ mod tests {
         for (number, since) in [(0, 30), (1, 10), (2, 20)] {
             let key = store.insert(stream(number));
             store.get_mut(key).unwrap().waits_since = Timestamp::from_millis(since);
-            store.push(Queue::Stalled, key);
+            store.stall(key);
         }
         for (since, number) in [(10, 1), (20, 2), (30, 0)] {
             let key = store.key(id(number)).unwrap();

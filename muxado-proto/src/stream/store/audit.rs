@@ -60,21 +60,22 @@ impl Store {
 
     fn audit_queue(&self, queue: Queue, inside: usize) -> Finding {
         let link = queue.link();
-        let list = self.list(queue);
-        let (mut at, mut before, mut count) = (list.head, Key::NONE, 0usize);
-        while at != Key::NONE {
-            let Some(stream) = self.get(at) else {
-                return Err(format!("{queue:?} leads to a free place {at:?}"));
+        let first = self.front(queue);
+        let (mut at, mut count) = (first, 0usize);
+        while let Some(key) = at {
+            let Some(stream) = self.get(key) else {
+                return Err(format!("{queue:?} leads to a free place {key:?}"));
             };
             check(stream.links.queue(link) == Some(queue), || {
                 format!("stream {} is in {queue:?} and does not know it", stream.id)
             })?;
-            let (prev, next) = stream.links.neighbours(link);
-            check(prev == before, || format!("{queue:?} is broken before stream {}", stream.id))?;
-            (before, at, count) = (at, next, count.saturating_add(1));
-            check(count <= self.slab.len(), || format!("{queue:?} is a circle"))?;
+            let next = stream.links.next(link);
+            let back = self.get(next).map(|stream| stream.links.prev(link));
+            check(back == Some(key), || format!("{queue:?} is broken after stream {}", stream.id))?;
+            at = Some(next).filter(|&next| Some(next) != first);
+            count = count.saturating_add(1);
+            check(count <= self.slab.len(), || format!("{queue:?} does not end where it begins"))?;
         }
-        check(list.tail == before, || format!("{queue:?} has a wrong tail"))?;
         check(count == inside, || format!("{inside} streams say {queue:?}, it has {count}"))?;
         if queue == Queue::Stalled {
             let known = self.streams().filter(|(_, stream)| stream.links.is_in(queue));

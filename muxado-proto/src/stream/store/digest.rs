@@ -5,8 +5,9 @@ use crate::digest::Digest;
 
 impl Store {
     pub(crate) fn digest(&self, digest: &mut Digest<'_>) {
-        // The links determine the lists, and the slab the counts.
-        let Self { slab, entries, lists: _, stalled: _, lens: _, ready: _ } = self;
+        // The links and the first streams determine the queues, and the slab the counts.
+        let Self { slab, entries, first, stalled: _, lens: _, ready: _ } = self;
+        digest.value(first);
         digest.count(slab.len());
         for number in 0..slab.end() {
             if let Some(stream) = slab.get(number) {
