@@ -13,7 +13,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io;
 
-use reading::After;
+use reading::{After, Input};
 use writing::{Output, Written};
 
 use super::log::{self, Log};
@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::signal::Signal;
 use super::wake::wake;
 use super::{Clock, Transport};
-use crate::{CloseReason, Timestamp, Transmit, TransportError};
+use crate::{CloseReason, Session, Timestamp, Transmit, TransportError};
 
 /// Maximum calls of the transport in one turn, each way: a call is charged at least this part of what
 /// the turn moves.
@@ -42,8 +42,6 @@ pub struct Driver<T, C> {
     shared: Arc<Shared>,
     transport: T,
     clock: C,
-    /// The latest time the clock has shown.
-    latest: Timestamp,
     log: Log,
     /// Of the transport, for the waker that the driver was polled with last.
     signal: Option<Arc<Signal>>,
@@ -55,15 +53,11 @@ pub struct Driver<T, C> {
     armed: Option<Timestamp>,
     written: Written,
     /// Maximum bytes that a turn moves each way.
-    bound: usize,
-    /// The transport may have input.
-    readable: bool,
-    /// The transport has no more input.
-    ended: bool,
+    bound: u32,
+    input: Input,
     output: Output,
-    /// A write error of the transport: the error, how many turns are left to drain input, and until
-    /// when.
-    broken: Option<(io::Error, u32, Timestamp)>,
+    /// The transport has failed to write.
+    broken: Option<Box<Broken>>,
     /// The latest input has woken several tasks, which may answer together.
     crowd: bool,
     /// This turn's output has waited for them.
@@ -71,7 +65,20 @@ pub struct Driver<T, C> {
     /// The second half of the tasks that the latest reads have woken. They are woken when the
     /// output of the first half was written, so that the peer works at the same time. They wait at
     /// most until the turn after the driver has stepped back.
-    withheld: Vec<Waker>,
+    #[allow(
+        clippy::box_collection,
+        reason = "most drivers never withhold any, and an idle session takes the less memory"
+    )]
+    withheld: Option<Box<Vec<Waker>>>,
+}
+
+/// A write error of the transport, before which input may have arrived.
+#[derive(Debug)]
+struct Broken {
+    error: io::Error,
+    /// Turns that are left to drain the input.
+    turns: u32,
+    until: Timestamp,
 }
 
 impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
@@ -79,8 +86,8 @@ impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
             .field("out", &self.out)
+            .field("input", &self.input)
             .field("output", &self.output)
-            .field("ended", &self.ended)
             .field("broken", &self.broken)
             .finish_non_exhaustive()
     }
@@ -128,12 +135,11 @@ impl<T: Transport + Unpin, C: Clock + Unpin> Future for Driver<T, C> {
 
 impl<T, C> Driver<T, C> {
     pub(super) fn new(shared: Arc<Shared>, transport: T, clock: C, log: Log) -> Self {
-        let bound = shared.state.lock().session.turn_size();
+        let bound = bound(&shared.state.lock().session);
         Self {
             shared,
             transport,
             clock,
-            latest: Timestamp::ZERO,
             log,
             signal: None,
             transport_waker: Waker::noop().clone(),
@@ -141,13 +147,12 @@ impl<T, C> Driver<T, C> {
             armed: None,
             written: Written::default(),
             bound,
-            readable: true,
-            ended: false,
+            input: Input::Ready,
             output: Output::Idle,
             broken: None,
             crowd: false,
             stepped_back: false,
-            withheld: Vec::new(),
+            withheld: None,
         }
     }
 
@@ -173,19 +178,13 @@ impl<T, C> Driver<T, C> {
     /// Wakes the tasks that were held back.
     #[inline]
     fn release(&mut self) {
-        if !self.withheld.is_empty() {
-            core::mem::take(&mut self.withheld).into_iter().for_each(wake);
+        if let Some(withheld) = self.withheld.take() {
+            withheld.into_iter().for_each(wake);
         }
     }
 }
 
 impl<T: Transport, C: Clock> Driver<T, C> {
-    /// The time, which never goes back even if the clock does.
-    fn now(&mut self) -> Timestamp {
-        self.latest = self.latest.max(self.clock.now());
-        self.latest
-    }
-
     /// Whether the transport may be ready.
     fn take_signal(&mut self, driver: &Waker) -> bool {
         match &self.signal {
@@ -203,29 +202,35 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     /// What a call that moved so many bytes counts in a turn.
     fn charge(&self, count: usize) -> usize {
-        count.max(self.bound / CALLS)
+        count.max(self.bound() / CALLS)
+    }
+
+    fn bound(&self) -> usize {
+        usize::try_from(self.bound).unwrap_or(usize::MAX)
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, out: &mut Transmit) -> Turn {
         if self.take_signal(cx.waker()) {
-            self.readable = !self.ended;
+            self.input.may_be_ready();
             if self.output == Output::Blocked {
                 self.output = Output::Unflushed;
             }
         }
-        let now = self.now();
+        // For the session, time stands still while the clock goes back.
+        let now = self.clock.now();
         let after = match self.read(cx, now, scratch) {
             Ok(after) => after,
             Err(error) => return self.fail(now, error, scratch),
         };
-        if let Some((error, turns, until)) = self.broken.take() {
-            if self.ended || turns == 0 || until <= now {
-                return self.fail(now, error, scratch);
+        if let Some(mut broken) = self.broken.take() {
+            let until = broken.until;
+            if self.input == Input::Ended || broken.turns == 0 || until <= now {
+                return self.fail(now, broken.error, scratch);
             }
             // It may report the write error before it reports readable data.
-            self.broken = Some((error, turns.saturating_sub(1), until));
-            let asleep = !self.readable && self.sleep_until(Some(until), now);
-            return if asleep { Turn::Sleep } else { Turn::Yield };
+            broken.turns = broken.turns.saturating_sub(1);
+            self.broken = Some(broken);
+            return self.rest(Some(until), now);
         }
         if self.crowd && !self.stepped_back {
             self.stepped_back = true;
@@ -233,19 +238,25 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         self.stepped_back = false;
         if let After::SleepOn(deadline) = after {
-            let asleep = !self.readable && self.sleep_until(deadline, now);
-            return if asleep { Turn::Sleep } else { Turn::Yield };
+            return self.rest(deadline, now);
         }
         match self.write(cx, now, scratch, out) {
             // More has arrived than one turn takes; the rest waits for the next turn.
-            Ok(Turn::Sleep) if self.readable => Turn::Yield,
+            Ok(Turn::Sleep) if self.input == Input::Ready => Turn::Yield,
             Ok(turn) => turn,
             Err(error) => {
                 // Input that arrived before the error is still read.
-                self.broken = Some((error, LAST_TURNS, now + LAST_WORDS));
+                let (turns, until) = (LAST_TURNS, now + LAST_WORDS);
+                self.broken = Some(Box::new(Broken { error, turns, until }));
                 Turn::Yield
             }
         }
+    }
+
+    /// Ends a turn that has nothing to write, unless the transport may have more input.
+    fn rest(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> Turn {
+        let asleep = self.input != Input::Ready && self.sleep_until(deadline, now);
+        if asleep { Turn::Sleep } else { Turn::Yield }
     }
 
     /// Arranges to be woken at `deadline`; `false` if it has passed.
@@ -283,6 +294,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.finish(scratch);
         Turn::Finished(reason)
     }
+}
+
+/// Maximum bytes that a turn of this session moves each way.
+fn bound(session: &Session) -> u32 {
+    u32::try_from(session.turn_size()).unwrap_or(u32::MAX)
 }
 
 impl<T, C> Drop for Driver<T, C> {

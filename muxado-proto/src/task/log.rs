@@ -45,12 +45,16 @@ macro_rules! say {
 }
 
 fn address(shared: &Shared) -> Option<DisplayValue<core::net::SocketAddr>> {
-    shared.peer_addr.map(display)
+    shared.addresses.peer().map(display)
 }
 
-/// What was logged about one session.
+/// What was logged about one session: in most there is nothing to say before the end, and a log takes
+/// a word.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct Log(Option<Box<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
     /// Streams whose refusal was reported.
     refused: u64,
     /// When the next refusals may be reported.
@@ -58,7 +62,8 @@ pub(super) struct Log {
     going_away: bool,
     /// The warning that was reported last.
     warned: Option<Warning>,
-    frames: Option<Box<Frames>>,
+    /// Set if frames are logged.
+    frames: Option<Frames>,
 }
 
 /// Something to be logged once the lock is released.
@@ -75,7 +80,8 @@ impl Log {
             say!(debug, shared, ?role, "session started");
         }
         let frames = tracing::enabled!(target: FRAMES, Level::TRACE);
-        Self { frames: frames.then(Box::default), ..Self::default() }
+        let said = || Box::new(Said { frames: Some(Frames::default()), ..Said::default() });
+        Self(frames.then(said))
     }
 
     /// Collects what to log after some input.
@@ -83,39 +89,58 @@ impl Log {
         if !tracing::enabled!(Level::WARN) {
             return None;
         }
-        if let Some(said) = state.going_away.as_ref().filter(|_| !self.going_away) {
-            self.going_away = true;
-            return Some(News::GoingAway(GoAway::clone(said)));
+        let said = self.0.as_deref();
+        let is_new = !said.is_some_and(|said| said.going_away);
+        if let Some(news) = state.going_away.as_ref().filter(|_| is_new) {
+            self.said().going_away = true;
+            return Some(News::GoingAway(GoAway::clone(news)));
         }
-        if let Some(warning) = state.warning.filter(|_| self.warned != state.warning) {
-            self.warned = Some(warning);
+        let warned = said.and_then(|said| said.warned);
+        if let Some(warning) = state.warning.filter(|_| warned != state.warning) {
+            self.said().warned = Some(warning);
             return Some(News::Warned(warning));
         }
+        let (before, quiet_until) = said.map_or_else(Default::default, Said::refusals);
         let refused = state.session.stats().streams_refused;
-        if refused == self.refused || now < self.quiet_until {
+        if refused == before || now < quiet_until {
             return None;
         }
-        self.quiet_until = now + QUIET;
-        let more = refused.saturating_sub(core::mem::replace(&mut self.refused, refused));
-        Some(News::Refused(more))
+        let said = self.said();
+        (said.refused, said.quiet_until) = (refused, now + QUIET);
+        Some(News::Refused(refused.saturating_sub(before)))
+    }
+
+    fn said(&mut self) -> &mut Said {
+        self.0.get_or_insert_default()
+    }
+
+    fn frames(&mut self) -> Option<&mut Frames> {
+        self.0.as_mut()?.frames.as_mut()
     }
 
     /// Logs the frames in the bytes read.
     pub(super) fn read(&mut self, shared: &Shared, bytes: &[u8]) {
-        if let Some(frames) = &mut self.frames {
+        if let Some(frames) = self.frames() {
             show(shared, "received", &mut frames.read, bytes);
         }
     }
 
     /// Logs the frames in the first `count` bytes of the output.
     pub(super) fn written(&mut self, shared: &Shared, slices: &[io::IoSlice<'_>], count: usize) {
-        let Some(frames) = &mut self.frames else { return };
+        let Some(frames) = self.frames() else { return };
         let mut left = count;
         for slice in slices {
             let taken = slice.get(..left).unwrap_or(slice);
             show(shared, "sent", &mut frames.written, taken);
             left = left.saturating_sub(taken.len());
         }
+    }
+}
+
+impl Said {
+    /// The streams whose refusal was reported, and when the next ones may be.
+    const fn refusals(&self) -> (u64, Timestamp) {
+        (self.refused, self.quiet_until)
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::loans::BUFFER;
 use super::super::scratch::Scratch;
 use super::super::shared::State;
 use super::super::{Clock, Transport};
-use super::Driver;
+use super::{Driver, bound};
 use crate::Timestamp;
 
 /// A read that wakes this many tasks or more wakes them in two halves. A model has fewer tasks.
@@ -15,6 +15,26 @@ const HALVES_FROM: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// Reads that fill at least this much of the buffer are passed on without a copy, as slices of it.
 const SHARE_MIN: usize = BUFFER / 2;
+
+/// What the driver knows of the input of the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// There may be some.
+    Ready,
+    /// None until the transport wakes the driver.
+    Awaited,
+    /// None from now on.
+    Ended,
+}
+
+impl Input {
+    /// The transport may have woken the driver.
+    pub(super) fn may_be_ready(&mut self) {
+        if *self == Self::Awaited {
+            *self = Self::Ready;
+        }
+    }
+}
 
 /// What some input has left to do.
 #[derive(Debug, Clone, Copy)]
@@ -36,17 +56,17 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         scratch: &mut Scratch,
     ) -> io::Result<After> {
         let (mut moved, mut after) = (0usize, After::Work);
-        while self.readable && moved < self.bound {
+        while self.input == Input::Ready && moved < self.bound() {
             let mut transport_cx = Context::from_waker(&self.transport_waker);
             match self.transport.poll_read(&mut transport_cx, scratch.buffer()) {
-                Poll::Pending => self.readable = false,
+                Poll::Pending => self.input = Input::Awaited,
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                     moved = moved.saturating_add(self.charge(0));
                 }
                 Poll::Ready(result) => {
                     let count = result?;
                     moved = moved.saturating_add(self.charge(count));
-                    after = self.input(cx, now, count, scratch);
+                    after = self.take(cx, now, count, scratch);
                     if matches!(after, After::Crowd) {
                         break;
                     }
@@ -57,7 +77,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// Passes the first `count` bytes of the read buffer to the session; 0 means the end.
-    fn input(
+    fn take(
         &mut self,
         cx: &Context<'_>,
         now: Timestamp,
@@ -69,8 +89,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let mut state = self.shared.state.lock();
         self.written.report_deferred(&mut state.session);
         if count == 0 {
-            self.ended = true;
-            self.readable = false;
+            self.input = Input::Ended;
             state.session.handle_eof(now);
         } else if let Some(data) = lent {
             state.session.handle_input(now, data);
@@ -78,10 +97,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             state.session.handle_slice(now, scratch.filled(count));
         }
         if !state.session.wants_input() {
-            self.ended = true;
-            self.readable = false;
+            self.input = Input::Ended;
         }
-        self.bound = state.session.turn_size();
+        self.bound = bound(&state.session);
         state.deliver(&mut scratch.wakes);
         let backlog = state.session.backlog();
         let limit = usize::try_from(state.session.config().accept_backlog()).unwrap_or(usize::MAX);
@@ -95,7 +113,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         if count > 0 {
             self.crowd = count.max(backlog) > 1;
             if count >= HALVES_FROM {
-                scratch.wakes.withhold(&mut self.withheld);
+                scratch.wakes.withhold(self.withheld.get_or_insert_default());
             }
             scratch.wakes.wake();
         }

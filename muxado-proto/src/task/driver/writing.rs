@@ -7,7 +7,7 @@ use bytes::Buf;
 
 use super::super::scratch::Scratch;
 use super::super::{Clock, Transport};
-use super::{Driver, Turn};
+use super::{Driver, Turn, bound};
 use crate::{CloseReason, Session, Timestamp, Transmit};
 
 /// Maximum number of slices of one vectored write.
@@ -71,7 +71,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let mut moved = 0usize;
         loop {
             while !out.is_empty() && self.output != Output::Blocked {
-                if moved >= self.bound {
+                if moved >= self.bound() {
                     return Ok(Turn::Yield);
                 }
                 let count = self.write_some(out)?;
@@ -81,7 +81,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             // on that.
             if out.is_empty() {
                 self.flush()?;
-                if moved >= self.bound && self.output != Output::Blocked {
+                if moved >= self.bound() && self.output != Output::Blocked {
                     self.written.defer(now);
                     return Ok(Turn::Yield);
                 }
@@ -132,7 +132,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         } else if self.written.bytes >= PROGRESS {
             state.session.transmitted(now, core::mem::take(&mut self.written.bytes));
         }
-        self.bound = state.session.turn_size();
+        self.bound = bound(&state.session);
         let deadline = state.session.poll_timeout();
         let due = deadline.is_some_and(|deadline| deadline <= now);
         if due {
