@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 
+use super::addresses::Addresses;
 use super::driver::Driver;
 use super::log::Log;
 use super::session::Session;
@@ -79,7 +80,8 @@ impl<T: Transport, C: Clock> Endpoint<T, C> {
     /// If the operating system provides no randomness; then a `HashMap` cannot be created either.
     pub fn start(self, role: Role) -> (Session, Driver<T, C>) {
         let session = crate::Session::new(role, self.config, self.clock.now(), random_key());
-        let shared = Shared::new(session, self.local_addr, self.peer_addr, self.peer_name);
+        let addresses = Addresses::new(self.local_addr, self.peer_addr);
+        let shared = Shared::new(session, addresses, self.peer_name);
         let log = Log::start(&shared, role);
         (Session::attach(&shared), Driver::new(shared, self.transport, self.clock, log))
     }

@@ -152,6 +152,7 @@
 //! **Idle costs nothing.** I/O buffers belong to the thread and the process, and are borrowed for one
 //! poll or until their last byte is read.
 
+mod addresses;
 mod capture;
 mod driver;
 mod endings;

@@ -320,13 +320,13 @@ impl Session {
     /// The address of this end, if the transport has one.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared().local_addr
+        self.shared().addresses.local()
     }
 
     /// The address of the peer, if the transport has one.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.shared().peer_addr
+        self.shared().addresses.peer()
     }
 
     /// The name that the application has given the peer.

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::Waker;
 use core::time::Duration;
@@ -12,6 +11,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::addresses::Addresses;
 use super::endings::Endings;
 use super::error::PingError;
 use super::observe::{Beat, GoAway, History};
@@ -75,7 +75,7 @@ pub(super) struct State {
     /// The driver has ended, or will never run again.
     pub(super) driver_gone: bool,
     /// Handles to the session; a handle and its clones count as one.
-    session_handles: usize,
+    session_handles: u32,
     /// The error of the transport.
     pub(super) transport_error: Option<Arc<io::Error>>,
     /// The latest warning.
@@ -86,8 +86,7 @@ pub(super) struct State {
 pub(super) struct Shared {
     /// The number of this session in the process.
     pub(super) number: u64,
-    pub(super) local_addr: Option<SocketAddr>,
-    pub(super) peer_addr: Option<SocketAddr>,
+    pub(super) addresses: Addresses,
     pub(super) state: Mutex<State>,
 }
 
@@ -105,8 +104,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(super) fn new(
         session: Session,
-        local_addr: Option<SocketAddr>,
-        peer_addr: Option<SocketAddr>,
+        addresses: Addresses,
         peer_name: Option<Arc<str>>,
     ) -> Arc<Self> {
         let state = State {
@@ -130,7 +128,7 @@ impl Shared {
         };
         let before = SESSIONS.fetch_add(1, Ordering::Relaxed);
         let number = u64::try_from(before.wrapping_add(1)).unwrap_or(u64::MAX);
-        Arc::new(Self { number, local_addr, peer_addr, state: Mutex::new(state) })
+        Arc::new(Self { number, addresses, state: Mutex::new(state) })
     }
 
     pub(super) fn peer_name(&self) -> Option<Arc<str>> {

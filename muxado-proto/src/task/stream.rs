@@ -37,13 +37,13 @@ macro_rules! common {
         /// The address of this end of the session, if its transport has one.
         #[must_use]
         pub fn local_addr(&self) -> Option<SocketAddr> {
-            self.target.shared.local_addr
+            self.target.shared.addresses.local()
         }
 
         /// The address of the peer, if the transport has one.
         #[must_use]
         pub fn peer_addr(&self) -> Option<SocketAddr> {
-            self.target.shared.peer_addr
+            self.target.shared.addresses.peer()
         }
 
         /// The name that the application has given the peer.

@@ -299,6 +299,7 @@ impl Drop for Reading<'_> {
 mod tests {
     use alloc::vec;
 
+    use super::super::addresses::Addresses;
     use super::*;
     use crate::{Config, Role, Session, StreamEnd, Timestamp};
 
@@ -306,7 +307,7 @@ mod tests {
     fn t14_a_missing_record_is_an_error_and_never_a_clean_end() {
         let config = Config::default().into();
         let session = Session::new(Role::Client, config, Timestamp::ZERO, [1; 16].into());
-        let shared = Shared::new(session, None, None, None);
+        let shared = Shared::new(session, Addresses::None, None);
         let id = StreamId::new(7);
         let target = Target::new(shared, id, None);
         let cx = &Context::from_waker(Waker::noop());
