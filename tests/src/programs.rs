@@ -16,16 +16,17 @@ use serde_json::Value;
 ///
 /// If cargo cannot run, or the build fails.
 pub fn examples() -> io::Result<HashMap<String, PathBuf>> {
-    build(&["--workspace", "--examples"])
+    build(&["--workspace", "--examples"], callers_profile())
 }
 
-/// Builds one example of a package, for commands that need no other.
+/// Builds one example of a package in a profile of the workspace.
 ///
 /// # Errors
 ///
 /// If cargo cannot run, or the build fails.
-pub fn example(package: &str, name: &str) -> io::Result<PathBuf> {
-    let mut programs = build(&["--package", package, "--example", name])?;
+pub fn example(package: &str, name: &str, profile: &str) -> io::Result<PathBuf> {
+    let what = ["--package", package, "--example", name];
+    let mut programs = build(&what, profile)?;
     programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
 }
 
@@ -35,19 +36,21 @@ pub fn example(package: &str, name: &str) -> io::Result<PathBuf> {
 ///
 /// If cargo cannot run, or the build fails.
 pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
-    let mut programs = build(&["--package", package, "--bin", name])?;
+    let mut programs = build(&["--package", package, "--bin", name], callers_profile())?;
     programs.remove(name).ok_or_else(|| io::Error::other(format!("cargo has built no {name}")))
 }
 
-fn build(what: &[&str]) -> io::Result<HashMap<String, PathBuf>> {
+/// The profile of the running program, or one much like it.
+const fn callers_profile() -> &'static str {
+    if cfg!(debug_assertions) { "dev" } else { "release" }
+}
+
+fn build(what: &[&str], profile: &str) -> io::Result<HashMap<String, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.arg("build").args(what).args(["--all-features", "--quiet", "--message-format", "json"]);
     command.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    command.arg("--target-dir").arg(target()?);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    command.arg("--target-dir").arg(target()?).args(["--profile", profile]);
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(io::Error::other(format!("cargo cannot build {}", what.join(" "))));

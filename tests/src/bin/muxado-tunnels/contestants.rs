@@ -107,7 +107,7 @@ fn line(process: &mut Child, texts: &[&str]) -> io::Result<Vec<String>> {
 }
 
 fn muxado(service: SocketAddr) -> io::Result<Running> {
-    let program = muxado_tests::programs::example("muxado-tokio", "tunnel")?;
+    let program = muxado_tests::programs::example("muxado-tokio", "tunnel", "release-lto")?;
     let directory = directory()?;
     let file = |name| directory.join(name).display().to_string();
     let (any, token) = ("127.0.0.1:0", "muxado-tunnels");
