@@ -147,7 +147,9 @@
 //! read wakes many tasks, half of them are held back until the output of the others was written: so
 //! the two ends work at the same time and not in turns.
 //!
-//! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields.
+//! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields. Beside
+//! small messages, every third time it also lets the runtime look for input: else the next small
+//! message would wait in the transport for as long as there is bulk.
 //!
 //! **Idle costs nothing.** I/O buffers belong to the thread and the process, and are borrowed for one
 //! poll or until their last byte is read.
@@ -233,4 +235,14 @@ pub trait Clock {
     /// Waits until `deadline`, or forever if the clock cannot represent it. A later call replaces
     /// the deadline of an earlier one.
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()>;
+
+    /// Wakes the task, but only after the runtime has looked for input. The driver calls this after
+    /// every third turn that it takes beside small messages.
+    ///
+    /// By default the task is woken at once. That is right for a runtime that looks for input on a
+    /// thread of its own. One that does so only when no task is ready should provide this method: a
+    /// driver that carries bulk is always ready.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }

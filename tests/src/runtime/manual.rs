@@ -74,6 +74,8 @@ struct Time {
     /// Every read of the clock advances the time by this much.
     step: Duration,
     sleeper: Option<(Timestamp, Waker)>,
+    /// How often the runtime could look for input.
+    looks: usize,
 }
 
 impl ManualClock {
@@ -92,6 +94,11 @@ impl ManualClock {
         let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = time.now.as_duration().saturating_sub(by);
         time.now = Timestamp::from_duration(earlier);
+    }
+
+    /// How often the driver has let the runtime look for input since the last call.
+    pub fn take_looks(&self) -> usize {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).looks)
     }
 
     /// Lets time pass with every read of the clock.
@@ -115,6 +122,11 @@ impl Clock for ManualClock {
         }
         time.sleeper = Some((deadline, cx.waker().clone()));
         Poll::Pending
+    }
+
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).looks += 1;
+        cx.waker().wake_by_ref();
     }
 }
 

@@ -2,7 +2,7 @@
 //! tasks, the options of TCP, broken wakers and clocks, and the log.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -219,6 +219,67 @@ fn w5_a_task_that_never_waits_gives_others_their_turn() {
         others_get_a_turn("a GOAWAY", async || drop(client.going_away().await)).await;
         others_get_a_turn("accepting", async || drop(client.accept().await.unwrap_err())).await;
         others_get_a_turn("the end", async || drop(client.closed().await)).await;
+    });
+}
+
+/// A transport that takes everything, and is silent.
+#[derive(Clone, Default)]
+struct Abyss(Arc<AtomicUsize>);
+
+impl AsyncRead for Abyss {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Abyss {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.fetch_add(buf.len(), Ordering::Relaxed);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Tokio looks for input, and polls the future that it blocks on, when no task is ready or after 61
+/// tasks. A driver with bulk is always ready.
+#[test]
+fn w5_bulk_beside_small_messages_does_not_keep_a_runtime_from_its_input() {
+    const BULK: usize = 32 << 20;
+    TokioSingle::run(async {
+        let config = Config::builder().send_window(64 << 20).build().unwrap();
+        let abyss = Abyss::default();
+        let session = muxado_tokio::Session::client(abyss.clone(), config);
+        let mut bulk = session.open().await.unwrap();
+        let pouring = tokio::spawn(async move {
+            loop {
+                bulk.write_all(&[7; 64 << 10]).await.unwrap();
+            }
+        });
+        let mut small = session.open().await.unwrap();
+        let mut looks = 0;
+        while abyss.0.load(Ordering::Relaxed) < BULK {
+            small.write_all(b"question").await.unwrap();
+            tokio::task::yield_now().await;
+            looks += 1;
+        }
+        pouring.abort();
+        let segments = BULK >> 16;
+        assert!(looks > segments / 6, "{looks} for {segments} segments");
     });
 }
 
