@@ -31,7 +31,7 @@ const CALLS: usize = 256;
 
 /// Turns beside small messages until the runtime is let look for input. Fewer cost bulk up to a tenth,
 /// where several threads run the tasks.
-const SHORT_TURNS: u8 = 3;
+const SHORT_TURNS: u8 = 4;
 
 /// Turns spent draining input after a write error: 128 MiB.
 const LAST_TURNS: u32 = 2048;
