@@ -164,6 +164,7 @@ mod face;
 mod loans;
 mod log;
 mod observe;
+mod parked;
 mod places;
 mod relay;
 mod scratch;

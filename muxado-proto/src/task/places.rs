@@ -1,23 +1,49 @@
 //! A table beside the session's streams, by [`slot`](crate::StreamMut::slot).
 
 use alloc::vec::Vec;
+use core::task::Waker;
 
-use super::shared::StreamWakers;
+use super::parked::{Number, Parked};
 
 /// Places on a page.
 const PAGE: usize = 16;
+
+/// Which of the two tasks that can wait for a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side {
+    Reader,
+    Writer,
+}
 
 /// The waiters of each stream. Pages without a handle are freed by [`shrink`](Self::shrink), so
 /// that one crowd after another needs no new memory.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pages: Vec<Page>,
+    parked: Parked,
     streams: usize,
+}
+
+/// The wakers of one stream, if its tasks wait.
+#[derive(Debug, Default)]
+struct Place {
+    reader: Option<Number>,
+    writer: Option<Number>,
+}
+
+impl Place {
+    #[inline]
+    const fn side(&mut self, side: Side) -> &mut Option<Number> {
+        match side {
+            Side::Reader => &mut self.reader,
+            Side::Writer => &mut self.writer,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Page {
-    places: Vec<StreamWakers>,
+    places: Vec<Place>,
     handles: Handles,
 }
 
@@ -60,10 +86,28 @@ impl Places {
         self.streams
     }
 
-    #[inline]
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut StreamWakers> {
+    /// Registers the waker of a task that waits for a stream. Returns the previous one, to be dropped
+    /// after the lock.
+    #[must_use = "wakers are dropped without the lock"]
+    pub(super) fn wait(&mut self, slot: u32, side: Side, waker: &Waker) -> Option<Waker> {
         let (page, at) = locate(slot);
-        self.pages.get_mut(page)?.places.get_mut(at)
+        let place = self.pages.get_mut(page)?.places.get_mut(at)?.side(side);
+        match place.and_then(|number| self.parked.get_mut(number)) {
+            Some(known) if known.will_wake(waker) => None,
+            Some(known) => Some(core::mem::replace(known, waker.clone())),
+            None => {
+                *place = self.parked.insert(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// Takes the waker of a task that waits for a stream.
+    #[inline]
+    pub(super) fn take(&mut self, slot: u32, side: Side) -> Option<Waker> {
+        let (page, at) = locate(slot);
+        let number = self.pages.get_mut(page)?.places.get_mut(at)?.side(side).take()?;
+        self.parked.remove(number)
     }
 
     /// Creates a place for a stream that gets a handle.
@@ -79,10 +123,9 @@ impl Places {
             // One stream needs one place; most sessions have few.
             let more = at.saturating_add(1).saturating_sub(places.len());
             places.reserve_exact(more.max((at / 2).min(PAGE.saturating_sub(places.len()))));
-            places.resize_with(at.saturating_add(1), StreamWakers::default);
+            places.resize_with(at.saturating_add(1), Place::default);
         }
-        if let Some(place) = places.get_mut(at) {
-            *place = StreamWakers::default();
+        if at < places.len() {
             handles.set(at, 1);
             self.streams = self.streams.saturating_add(1);
         }
@@ -99,7 +142,7 @@ impl Places {
     /// A handle is dropped. Returns the wakers if it was the last one on its stream, to be dropped
     /// after the lock.
     #[must_use = "wakers are dropped without the lock"]
-    pub(super) fn release(&mut self, slot: u32) -> Option<StreamWakers> {
+    pub(super) fn release(&mut self, slot: u32) -> Option<[Option<Waker>; 2]> {
         let (page, at) = locate(slot);
         let Page { places, handles } = self.pages.get_mut(page)?;
         let place = places.get_mut(at)?;
@@ -109,16 +152,31 @@ impl Places {
             return None;
         }
         self.streams = self.streams.saturating_sub(1);
-        Some(core::mem::take(place))
+        let Place { reader, writer } = core::mem::take(place);
+        Some([reader, writer].map(|number| number.and_then(|number| self.parked.remove(number))))
     }
 
-    /// Frees the pages without a handle.
+    /// Frees the pages without a handle, and memory for wakers that are gone.
     pub(super) fn shrink(&mut self) {
         for page in self.pages.iter_mut().filter(|page| page.handles.are_none()) {
             page.places = Vec::new();
         }
         if self.streams == 0 {
             self.pages = Vec::new();
+        }
+        if self.parked.is_sparse() {
+            self.gather();
+        }
+    }
+
+    /// Gives all wakers new numbers.
+    fn gather(&mut self) {
+        let mut former = core::mem::take(&mut self.parked);
+        for place in self.pages.iter_mut().flat_map(|page| &mut page.places) {
+            for number in [&mut place.reader, &mut place.writer] {
+                let waker = number.and_then(|number| former.remove(number));
+                *number = waker.and_then(|waker| self.parked.insert(waker));
+            }
         }
     }
 }
@@ -139,7 +197,8 @@ mod tests {
             places.shrink();
             let kept: usize = places.pages.iter().map(|page| page.places.capacity()).sum();
             assert!(kept <= PAGE, "{kept}");
-            assert!(places.get_mut(stays).is_some());
+            assert!(places.wait(stays, Side::Reader, Waker::noop()).is_none());
+            assert!(places.take(stays, Side::Reader).is_some());
             assert_eq!(places.streams(), 1);
             assert!(places.release(stays).is_some());
             places.shrink();
@@ -162,8 +221,31 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes for a crowd")]
+    fn w10_one_that_waits_keeps_nothing_of_a_crowd() {
+        let mut places = Places::default();
+        (0..2000).for_each(|slot| places.adopt(slot));
+        for (slot, side) in (0..2000).flat_map(|slot| [(slot, Side::Reader), (slot, Side::Writer)])
+        {
+            assert!(places.wait(slot, side, Waker::noop()).is_none());
+            // Nothing is replaced by itself.
+            assert!(places.wait(slot, side, Waker::noop()).is_none());
+        }
+        for slot in (0..2000).filter(|&slot| slot != 1500) {
+            assert!(places.take(slot, Side::Reader).is_some());
+            assert!(matches!(places.release(slot), Some([None, Some(_)])));
+        }
+        assert!(places.parked.is_sparse());
+        places.shrink();
+        assert!(!places.parked.is_sparse());
+        for side in [Side::Reader, Side::Writer] {
+            assert!(places.take(1500, side).is_some() && places.take(1500, side).is_none());
+        }
+    }
+
+    #[test]
     fn what_each_stream_needs_is_small() {
-        assert_eq!(size_of::<StreamWakers>(), 4 * size_of::<usize>());
+        assert_eq!(size_of::<Place>(), 8);
         assert_eq!(size_of::<super::super::target::Target>(), 2 * size_of::<usize>());
     }
 }

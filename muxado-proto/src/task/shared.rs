@@ -15,7 +15,7 @@ use super::addresses::Addresses;
 use super::endings::Endings;
 use super::error::PingError;
 use super::observe::{Beat, GoAway, History};
-use super::places::Places;
+use super::places::{Places, Side};
 use super::sync::Mutex;
 use super::waiters::Waiters;
 use super::wake::{Wakes, wake};
@@ -28,13 +28,6 @@ pub(super) enum Request {
     GoAway { code: ErrorCode, text: Bytes },
     Abort { code: ErrorCode, text: Bytes },
     Ping,
-}
-
-/// The waiters on one stream.
-#[derive(Debug, Default)]
-pub(super) struct StreamWakers {
-    pub(super) reader: Option<Waker>,
-    pub(super) writer: Option<Waker>,
 }
 
 /// The results of heartbeats that tasks wait for.
@@ -228,10 +221,10 @@ impl State {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Readable(id) => {
-                    wakes.extend(self.wakers(id).and_then(|wakers| wakers.reader.take()));
+                    wakes.extend(self.waker(id, Side::Reader));
                 }
                 Event::Writable(id) | Event::Flushed(id) => {
-                    wakes.extend(self.wakers(id).and_then(|wakers| wakers.writer.take()));
+                    wakes.extend(self.waker(id, Side::Writer));
                 }
                 Event::Ended(id) => self.endings.wake(id, wakes),
                 Event::Acceptable => self.accepting.wake_one(wakes),
@@ -279,9 +272,9 @@ impl State {
         self.session.stream(id)
     }
 
-    fn wakers(&mut self, id: StreamId) -> Option<&mut StreamWakers> {
+    fn waker(&mut self, id: StreamId, side: Side) -> Option<Waker> {
         let slot = self.session.stream(id)?.slot();
-        self.streams.get_mut(slot)
+        self.streams.take(slot, side)
     }
 
     /// Creates a place for the wakers of a stream that gets a handle.

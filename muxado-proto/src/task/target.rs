@@ -2,14 +2,15 @@
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::thread::panicking;
 
 use bytes::Bytes;
 
 use super::error::{CallError, ReadError, WriteError};
 use super::loans::{BUFFER, Loan};
-use super::shared::{Shared, StreamWakers};
+use super::places::Side;
+use super::shared::Shared;
 use super::taken::{LARGE_READ, Taken};
 use super::wake::wake;
 use crate::{ErrorCode, StreamId, StreamMut, StreamType};
@@ -41,14 +42,14 @@ impl Target {
         self.shared.command(|state, _| state.stream(self.id).map(|mut stream| run(&mut stream)))
     }
 
-    /// Tries an operation under the lock; if it is blocked, registers our waker in `place` of the
-    /// stream's wakers. `unknown` is the error if there is no such stream.
+    /// Tries an operation under the lock; if it is blocked, registers our waker. `unknown` is the
+    /// error if there is no such stream.
     #[inline]
     fn attempt<R, E: CallError>(
         &self,
         cx: &Context<'_>,
         try_it: impl FnOnce(&mut StreamMut<'_>) -> Result<R, E::Core>,
-        place: impl FnOnce(&mut StreamWakers) -> &mut Option<Waker>,
+        side: Side,
         unknown: impl FnOnce(StreamId) -> E,
     ) -> Poll<Result<R, E>> {
         let mut state = self.shared.state.lock();
@@ -65,16 +66,9 @@ impl Target {
             }
             Err(error) => E::from_core(error),
         };
-        let mut stale = None;
-        if error.is_none() {
-            let slot = stream.slot();
-            if let Some(wakers) = state.streams.get_mut(slot) {
-                let place = place(wakers);
-                if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    stale = place.replace(cx.waker().clone());
-                }
-            }
-        }
+        let slot = stream.slot();
+        let waits = error.is_none();
+        let stale = waits.then(|| state.streams.wait(slot, side, cx.waker())).flatten();
         // A waiting reader may have to announce its stream.
         let driver = state.kick();
         drop(state);
@@ -134,7 +128,7 @@ impl Target {
         cx: &Context<'_>,
         read: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::ReadError>,
     ) -> Poll<Result<R, ReadError>> {
-        self.attempt(cx, read, |wakers| &mut wakers.reader, ReadError::UnknownStream)
+        self.attempt(cx, read, Side::Reader, ReadError::UnknownStream)
     }
 
     /// Reads until `poll` is ready. If the future is dropped before that, it no longer waits, and
@@ -154,7 +148,7 @@ impl Target {
         cx: &Context<'_>,
         write: impl FnOnce(&mut StreamMut<'_>) -> Result<R, crate::WriteError>,
     ) -> Poll<Result<R, WriteError>> {
-        self.attempt(cx, write, |wakers| &mut wakers.writer, WriteError::UnknownStream)
+        self.attempt(cx, write, Side::Writer, WriteError::UnknownStream)
     }
 
     pub(super) fn poll_write(
@@ -298,6 +292,7 @@ impl Drop for Reading<'_> {
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use core::task::Waker;
 
     use super::super::addresses::Addresses;
     use super::*;
