@@ -5,7 +5,7 @@ use bytes::Buf;
 
 #[test]
 fn an_idle_session_is_small() {
-    assert!(size_of::<Session>() <= 1064, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 1040, "{}", size_of::<Session>());
 }
 
 /// A session that has used up all of its ids but the last two.

@@ -5,6 +5,7 @@ mod audit;
 #[cfg(feature = "audit")]
 mod digest;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
 use super::Stream;
@@ -27,7 +28,8 @@ pub(crate) struct Store {
     first: [Key; Queue::COUNT],
     /// The stalled streams, ordered by the start of their wait. The queue has a different order: a
     /// stream that stalls again may have waited for longer than streams before it.
-    stalled: BTreeSet<(Timestamp, u32)>,
+    #[allow(clippy::box_collection, reason = "most sessions never have any")]
+    stalled: Option<Box<BTreeSet<(Timestamp, u32)>>>,
     /// How many streams are in each queue whose length is limited.
     lens: [u32; 3],
     ready: Ready,
@@ -39,7 +41,7 @@ impl Store {
             slab: Slab::default(),
             entries: Entries::new(key, max_tombstones),
             first: [Key::NONE; Queue::COUNT],
-            stalled: BTreeSet::new(),
+            stalled: None,
             lens: [0; 3],
             ready: Ready::default(),
         }
@@ -215,7 +217,7 @@ impl Store {
     pub(crate) fn stall(&mut self, key: Key) {
         if self.join(Queue::Stalled, key) {
             let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
-            self.stalled.insert((since, key.number()));
+            self.stalled.get_or_insert_default().insert((since, key.number()));
         }
     }
 
@@ -278,7 +280,7 @@ impl Store {
 
     /// The stalled stream that has waited longest, and since when.
     pub(crate) fn first_stalled(&self) -> Option<(Timestamp, Key)> {
-        self.stalled.first().map(|&(since, number)| (since, Key::new(number)))
+        self.stalled.as_ref()?.first().map(|&(since, number)| (since, Key::new(number)))
     }
 
     /// Takes a stream out of a queue, if it is there.
@@ -292,7 +294,12 @@ impl Store {
     fn unlink_from(&mut self, queue: Queue, key: Key) {
         if queue == Queue::Stalled {
             let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
-            self.stalled.remove(&(since, key.number()));
+            if let Some(stalled) = &mut self.stalled {
+                stalled.remove(&(since, key.number()));
+                if stalled.is_empty() {
+                    self.stalled = None;
+                }
+            }
         }
         self.leave(queue, key);
     }

@@ -65,10 +65,7 @@ pub struct Driver<T, C> {
     output: Output,
     /// The transport has failed to write.
     broken: Option<Box<Broken>>,
-    /// The latest input has woken several tasks, which may answer together.
-    crowd: bool,
-    /// This turn's output has waited for them.
-    stepped_back: bool,
+    crowd: Crowd,
     /// The second half of the tasks that the latest reads have woken. They are woken when the
     /// output of the first half was written, so that the peer works at the same time. They wait at
     /// most until the turn after the driver has stepped back.
@@ -77,6 +74,28 @@ pub struct Driver<T, C> {
         reason = "most drivers never withhold any, and an idle session takes the less memory"
     )]
     withheld: Option<Box<Vec<Waker>>>,
+}
+
+/// Several tasks that may answer together, so that one batch takes all answers.
+#[derive(Debug, Clone, Copy)]
+enum Crowd {
+    /// The latest input has woken one task at most.
+    None,
+    /// It has woken several.
+    Woken,
+    /// This turn's output has waited for them.
+    WaitedFor,
+}
+
+impl Crowd {
+    /// The driver has woken tasks by input: several or not.
+    fn woken(&mut self, several: bool) {
+        *self = match self {
+            Self::WaitedFor if several => Self::WaitedFor,
+            _ if several => Self::Woken,
+            _ => Self::None,
+        };
+    }
 }
 
 /// A write error of the transport, before which input may have arrived.
@@ -162,8 +181,7 @@ impl<T, C> Driver<T, C> {
             input: Input::Ready,
             output: Output::Idle,
             broken: None,
-            crowd: false,
-            stepped_back: false,
+            crowd: Crowd::None,
             withheld: None,
         }
     }
@@ -172,7 +190,7 @@ impl<T, C> Driver<T, C> {
     fn finish(&mut self, scratch: &mut Scratch) {
         let mut state = self.shared.state.lock();
         let ended_before = core::mem::replace(&mut state.driver_gone, true);
-        let stale = (state.driver.take(), core::mem::take(&mut state.requests));
+        let stale = (state.driver.take(), state.requests.take());
         state.session.abandon();
         state.deliver(&mut scratch.wakes);
         state.wake_everybody(&mut scratch.wakes);
@@ -257,11 +275,14 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             self.broken = Some(broken);
             return self.rest(Some(until), now);
         }
-        if self.crowd && !self.stepped_back {
-            self.stepped_back = true;
-            return Turn::StepBack;
+        match self.crowd {
+            Crowd::None => {}
+            Crowd::Woken => {
+                self.crowd = Crowd::WaitedFor;
+                return Turn::StepBack;
+            }
+            Crowd::WaitedFor => self.crowd = Crowd::Woken,
         }
-        self.stepped_back = false;
         if let After::SleepOn(deadline) = after {
             return self.rest(deadline, now);
         }

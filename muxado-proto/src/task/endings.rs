@@ -1,5 +1,6 @@
 //! Waiters for the end of a stream.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -12,18 +13,19 @@ use crate::{StreamEnd, StreamId};
 
 /// The waiters of each stream; allocated when there is one.
 #[derive(Debug, Default)]
-pub(super) struct Endings(BTreeMap<StreamId, Waiters>);
+#[allow(clippy::box_collection, reason = "a session without waiters has one word less")]
+pub(super) struct Endings(Option<Box<BTreeMap<StreamId, Waiters>>>);
 
 impl Endings {
     /// Registers a waker. Returns the previous one, to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     fn wait(&mut self, id: StreamId, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
-        self.0.entry(id).or_default().wait(ticket, waker)
+        self.0.get_or_insert_default().entry(id).or_default().wait(ticket, waker)
     }
 
     /// The stream has ended.
     pub(super) fn wake(&mut self, id: StreamId, wakes: &mut Wakes) {
-        if let Some(mut waiters) = self.0.remove(&id) {
+        if let Some(mut waiters) = self.remove(id) {
             waiters.wake_all(wakes);
         }
     }
@@ -31,12 +33,21 @@ impl Endings {
     /// Removes a waiter. Returns its waker, to be dropped after the lock.
     #[must_use = "wakers are dropped without the lock"]
     fn leave(&mut self, id: StreamId, ticket: &mut Ticket) -> Option<Waker> {
-        let waiters = self.0.get_mut(&id)?;
+        let waiters = self.0.as_mut()?.get_mut(&id)?;
         let own = waiters.done(ticket);
         if waiters.is_empty() {
-            self.0.remove(&id);
+            self.remove(id);
         }
         own
+    }
+
+    fn remove(&mut self, id: StreamId) -> Option<Waiters> {
+        let all = self.0.as_mut()?;
+        let waiters = all.remove(&id);
+        if all.is_empty() {
+            self.0 = None;
+        }
+        waiters
     }
 }
 

@@ -60,7 +60,8 @@ pub(super) struct State {
     pub(super) endings: Endings,
     /// Allocated when a task asks for a heartbeat.
     pings: Option<Box<Pings>>,
-    pub(super) requests: Vec<Request>,
+    #[allow(clippy::box_collection, reason = "there are none at most times, in most sessions")]
+    pub(super) requests: Option<Box<Vec<Request>>>,
     /// The driver's waker while it sleeps.
     pub(super) driver: Option<Waker>,
     /// The driver waits for the transport to take output, so new output can wait, too.
@@ -111,7 +112,7 @@ impl Shared {
             peer_name,
             endings: Endings::default(),
             pings: None,
-            requests: Vec::new(),
+            requests: None,
             driver: None,
             output_blocked: false,
             driver_gone: false,
@@ -152,8 +153,7 @@ impl State {
     pub(super) fn kick(&mut self) -> Option<Waker> {
         // A driver that is awake, or was woken, looks for work itself.
         let has_work = self.driver.is_some()
-            && (!self.requests.is_empty()
-                || (!self.output_blocked && self.session.wants_transmit()));
+            && (self.requests.is_some() || (!self.output_blocked && self.session.wants_transmit()));
         if has_work { self.driver.take() } else { None }
     }
 
@@ -172,7 +172,7 @@ impl State {
     pub(super) fn lets_sleep(&self, driver: &Waker) -> bool {
         self.driver.as_ref().is_some_and(|known| known.will_wake(driver))
             && !self.output_blocked
-            && self.requests.is_empty()
+            && self.requests.is_none()
             && self.close_reason().is_none()
             && !self.session.wants_transmit()
     }
@@ -180,20 +180,20 @@ impl State {
     /// Requests something from the driver.
     pub(super) fn request(&mut self, request: Request) {
         if !self.driver_gone {
-            self.requests.push(request);
+            self.requests.get_or_insert_default().push(request);
         }
     }
 
     /// Carries out the requests.
     #[inline]
     pub(super) fn carry_out(&mut self, now: Timestamp, wakes: &mut Wakes) {
-        if !self.requests.is_empty() {
-            self.carry_out_requests(now, wakes);
+        if let Some(requests) = self.requests.take() {
+            self.carry_out_requests(*requests, now, wakes);
         }
     }
 
-    fn carry_out_requests(&mut self, now: Timestamp, wakes: &mut Wakes) {
-        for request in core::mem::take(&mut self.requests) {
+    fn carry_out_requests(&mut self, requests: Vec<Request>, now: Timestamp, wakes: &mut Wakes) {
+        for request in requests {
             match request {
                 Request::Close { code, text } => self.session.close(now, code, text),
                 Request::GoAway { code, text } => self.session.go_away(now, code, text),

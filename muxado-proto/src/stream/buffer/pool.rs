@@ -18,7 +18,7 @@ pub(crate) struct Pool {
     /// reused.
     large: Option<Box<Chunks>>,
     /// The minimum length of `small` since [`Self::shrink_to_use`]: that many were not needed.
-    unused: usize,
+    unused: u32,
     /// Whether `large` was not needed since then.
     large_unused: bool,
 }
@@ -32,7 +32,7 @@ impl Pool {
             }
         }
         let spare = self.small.pop().unwrap_or_default();
-        self.unused = self.unused.min(self.small.len());
+        self.unused = self.unused.min(self.kept());
         spare
     }
 
@@ -51,6 +51,11 @@ impl Pool {
         }
     }
 
+    /// The length of `small`, at most [`POOLED`].
+    fn kept(&self) -> u32 {
+        u32::try_from(self.small.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether it keeps anything: an idle session should not.
     pub(crate) fn keeps_any(&self) -> bool {
         self.large.is_some() || !self.small.is_empty()
@@ -58,12 +63,12 @@ impl Pool {
 
     /// Frees what was not needed since the last call.
     pub(crate) fn shrink_to_use(&mut self) {
-        let kept = self.small.len().saturating_sub(self.unused);
-        self.small.truncate(kept);
+        let unused = usize::try_from(self.unused).unwrap_or(usize::MAX);
+        self.small.truncate(self.small.len().saturating_sub(unused));
         if core::mem::replace(&mut self.large_unused, true) {
             self.large = None;
         }
-        self.unused = self.small.len();
+        self.unused = self.kept();
         if self.small.is_empty() {
             self.small.shrink_to_fit();
         }
@@ -72,7 +77,8 @@ impl Pool {
     #[cfg(feature = "audit")]
     pub(crate) fn digest(&self, digest: &mut crate::digest::Digest<'_>) {
         let Self { small, large, unused, large_unused } = self;
-        digest.value(&[small.len(), *unused]);
+        digest.value(&[small.len()]);
+        digest.value(&[*unused]);
         digest.value(&[large.is_some(), *large_unused]);
     }
 

@@ -80,7 +80,8 @@ impl Store {
         if queue == Queue::Stalled {
             let known = self.streams().filter(|(_, stream)| stream.links.is_in(queue));
             let known = known.map(|(key, stream)| (stream.waits_since, key.number()));
-            check(known.collect::<BTreeSet<_>>() == self.stalled, || {
+            let ordered = self.stalled.as_deref().cloned().unwrap_or_default();
+            check(known.collect::<BTreeSet<_>>() == ordered, || {
                 format!("{:?} are ordered, {count} are stalled", self.stalled)
             })?;
         }

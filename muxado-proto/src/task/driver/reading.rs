@@ -111,7 +111,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         let count = scratch.wakes.len();
         if count > 0 {
-            self.crowd = count.max(backlog) > 1;
+            self.crowd.woken(count.max(backlog) > 1);
             if count >= HALVES_FROM {
                 scratch.wakes.withhold(self.withheld.get_or_insert_default());
             }

@@ -150,7 +150,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         };
         drop(state);
         drop(stale);
-        self.crowd |= scratch.wakes.len() > 1;
+        if scratch.wakes.len() > 1 {
+            self.crowd.woken(true);
+        }
         scratch.wakes.wake();
         wait
     }
