@@ -494,3 +494,11 @@ fn l14_a_deadline_beyond_the_clock_never_comes() {
         assert_eq!(stream.read_chunk(8).await.unwrap().unwrap(), "fine");
     });
 }
+
+/// Tokio rounds the memory of a task up to 128 bytes: of a driver over TCP to 256.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_driver_over_tcp_is_small() {
+    let size = size_of::<muxado_tokio::Driver<tokio::net::TcpStream>>();
+    assert!(size <= 152, "{size}");
+}
