@@ -495,10 +495,12 @@ fn l14_a_deadline_beyond_the_clock_never_comes() {
     });
 }
 
-/// Tokio rounds the memory of a task up to 128 bytes: of a driver over TCP to 256.
+/// Tokio rounds the memory of a task up to 128 bytes. That of a driver over TCP takes 256 if its
+/// connection has 32, as in a release.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn a_driver_over_tcp_is_small() {
-    let size = size_of::<muxado_tokio::Driver<tokio::net::TcpStream>>();
-    assert!(size <= 152, "{size}");
+    use tokio::net::TcpStream;
+    let own = size_of::<muxado_tokio::Driver<TcpStream>>() - size_of::<TcpStream>();
+    assert!(own <= 120, "{own}");
 }
