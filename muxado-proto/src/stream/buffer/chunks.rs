@@ -287,6 +287,8 @@ impl Chunks {
             self.tail.reserve(if nearly { most } else { more.min(most) });
         } else if used > 0 && self.room() == 0 {
             self.seal();
+            // Its front may have come back to it.
+            gone = self.block().saturating_sub(self.tail.capacity());
         }
         if self.tail.is_empty() && self.room() < wanted {
             // After a large tail or large chunks, expect more data.
