@@ -228,8 +228,9 @@ mod tests {
         for (slot, side) in (0..2000).flat_map(|slot| [(slot, Side::Reader), (slot, Side::Writer)])
         {
             assert!(places.wait(slot, side, Waker::noop()).is_none());
-            // Nothing is replaced by itself.
-            assert!(places.wait(slot, side, Waker::noop()).is_none());
+            // Another poll of the same task takes no second place. Whether it keeps the waker or replaces
+            // it is left to `will_wake`, which may not know a waker again.
+            drop(places.wait(slot, side, Waker::noop()));
         }
         for slot in (0..2000).filter(|&slot| slot != 1500) {
             assert!(places.take(slot, Side::Reader).is_some());
