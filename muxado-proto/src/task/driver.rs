@@ -22,12 +22,14 @@ use super::shared::Shared;
 use super::signal::Signal;
 use super::wake::wake;
 use super::{Clock, Transport};
-use crate::stream::schedule::TURN;
 use crate::{CloseReason, Session, Timestamp, Transmit, TransportError};
 
 /// Maximum calls of the transport in one turn, each way: a call is charged at least this part of what
 /// the turn moves.
 const CALLS: usize = 256;
+
+/// The turn beside small messages, as [`Session::turn_size`] tells it.
+const SHORT_TURN: u32 = 65_440;
 
 /// Turns beside small messages until the runtime is let look for input. Fewer cost bulk up to a tenth,
 /// where several threads run the tasks.
@@ -232,7 +234,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     /// Lets others run before the next turn.
     fn give_way(&mut self, cx: &mut Context<'_>) {
-        if self.bound <= TURN {
+        if self.bound <= SHORT_TURN {
             self.short_turns = self.short_turns.saturating_add(1);
         }
         if self.short_turns < SHORT_TURNS {
