@@ -494,13 +494,3 @@ fn l14_a_deadline_beyond_the_clock_never_comes() {
         assert_eq!(stream.read_chunk(8).await.unwrap().unwrap(), "fine");
     });
 }
-
-/// Tokio rounds the memory of a task up to 128 bytes. That of a driver over TCP takes 256 if its
-/// connection has 32, as in a release.
-#[test]
-#[cfg(target_pointer_width = "64")]
-fn a_driver_over_tcp_is_small() {
-    use tokio::net::TcpStream;
-    let own = size_of::<muxado_tokio::Driver<TcpStream>>() - size_of::<TcpStream>();
-    assert!(own <= 120, "{own}");
-}

@@ -467,3 +467,13 @@ fn no_waker_is_dropped_under_the_lock() {
     }
     assert_eq!(dropped.load(Ordering::SeqCst), 5);
 }
+
+/// Tokio rounds the memory of a task up to 128 bytes. That of a driver over TCP takes 256 if its
+/// connection has 32, as in a release.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_driver_over_tcp_is_small() {
+    use tokio::net::TcpStream;
+    let own = size_of::<muxado_tokio::Driver<TcpStream>>() - size_of::<TcpStream>();
+    assert!(own <= 120, "{own}");
+}
