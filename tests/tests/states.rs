@@ -1,7 +1,9 @@
 //! The life of one stream: half-close, reset, drop, and the events and errors that report them.
 
-use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
+use bytes::Bytes;
 use muxado_proto::{Config, ErrorCode, Event, Priority, ReadError, StreamId, WriteError};
 use muxado_tests::peer::{self, Peer};
 
@@ -253,6 +255,32 @@ fn writes_of_all_kinds_keep_their_order() {
     let expected = [&b"copied chunk "[..], &[b'='; 2000], b" vectored"].concat();
     assert_eq!(sent, expected);
     assert!(frames.last().is_some_and(|frame| frame.is_fin()));
+}
+
+#[test]
+fn what_was_taken_before_a_panic_is_sent() {
+    struct Owner;
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            b"owned, "
+        }
+    }
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            panic!("as asked");
+        }
+    }
+    let mut peer = with_stream();
+    let buffers = ["first, "].into_iter().map(str::as_bytes);
+    let buffers = buffers.chain(std::iter::from_fn(|| panic!("as asked")));
+    let attempt = AssertUnwindSafe(|| peer.stream(3).write_vectored(buffers));
+    catch_unwind(attempt).expect_err("it panics");
+    let attempt = AssertUnwindSafe(|| peer.stream(3).write_chunk(&mut Bytes::from_owner(Owner)));
+    catch_unwind(attempt).expect_err("it panics");
+    assert_eq!(peer.stream(3).stats().send_buffered, 14);
+    peer.write(3, b"last");
+    let sent: Vec<u8> = peer.receive().into_iter().flat_map(|frame| frame.payload).collect();
+    assert_eq!(sent, b"first, owned, last");
 }
 
 #[test]

@@ -220,17 +220,16 @@ impl<'a> StreamMut<'a> {
     ) -> Result<usize, WriteError> {
         let mut room = self.room()?;
         let mut taken = 0usize;
-        self.put(|outgoing, pool| {
-            for data in buffers {
-                let data = data.get(..room).unwrap_or(data);
-                outgoing.push_copy(data, pool);
-                taken = taken.saturating_add(data.len());
-                room = room.saturating_sub(data.len());
-                if room == 0 {
-                    break;
-                }
+        // Each by itself: the iterator is code of the application, and may panic.
+        for data in buffers {
+            let data = data.get(..room).unwrap_or(data);
+            self.put(|outgoing, pool| outgoing.push_copy(data, pool));
+            taken = taken.saturating_add(data.len());
+            room = room.saturating_sub(data.len());
+            if room == 0 {
+                break;
             }
-        });
+        }
         Ok(taken)
     }
 
@@ -244,21 +243,23 @@ impl<'a> StreamMut<'a> {
         let room = self.room()?;
         let taken = chunk.split_to(room.min(chunk.len()));
         let count = taken.len();
-        self.put(|outgoing, pool| outgoing.push_chunk(taken, pool));
+        let copied = self.put(|outgoing, pool| outgoing.push_chunk(taken, pool));
+        drop(copied.flatten());
         Ok(count)
     }
 
-    /// Appends to the send buffer.
-    fn put(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool)) {
+    /// Appends to the send buffer. `push` must not run code of the application, which may panic.
+    fn put<T>(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool) -> T) -> Option<T> {
         let session = &mut *self.session;
-        let Some(stream) = session.store.get_mut(self.key) else { return };
+        let stream = session.store.get_mut(self.key)?;
         let before = stream.outgoing.size();
-        push(&mut stream.outgoing, &mut session.pool);
+        let pushed = push(&mut stream.outgoing, &mut session.pool);
         session.budget.resize(before, stream.outgoing.size());
         // More bytes do not change whether a stream that has some can send.
         if before.bytes == 0 {
             session.schedule(self.key);
         }
+        Some(pushed)
     }
 
     /// Announces a stream that was never written to: its SYN is sent with the next output, without

@@ -82,12 +82,16 @@ impl Buffer {
         }
     }
 
-    /// Appends without a copy, unless the chunk is smaller than the cost of its handle.
-    pub(crate) fn push_chunk(&mut self, chunk: Bytes, pool: &mut Pool) {
+    /// Appends without a copy, unless the chunk is smaller than the cost of its handle: then it is
+    /// copied and returned. Dropping it may run code of the application.
+    #[must_use = "the caller drops it when the books are right"]
+    pub(crate) fn push_chunk(&mut self, chunk: Bytes, pool: &mut Pool) -> Option<Bytes> {
         if chunk.len() < CHUNK_MIN {
-            return self.push_copy(&chunk, pool);
+            self.push_copy(&chunk, pool);
+            return Some(chunk);
         }
         self.0.get_or_insert_with(|| pool.take(0)).push_chunk(chunk);
+        None
     }
 
     /// Appends a part of an input without a copy, unless it is small.

@@ -221,6 +221,17 @@ impl Store {
         }
     }
 
+    /// A stream is stalled no more.
+    fn forget_stalled(&mut self, key: Key) {
+        let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
+        if let Some(stalled) = &mut self.stalled {
+            stalled.remove(&(since, key.number()));
+            if stalled.is_empty() {
+                self.stalled = None;
+            }
+        }
+    }
+
     /// A stream enters a queue behind the last one; `false` if its link is taken.
     #[inline]
     fn join(&mut self, queue: Queue, key: Key) -> bool {
@@ -293,13 +304,7 @@ impl Store {
 
     fn unlink_from(&mut self, queue: Queue, key: Key) {
         if queue == Queue::Stalled {
-            let since = self.get(key).map(|stream| stream.waits_since).unwrap_or_default();
-            if let Some(stalled) = &mut self.stalled {
-                stalled.remove(&(since, key.number()));
-                if stalled.is_empty() {
-                    self.stalled = None;
-                }
-            }
+            self.forget_stalled(key);
         }
         self.leave(queue, key);
     }

@@ -35,6 +35,10 @@ const SHORT_TURN: u32 = 65_440;
 /// where several threads run the tasks.
 const SHORT_TURNS: u8 = 4;
 
+/// In place of a deadline for which the clock has woken the driver: should the clock go back behind it,
+/// it has no timer any more.
+const FIRED: Timestamp = Timestamp::ZERO;
+
 /// Turns spent draining input after a write error: 128 MiB.
 const LAST_TURNS: u32 = 2048;
 
@@ -81,22 +85,22 @@ pub struct Driver<T, C> {
 /// Several tasks that may answer together, so that one batch takes all answers.
 #[derive(Debug, Clone, Copy)]
 enum Crowd {
-    /// The latest input has woken one task at most.
+    /// One task at most was woken last.
     None,
-    /// It has woken several.
+    /// Several were.
     Woken,
     /// This turn's output has waited for them.
     WaitedFor,
 }
 
 impl Crowd {
-    /// The driver has woken tasks by input: several or not.
+    /// The driver has woken tasks: several or not.
     fn woken(&mut self, several: bool) {
-        *self = match self {
-            Self::WaitedFor if several => Self::WaitedFor,
-            _ if several => Self::Woken,
-            _ => Self::None,
-        };
+        if !several {
+            *self = Self::None;
+        } else if matches!(self, Self::None) {
+            *self = Self::Woken;
+        }
     }
 }
 
@@ -263,6 +267,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         // For the session, time stands still while the clock goes back.
         let now = self.clock.now();
+        if self.armed.is_some_and(|armed| armed <= now) {
+            self.armed = Some(FIRED);
+        }
         let after = match self.read(cx, now, scratch) {
             Ok(after) => after,
             Err(error) => return self.fail(now, error, scratch),
@@ -275,7 +282,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             // It may report the write error before it reports readable data.
             broken.turns = broken.turns.saturating_sub(1);
             self.broken = Some(broken);
-            return self.rest(Some(until), now);
+            return self.rest(Some(until));
         }
         match self.crowd {
             Crowd::None => {}
@@ -286,7 +293,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Crowd::WaitedFor => self.crowd = Crowd::Woken,
         }
         if let After::SleepOn(deadline) = after {
-            return self.rest(deadline, now);
+            return self.rest(deadline);
         }
         match self.write(cx, now, scratch, out) {
             // More has arrived than one turn takes; the rest waits for the next turn.
@@ -302,25 +309,23 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// Ends a turn that has nothing to write, unless the transport may have more input.
-    fn rest(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> Turn {
-        let asleep = self.input != Input::Ready && self.sleep_until(deadline, now);
+    fn rest(&mut self, deadline: Option<Timestamp>) -> Turn {
+        let asleep = self.input != Input::Ready && self.sleep_until(deadline);
         if asleep { Turn::Sleep } else { Turn::Yield }
     }
 
     /// Arranges to be woken at `deadline`; `false` if it has passed.
-    fn sleep_until(&mut self, deadline: Option<Timestamp>, now: Timestamp) -> bool {
+    fn sleep_until(&mut self, deadline: Option<Timestamp>) -> bool {
         let mut cx = Context::from_waker(&self.transport_waker);
         let Some(deadline) = deadline else {
             // The clock of an idle session keeps no timer that has fired.
-            if let Some(past) = self.armed.filter(|&armed| armed <= now) {
-                if self.clock.poll_sleep(&mut cx, past).is_ready() {
-                    self.armed = None;
-                }
+            if self.armed == Some(FIRED) && self.clock.poll_sleep(&mut cx, FIRED).is_ready() {
+                self.armed = None;
             }
             return true;
         };
         // An early wake-up costs less than setting a timer at every turn.
-        if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
+        if self.armed.is_some_and(|armed| armed != FIRED && armed <= deadline) {
             return true;
         }
         let fired = self.clock.poll_sleep(&mut cx, deadline).is_ready();

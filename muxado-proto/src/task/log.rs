@@ -55,6 +55,13 @@ pub(super) struct Log(Option<Box<Said>>);
 
 #[derive(Debug, Default)]
 struct Said {
+    told: Told,
+    /// Set if frames are logged.
+    frames: Option<Frames>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Told {
     /// Streams whose refusal was reported.
     refused: u64,
     /// When the next refusals may be reported.
@@ -62,8 +69,6 @@ struct Said {
     going_away: bool,
     /// The warning that was reported last.
     warned: Option<Warning>,
-    /// Set if frames are logged.
-    frames: Option<Frames>,
 }
 
 /// Something to be logged once the lock is released.
@@ -89,29 +94,25 @@ impl Log {
         if !tracing::enabled!(Level::WARN) {
             return None;
         }
-        let said = self.0.as_deref();
-        let is_new = !said.is_some_and(|said| said.going_away);
-        if let Some(news) = state.going_away.as_ref().filter(|_| is_new) {
-            self.said().going_away = true;
+        let told = self.0.as_ref().map_or_else(Told::default, |said| said.told);
+        if let Some(news) = state.going_away.as_ref().filter(|_| !told.going_away) {
+            self.told().going_away = true;
             return Some(News::GoingAway(GoAway::clone(news)));
         }
-        let warned = said.and_then(|said| said.warned);
-        if let Some(warning) = state.warning.filter(|_| warned != state.warning) {
-            self.said().warned = Some(warning);
+        if let Some(warning) = state.warning.filter(|_| told.warned != state.warning) {
+            self.told().warned = Some(warning);
             return Some(News::Warned(warning));
         }
-        let (before, quiet_until) = said.map_or_else(Default::default, Said::refusals);
         let refused = state.session.stats().streams_refused;
-        if refused == before || now < quiet_until {
+        if refused == told.refused || now < told.quiet_until {
             return None;
         }
-        let said = self.said();
-        (said.refused, said.quiet_until) = (refused, now + QUIET);
-        Some(News::Refused(refused.saturating_sub(before)))
+        *self.told() = Told { refused, quiet_until: now + QUIET, ..told };
+        Some(News::Refused(refused.saturating_sub(told.refused)))
     }
 
-    fn said(&mut self) -> &mut Said {
-        self.0.get_or_insert_default()
+    fn told(&mut self) -> &mut Told {
+        &mut self.0.get_or_insert_default().told
     }
 
     fn frames(&mut self) -> Option<&mut Frames> {
@@ -134,13 +135,6 @@ impl Log {
             show(shared, "sent", &mut frames.written, taken);
             left = left.saturating_sub(taken.len());
         }
-    }
-}
-
-impl Said {
-    /// The streams whose refusal was reported, and when the next ones may be.
-    const fn refusals(&self) -> (u64, Timestamp) {
-        (self.refused, self.quiet_until)
     }
 }
 

@@ -67,8 +67,7 @@ impl Target {
             Err(error) => E::from_core(error),
         };
         let slot = stream.slot();
-        let waits = error.is_none();
-        let stale = waits.then(|| state.streams.wait(slot, side, cx.waker())).flatten();
+        let stale = if error.is_none() { state.streams.wait(slot, side, cx.waker()) } else { None };
         // A waiting reader may have to announce its stream.
         let driver = state.kick();
         drop(state);

@@ -1,5 +1,5 @@
 //! Tests that do not run on every adapter: transports and muxers by hand, the budget of Tokio's
-//! tasks, the options of TCP, broken wakers and clocks, and the log.
+//! tasks, the options of TCP, broken wakers, and the log.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -8,13 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use muxado_proto::task::OpenError;
 use muxado_proto::{CloseReason, Config, ErrorCode, Role};
-use muxado_tests::peer;
 use muxado_tests::runtime::manual::{Count, Manual, Polled, now, settle};
-use muxado_tests::runtime::{Io, RawPeer, Runtime, TokioSingle, Wire, pipe};
+use muxado_tests::runtime::{Io, Runtime, TokioSingle, pipe};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::tcp;
@@ -444,53 +442,4 @@ fn w11_a_waker_that_panics_keeps_nobody_from_being_woken() {
     client.session.abort(ErrorCode::NO_ERROR, "");
     settle(&mut client, &mut server);
     assert_eq!(closed.woken.take(), 1);
-}
-
-#[test]
-fn l14_a_clock_that_goes_back_harms_nobody() {
-    let (near, mut far) = pipe(16);
-    let mut client = Manual::new(near, Role::Client, Config::default());
-    client.clock.advance(Duration::from_secs(3600));
-    let mut stream = now(client.session.open()).unwrap();
-    now(stream.write_some(&[7; 1000])).unwrap();
-    assert_eq!(client.settle(), None);
-    // The batch was cut at one hour. The peer takes it while the clock is wrong.
-    client.clock.set_back(Duration::from_secs(1800));
-    let mut taken = 0;
-    let mut buf = [0; 16];
-    while taken < 1008 {
-        let cx = &mut Context::from_waker(Waker::noop());
-        match Wire::poll_read(&mut far, cx, &mut buf) {
-            Poll::Ready(count) => taken += count.unwrap(),
-            Poll::Pending => assert_eq!(client.settle(), None),
-        }
-    }
-    assert_eq!(client.pass(Duration::from_secs(1900)), None);
-    assert_eq!(client.session.close_reason(), None);
-}
-
-#[test]
-fn l14_a_deadline_beyond_the_clock_never_comes() {
-    let config = Config::builder().stream_stall_timeout(Some(Duration::MAX)).send_window(1);
-    let config = Arc::new(config.build().unwrap());
-    TokioSingle::run(async {
-        let (near, far) = pipe(4096);
-        let client = muxado_tokio::Session::client(near, Arc::clone(&config));
-        let mut peer = RawPeer::new(far);
-        let mut stream = client.open().await.unwrap();
-        stream.write_all(b"more than the window").await.unwrap();
-        assert_eq!(peer.frame().await.unwrap().unwrap().payload, b"m");
-        peer.send(peer::data_fin(3, b"fine")).await;
-        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 4);
-    });
-    smol::block_on(async {
-        let (near, far) = pipe(4096);
-        let client = muxado_smol::Session::client(near, config);
-        let mut peer = RawPeer::new(far);
-        let mut stream = client.open().await.unwrap();
-        stream.write_chunk("more than the window".into()).await.unwrap();
-        assert_eq!(peer.frame().await.unwrap().unwrap().payload, b"m");
-        peer.send(peer::data_fin(3, b"fine")).await;
-        assert_eq!(stream.read_chunk(8).await.unwrap().unwrap(), "fine");
-    });
 }

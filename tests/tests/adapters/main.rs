@@ -6,6 +6,7 @@ mod apart;
 mod budget;
 mod bulk;
 mod cancel;
+mod clocks;
 mod clumsy;
 mod delivery;
 mod drops;

@@ -273,38 +273,40 @@ impl Chunks {
     /// memory; then it becomes a chunk, and a new tail begins.
     fn make_room(&mut self, wanted: usize) {
         let (used, unread, before) = (self.tail.len(), self.unread_tail().len(), self.block());
-        // What was split off its front stays part of its memory when it grows.
-        let mut gone = self.block().saturating_sub(self.tail.capacity());
         if self.start > 0 && unread <= self.start {
             self.tail.copy_within(self.start.., 0);
             self.tail.truncate(unread);
             self.start = 0;
         } else if used > 0 && self.block() <= BLOCK / 2 {
-            // Up to the end of the block.
+            // Up to the end of the block. What was split off its front stays part of its memory.
+            let gone = self.block().saturating_sub(self.tail.capacity());
             let most = BLOCK.saturating_sub(used).saturating_sub(gone);
             let more = wanted.max(used);
             let nearly = used.saturating_add(more) > BLOCK / 4 * 3;
             self.tail.reserve(if nearly { most } else { more.min(most) });
+            self.count_block(gone);
         } else if used > 0 && self.room() == 0 {
             self.seal();
-            // Its front may have come back to it.
-            gone = self.block().saturating_sub(self.tail.capacity());
         }
         if self.tail.is_empty() && self.room() < wanted {
             // After a large tail or large chunks, expect more data.
             let last = self.chunks.back().map_or(TAIL_MIN, |last| last.bytes.len());
             let likely = wanted.max(last).max(before).min(BLOCK);
-            gone = 0;
             // It does not grow, because growing may double it, beyond a block.
             if !self.tail.try_reclaim(likely) {
                 self.tail = BytesMut::with_capacity(likely);
                 self.block = 0;
             }
+            self.count_block(0);
         }
-        let memory = self.tail.capacity().saturating_add(gone);
-        self.block = self.block.max(u32::try_from(memory).unwrap_or(u32::MAX));
         self.recount();
         self.large |= self.tail.capacity() > SMALL_TAIL;
+    }
+
+    /// The tail has more memory, and so much of it was split off its front.
+    fn count_block(&mut self, gone: usize) {
+        let memory = self.tail.capacity().saturating_add(gone);
+        self.block = self.block.max(u32::try_from(memory).unwrap_or(u32::MAX));
     }
 
     /// Makes the tail a chunk, to keep the order when a chunk is appended.

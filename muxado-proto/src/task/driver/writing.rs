@@ -104,7 +104,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             }
             // A deadline that has passed in the meantime is handled in the next turn, which reads
             // the clock.
-            let asleep = self.sleep_until(wait.deadline, now);
+            let asleep = self.sleep_until(wait.deadline);
             return Ok(if asleep { Turn::Sleep } else { Turn::Yield });
         }
     }
