@@ -1,5 +1,6 @@
 //! The agent: keeps a session with a server, and connects the server's streams to local services.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,10 +79,15 @@ fn tcp_service(text: &str) -> std::result::Result<Service, String> {
 pub struct Status {
     /// How many sessions there have been.
     pub sessions: u64,
-    /// How many there are.
-    open: u16,
-    /// The services that they offer, if there is one.
-    pub services: Option<Vec<Public>>,
+    /// What each of those that are open offers. Servers may have chosen different ports.
+    open: BTreeMap<u16, Vec<Public>>,
+}
+
+impl Status {
+    /// The services that can be reached.
+    pub fn services(&self) -> BTreeSet<Public> {
+        self.open.values().flatten().cloned().collect()
+    }
 }
 
 /// Runs until `stop`, then finishes open connections.
@@ -96,8 +102,11 @@ pub async fn run(
     // For the server, each is an agent of its own with the same name.
     let mut sessions = JoinSet::new();
     let threads = Threads::start(options.sessions.into())?;
-    for _ in 0..options.sessions {
-        let session = keep_session(options.clone(), stop.clone(), status.clone());
+    // Agents and their sessions spread over the servers.
+    let first = crate::random() as usize;
+    for number in 0..options.sessions {
+        let turn = first.wrapping_add(number.into());
+        let session = keep_session(options.clone(), number, turn, stop.clone(), status.clone());
         sessions.spawn_on(session, threads.quietest());
     }
     while let Some(ended) = sessions.join_next().await {
@@ -108,17 +117,17 @@ pub async fn run(
 
 async fn keep_session(
     options: Options,
+    number: u16,
+    mut turn: usize,
     stop: CancellationToken,
     status: watch::Sender<Status>,
 ) -> Result<()> {
     let mut agent = Agent::new(options)?;
     let mut was_welcome = false;
     let mut waits = backoff();
-    // Agents spread over the servers, and leave one that is lost for the next.
-    let mut turn = crate::random() as usize % agent.servers.len();
     while !stop.is_cancelled() {
         let server = agent.servers[turn % agent.servers.len()].clone();
-        turn += 1;
+        turn = turn.wrapping_add(1); // it leaves a server that is lost for the next
         let attempt = tokio::select! {
             attempt = timeout(CONNECT_LIMIT, agent.join(&server)) => attempt,
             () = stop.cancelled() => break,
@@ -129,17 +138,11 @@ async fn keep_session(
                 waits = backoff();
                 status.send_modify(|status| {
                     status.sessions += 1;
-                    status.open += 1;
-                    status.services = Some(agent.hello.services.clone());
+                    status.open.insert(number, agent.hello.services.clone());
                 });
                 agent.running.spawn(serve(session.clone(), agent.locals.clone()));
                 let why = until_over(&session, &stop).await;
-                status.send_modify(|status| {
-                    status.open -= 1;
-                    if status.open == 0 {
-                        status.services = None;
-                    }
-                });
+                status.send_modify(|status| drop(status.open.remove(&number)));
                 info!("{server}: {why}");
             }
             Err(failure) if failure.for_good && !was_welcome => return Err(failure.text.into()),

@@ -23,6 +23,7 @@ mod server;
 mod threads;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -131,10 +132,10 @@ async fn run_agent(options: agent::Options) -> Result<()> {
     let status = watch::Sender::new(agent::Status::default());
     let mut changes = status.subscribe();
     tokio::spawn(async move {
-        let mut said = None;
+        let mut said = BTreeSet::new();
         while changes.changed().await.is_ok() {
-            let services = changes.borrow_and_update().services.clone();
-            for service in services.iter().flatten().filter(|_| services != said) {
+            let services = changes.borrow_and_update().services();
+            for service in services.difference(&said) {
                 say(format_args!("the server serves {service}"));
             }
             said = services;

@@ -46,7 +46,7 @@ pub struct Hello {
 }
 
 /// The public name of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Public {
     /// HTTP with this host name, in lower case.

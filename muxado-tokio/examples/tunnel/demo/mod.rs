@@ -87,8 +87,8 @@ pub async fn run(options: Options) -> Result<()> {
     ));
     let port = {
         let status = connected.wait_for(|status| status.sessions == 1).await?;
-        status.services.iter().flatten().find_map(|service| match service {
-            Public::Tcp(port) => Some(*port),
+        status.services().into_iter().find_map(|service| match service {
+            Public::Tcp(port) => Some(port),
             Public::Http(_) => None,
         })
     };

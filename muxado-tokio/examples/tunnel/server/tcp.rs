@@ -1,13 +1,15 @@
 //! Connections to the ports of TCP services: each becomes a stream.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use muxado_tokio::relay;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -24,6 +26,9 @@ const MOST_FOREIGN: usize = 1024;
 
 /// Attempts to find a port that no agent has at any server.
 const ATTEMPTS: usize = 16;
+
+/// Most of what a client has said already that goes with the announcement of its stream.
+const FIRST_BYTES: usize = 4096;
 
 /// The ports at which this server listens.
 pub struct Ports {
@@ -209,8 +214,17 @@ async fn connection(
     };
     // A small message must not wait for the acknowledgement of the previous one.
     let _ = tcp.set_nodelay(true);
+    let first = match arrived(&tcp) {
+        Ok(first) => first,
+        Err(error) => {
+            debug!("{public}, {from}: {error}");
+            shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    };
     match shared.open(&public, agents).await {
-        Ok((stream, agent)) => {
+        Ok((mut stream, agent)) => {
+            let _ = stream.write_all(&first).await; // if it fails, so does the relay
             // An error on one side resets the other.
             if let Err(error) = relay(stream, tcp).await {
                 debug!("{public}, {from}: {error}");
@@ -225,5 +239,18 @@ async fn connection(
             // A reset, because an end would look like a service that sends nothing.
             let _ = tcp.set_zero_linger();
         }
+    }
+}
+
+/// What the client has said already. Without it, the stream would be announced before the runtime has
+/// looked for input, and the first bytes would follow in a message of their own.
+fn arrived(tcp: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut first = [0; FIRST_BYTES];
+    match (&*SockRef::from(tcp)).read(&mut first) {
+        Ok(count) => Ok(first[..count].to_vec()), // the relay will read the end again
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
     }
 }
