@@ -31,9 +31,9 @@ const CALLS: usize = 256;
 /// The turn beside small messages, as [`Session::turn_size`] tells it.
 const SHORT_TURN: u32 = 65_440;
 
-/// Turns beside small messages until the runtime is let look for input. Fewer cost bulk up to a tenth,
-/// where several threads run the tasks.
-const SHORT_TURNS: u8 = 4;
+/// Turns until the runtime is let look for input; one beside small messages counts twice. Fewer cost
+/// bulk up to a tenth, where several threads run the tasks.
+const LOOK_AFTER: u8 = 8;
 
 /// In place of a deadline for which the clock has woken the driver: should the clock go back behind it,
 /// it has no timer any more.
@@ -65,8 +65,8 @@ pub struct Driver<T, C> {
     written: Written,
     /// Maximum bytes that a turn moves each way.
     bound: u32,
-    /// Short turns since the runtime was last let look for input.
-    short_turns: u8,
+    /// Turns since the runtime was last let look for input, as [`LOOK_AFTER`] counts them.
+    unseen: u8,
     input: Input,
     output: Output,
     /// The transport has failed to write.
@@ -183,7 +183,7 @@ impl<T, C> Driver<T, C> {
             armed: None,
             written: Written::default(),
             bound,
-            short_turns: 0,
+            unseen: 0,
             input: Input::Ready,
             output: Output::Idle,
             broken: None,
@@ -238,13 +238,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     /// Lets others run before the next turn.
     fn give_way(&mut self, cx: &mut Context<'_>) {
-        if self.bound <= SHORT_TURN {
-            self.short_turns = self.short_turns.saturating_add(1);
-        }
-        if self.short_turns < SHORT_TURNS {
+        let counts = if self.bound <= SHORT_TURN { 2 } else { 1 };
+        self.unseen = self.unseen.saturating_add(counts);
+        if self.unseen < LOOK_AFTER {
             cx.waker().wake_by_ref();
         } else {
-            self.short_turns = 0;
+            self.unseen = 0;
             self.clock.yield_now(cx);
         }
     }

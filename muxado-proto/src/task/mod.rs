@@ -147,9 +147,10 @@
 //! read wakes many tasks, half of them are held back until the output of the others was written: so
 //! the two ends work at the same time and not in turns.
 //!
-//! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields. Beside
-//! small messages, every fourth time it also lets the runtime look for input: else the next small
-//! message would wait in the transport for as long as there is bulk.
+//! **Bounded turns.** One poll of the driver moves a bounded amount each way and then yields. Every
+//! eighth time, and beside small messages every fourth, it also lets the runtime look for input: else
+//! the next small message, of this session or another, would wait in the transport for as long as there
+//! is bulk.
 //!
 //! **Idle costs nothing.** I/O buffers belong to the thread and the process, and are borrowed for one
 //! poll or until their last byte is read.
@@ -238,7 +239,7 @@ pub trait Clock {
     fn poll_sleep(&mut self, cx: &mut Context<'_>, deadline: Timestamp) -> Poll<()>;
 
     /// Wakes the task, but only after the runtime has looked for input. The driver calls this after
-    /// every fourth turn that it takes beside small messages.
+    /// every eighth turn that leaves work for another; beside small messages, after every fourth.
     ///
     /// By default the task is woken at once. That is right for a runtime that looks for input on a
     /// thread of its own. One that does so only when no task is ready should provide this method: a
