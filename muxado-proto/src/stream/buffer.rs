@@ -84,7 +84,6 @@ impl Buffer {
 
     /// Appends without a copy, unless the chunk is smaller than the cost of its handle: then it is
     /// copied and returned. Dropping it may run code of the application.
-    #[must_use = "the caller drops it when the books are right"]
     pub(crate) fn push_chunk(&mut self, chunk: Bytes, pool: &mut Pool) -> Option<Bytes> {
         if chunk.len() < CHUNK_MIN {
             self.push_copy(&chunk, pool);
@@ -405,7 +404,7 @@ mod tests {
     fn a_queue_that_was_long_gives_its_memory_back() {
         let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
         let small = Bytes::from(vec![1; CHUNK_MIN]);
-        (0..10_000).for_each(|_| buffer.push_chunk(small.clone(), &mut pool));
+        (0..10_000).for_each(|_| drop(buffer.push_chunk(small.clone(), &mut pool)));
         while buffer.len() > CHUNK_MIN {
             drop(buffer.pop(usize::MAX, &mut pool));
         }
@@ -418,7 +417,7 @@ mod tests {
     fn many_small_chunks_become_few_large_ones() {
         let (mut buffer, mut pool) = (Buffer::default(), Pool::default());
         let small = Bytes::from(vec![1; CHUNK_MIN]);
-        (0..1000).for_each(|_| buffer.push_chunk(small.clone(), &mut pool));
+        (0..1000).for_each(|_| drop(buffer.push_chunk(small.clone(), &mut pool)));
         buffer.compact(usize::MAX);
         assert!(held(&buffer) <= compact(buffer.len()));
         assert_eq!(buffer.pop(usize::MAX, &mut pool).unwrap().len(), SLACK);
