@@ -255,7 +255,8 @@ async fn w9_a_reader_that_leaves_60_mb_unread_keeps_nobody_waiting<R: Runtime>()
                 } else {
                     drop(far);
                 }
-                assert_eq!(server.stats().receive_buffered, 0);
+                // The byte of the echo may be there already.
+                assert!(server.stats().receive_buffered <= 1);
             }
             assert_eq!(read_exact(&mut quick, 1).await.unwrap(), [turn]);
         }
