@@ -79,7 +79,7 @@ fn tcp_service(text: &str) -> std::result::Result<Service, String> {
 pub struct Status {
     /// How many sessions there have been.
     pub sessions: u64,
-    /// What each of those that are open offers. Servers may have chosen different ports.
+    /// What each open session offers. Servers may have chosen different ports.
     open: BTreeMap<u16, Vec<Public>>,
 }
 
