@@ -243,23 +243,23 @@ impl<'a> StreamMut<'a> {
         let room = self.room()?;
         let taken = chunk.split_to(room.min(chunk.len()));
         let count = taken.len();
-        let copied = self.put(|outgoing, pool| outgoing.push_chunk(taken, pool));
-        drop(copied.flatten());
+        let mut copied = None;
+        self.put(|outgoing, pool| copied = outgoing.push_chunk(taken, pool));
+        drop(copied); // may run code of the application, so not within `put`
         Ok(count)
     }
 
     /// Appends to the send buffer. `push` must not run code of the application, which may panic.
-    fn put<T>(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool) -> T) -> Option<T> {
+    fn put(&mut self, push: impl FnOnce(&mut Buffer, &mut Pool)) {
         let session = &mut *self.session;
-        let stream = session.store.get_mut(self.key)?;
+        let Some(stream) = session.store.get_mut(self.key) else { return };
         let before = stream.outgoing.size();
-        let pushed = push(&mut stream.outgoing, &mut session.pool);
+        push(&mut stream.outgoing, &mut session.pool);
         session.budget.resize(before, stream.outgoing.size());
         // More bytes do not change whether a stream that has some can send.
         if before.bytes == 0 {
             session.schedule(self.key);
         }
-        Some(pushed)
     }
 
     /// Announces a stream that was never written to: its SYN is sent with the next output, without

@@ -259,6 +259,9 @@ async fn w9_a_reader_that_leaves_60_mb_unread_keeps_nobody_waiting<R: Runtime>()
                 assert!(server.stats().receive_buffered <= 1);
             }
             assert_eq!(read_exact(&mut quick, 1).await.unwrap(), [turn]);
+            if far.is_none() {
+                assert_eq!(server.stats().receive_buffered, 0);
+            }
         }
         echo.await;
         // A writer whose reader is gone may go on; one whose stream was dropped learns of it.
