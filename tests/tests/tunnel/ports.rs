@@ -2,21 +2,41 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::cluster::Redis;
 use crate::process::{LIMIT, Program, Server, agent_of, directory, until};
 use crate::web;
 
-/// The address of the ports of a server.
-fn ip(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, number + 1)
+/// The servers of a test, which have everything in common but the address of their ports.
+struct Servers {
+    redis: Redis,
+    directory: PathBuf,
+    /// No other test listens at addresses of this network. A port that is free at one of the servers
+    /// could otherwise be that of another test's service at the next one.
+    network: u8,
 }
 
-fn server(redis: &Redis, directory: &Path, number: u8) -> Server {
-    let more = ["--registry", &redis.url(), "--tcp", &ip(number).to_string()];
-    Server::with(directory, "127.0.0.1:0", "127.0.0.1:0", &more)
+impl Servers {
+    /// `None` if there is no Redis.
+    fn new(name: &str) -> Option<Self> {
+        static NETWORK: AtomicU8 = AtomicU8::new(1);
+        let redis = Redis::start()?;
+        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
+        Some(Self { redis, directory: directory(name), network })
+    }
+
+    /// The address of the ports of a server.
+    fn ip(&self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, 0, self.network, number + 1)
+    }
+
+    fn start(&self, number: u8) -> Server {
+        let more = ["--registry", &self.redis.url(), "--tcp", &self.ip(number).to_string()];
+        Server::with(&self.directory, "127.0.0.1:0", "127.0.0.1:0", &more)
+    }
 }
 
 /// An agent that knows several servers.
@@ -54,34 +74,32 @@ fn ask_until_answered(address: SocketAddr) {
 
 #[test]
 fn a_port_is_open_at_every_server_as_long_as_its_agent_is_at_one() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("ports");
-    let mut servers: Vec<_> = (0..3).map(|number| server(&redis, &directory, number)).collect();
+    let Some(shared) = Servers::new("ports") else { return };
+    let mut servers: Vec<_> = (0..3).map(|number| shared.start(number)).collect();
     let mut agent = agent(&[&servers[0]], "a", &format!("0={}", shouts()));
     let port = port(&mut agent);
     for number in 0..3 {
-        ask_until_answered((ip(number), port).into());
+        ask_until_answered((shared.ip(number), port).into());
     }
     // Another agent with the name, at a server that is not killed: port 0 is the same port.
     let mut second = self::agent(&[&servers[1]], "a", &format!("0={}", shouts()));
     assert_eq!(self::port(&mut second), port);
     drop(servers.remove(0)); // killed
     for number in 1..3 {
-        ask_until_answered((ip(number), port).into());
+        ask_until_answered((shared.ip(number), port).into());
     }
 
     drop(agent);
     drop(second);
     for number in 1..3 {
-        until("the port is free", || TcpListener::bind((ip(number), port)).ok());
+        until("the port is free", || TcpListener::bind((shared.ip(number), port)).ok());
     }
 }
 
 #[test]
 fn an_agent_whose_server_is_killed_keeps_its_port_at_the_others() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("moves");
-    let mut servers: Vec<_> = (0..3).map(|number| server(&redis, &directory, number)).collect();
+    let Some(shared) = Servers::new("moves") else { return };
+    let mut servers: Vec<_> = (0..3).map(|number| shared.start(number)).collect();
     let known: Vec<_> = servers.iter().collect();
     let mut agent = agent(&known, "a", &format!("0={}", shouts()));
     let port = port(&mut agent);
@@ -91,19 +109,18 @@ fn an_agent_whose_server_is_killed_keeps_its_port_at_the_others() {
     };
     let at = servers.iter().position(has_it).expect("it is at one of them");
     for number in 0..3 {
-        ask_until_answered((ip(number), port).into());
+        ask_until_answered((shared.ip(number), port).into());
     }
     drop(servers.remove(at)); // killed
     for number in (0..3).filter(|number| usize::from(*number) != at) {
-        ask_until_answered((ip(number), port).into());
+        ask_until_answered((shared.ip(number), port).into());
     }
 }
 
 #[test]
 fn a_port_belongs_to_one_agent_at_all_servers() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-owner");
-    let [one, two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let Some(shared) = Servers::new("port-owner") else { return };
+    let [one, two] = [0, 1].map(|number| shared.start(number));
     let service = shouts();
     let mut first = one.agent("first", &["--tcp", &format!("0={service}")]);
     let port = port(&mut first);
@@ -119,31 +136,29 @@ fn a_port_belongs_to_one_agent_at_all_servers() {
         agent.prints_or_ends("serves tcp port").then_some(agent)
     });
     assert!(second.is_running());
-    ask_until_answered((ip(0), port).into());
+    ask_until_answered((shared.ip(0), port).into());
 }
 
 #[test]
 fn a_server_where_a_port_is_taken_says_so_and_opens_it_later() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-taken");
-    let [one, mut two] = [0, 1].map(|number| server(&redis, &directory, number));
-    let foreign = TcpListener::bind((ip(1), 0)).expect("a free port");
+    let Some(shared) = Servers::new("port-taken") else { return };
+    let [one, mut two] = [0, 1].map(|number| shared.start(number));
+    let foreign = TcpListener::bind((shared.ip(1), 0)).expect("a free port");
     let port = foreign.local_addr().expect("it listens").port();
     let mut agent = one.agent("a", &["--tcp", &format!("{port}={}", shouts())]);
     agent.wait_for("serves tcp port ");
     let why = two.program.wait_for(&format!("tcp port {port} of the agent \"a\" at "));
     assert!(why.ends_with(&format!("is closed here: port {port} is taken")), "{why}");
-    ask_until_answered((ip(0), port).into());
+    ask_until_answered((shared.ip(0), port).into());
     drop(foreign);
     two.program.wait_for(&format!("port {port} leads to the agent \"a\" at {}", one.agents));
-    ask_until_answered((ip(1), port).into());
+    ask_until_answered((shared.ip(1), port).into());
 }
 
 #[test]
 fn a_port_of_which_only_the_registry_knows_is_reset() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-lies");
-    let mut server = server(&redis, &directory, 0);
+    let Some(shared) = Servers::new("port-lies") else { return };
+    let mut server = shared.start(0);
     // An impostor with its own certificate has an agent with the port.
     let foreign = Server::start("port-foreign");
     let mut prisoner = foreign.agent("trap", &["--tcp", &format!("0={}", shouts())]);
@@ -153,24 +168,21 @@ fn a_port_of_which_only_the_registry_knows_is_reset() {
     // Port 22 is not for agents, whatever the registry says.
     let forbidden = r#"[{"public":{"tcp":22},"agent":"trap"}]"#;
     for (address, offers) in [(&*address, &*offers), ("127.0.0.1:1", forbidden)] {
-        redis.command(&["SADD", "tunnel:servers", address]).expect("it answers");
+        shared.redis.command(&["SADD", "tunnel:servers", address]).expect("it answers");
         let key = format!("tunnel:server:{address}");
-        redis.command(&["SET", &key, offers]).expect("it answers");
+        shared.redis.command(&["SET", &key, offers]).expect("it answers");
     }
     server.program.wait_for("tcp port 22 of the agent \"trap\" at 127.0.0.1:1 is closed here");
-    // That server's own ports are at 127.0.0.1, too, so this one cannot open it; another can.
-    let other = self::server(&redis, &directory, 1);
-    let mut client = until("it believes the registry", || web::connect((ip(1), port).into()).ok());
+    let mut client =
+        until("it believes the registry", || web::connect((shared.ip(0), port).into()).ok());
     let error = client.read(&mut [0]).expect_err("an end would look like a service that is done");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    drop(other);
 }
 
 #[test]
 fn a_service_may_end_first_and_still_read_through_two_servers() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-half");
-    let [one, _two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let Some(shared) = Servers::new("port-half") else { return };
+    let [one, _two] = [0, 1].map(|number| shared.start(number));
     let (read, has_read) = channel();
     let service = web::listen(move |mut tcp: TcpStream| {
         tcp.write_all(b"hello")?;
@@ -180,7 +192,7 @@ fn a_service_may_end_first_and_still_read_through_two_servers() {
         Ok(())
     });
     let mut agent = one.agent("a", &["--tcp", &format!("0={service}")]);
-    let address = (ip(1), port(&mut agent)).into();
+    let address = (shared.ip(1), port(&mut agent)).into();
     let (mut client, greeting) = until("a whole greeting", || {
         let mut tcp = web::connect(address).ok()?;
         let mut greeting = String::new();
@@ -216,9 +228,8 @@ fn greeted(address: SocketAddr) -> TcpStream {
 
 #[test]
 fn both_ends_see_a_reset_if_what_is_between_them_dies() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-dies");
-    let [one, two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let Some(shared) = Servers::new("port-dies") else { return };
+    let [one, two] = [0, 1].map(|number| shared.start(number));
     let (service, ends) = watched();
     let mut agent = one.agent("a", &["--tcp", &format!("0={service}")]);
     let port = port(&mut agent);
@@ -228,7 +239,7 @@ fn both_ends_see_a_reset_if_what_is_between_them_dies() {
     };
 
     // The agent dies: both clients learn it, also the one at the server without the agent.
-    let [mut near, mut far] = [0, 1].map(|number| greeted((ip(number), port).into()));
+    let [mut near, mut far] = [0, 1].map(|number| greeted((shared.ip(number), port).into()));
     agent.signal("KILL");
     is_reset(near.read(&mut [0]), "the client of the agent's server");
     is_reset(far.read(&mut [0]), "the client of the other server");
@@ -240,14 +251,14 @@ fn both_ends_see_a_reset_if_what_is_between_them_dies() {
     // The server without the agent dies: its client and the service learn it.
     let mut agent = one.agent("a", &["--tcp", &format!("{port}={service}")]);
     agent.wait_for("serves tcp port ");
-    let mut far = greeted((ip(1), port).into());
+    let mut far = greeted((shared.ip(1), port).into());
     while ends.try_recv().is_ok() {} // of attempts that came too early
     two.program.signal("KILL");
     let _ = far.read(&mut [0]); // the system ends it
     is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the far server");
 
     // The agent's server dies.
-    let mut near = greeted((ip(0), port).into());
+    let mut near = greeted((shared.ip(0), port).into());
     one.program.signal("KILL");
     let _ = near.read(&mut [0]);
     is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the server");
@@ -255,15 +266,14 @@ fn both_ends_see_a_reset_if_what_is_between_them_dies() {
 
 #[test]
 fn five_hundred_connections_at_once_through_two_servers() {
-    let Some(redis) = Redis::start() else { return };
-    let directory = directory("port-crowd");
-    let [one, _two] = [0, 1].map(|number| server(&redis, &directory, number));
+    let Some(shared) = Servers::new("port-crowd") else { return };
+    let [one, _two] = [0, 1].map(|number| shared.start(number));
     let echo = web::listen(|mut tcp: TcpStream| {
         let mut reader = tcp.try_clone()?;
         io::copy(&mut reader, &mut tcp).map(drop)
     });
     let mut agent = one.agent("a", &["--tcp", &format!("0={echo}")]);
-    let address = (ip(1), port(&mut agent)).into();
+    let address = (shared.ip(1), port(&mut agent)).into();
     until("the port is open", || web::connect(address).ok());
     let mut clients: Vec<_> = (0..500_u32)
         .map(|number| {
