@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{Program, Server, agent_of, directory};
+use crate::process::{Network, Program, Server, agent_of, directory};
 use crate::web;
 
 /// A Redis server for one test. Dropping it ends it.
@@ -20,13 +20,14 @@ pub struct Redis {
 impl Redis {
     /// `None` if Redis is not installed, unless it is required.
     pub fn start() -> Option<Self> {
-        // If another process takes the port in between, the test fails, but never passes wrongly.
-        let port =
-            TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().unwrap().port();
-        let directory = directory(&format!("redis-{port}"));
+        // At an address of its own: no other test takes the port before Redis has it.
+        let ip = Network::new().address(0);
+        let address = TcpListener::bind((ip, 0)).and_then(|free| free.local_addr());
+        let address = address.expect("a free port");
+        let (ip, port) = (ip.to_string(), address.port().to_string());
         let started = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .current_dir(directory)
+            .args(["--port", &port, "--bind", &ip, "--save", ""])
+            .current_dir(directory(&format!("redis-{ip}")))
             .stdout(Stdio::null())
             .spawn();
         let process = match started {
@@ -37,7 +38,7 @@ impl Redis {
             }
             Err(error) => panic!("redis-server: {error}"),
         };
-        let redis = Self { process, address: ([127, 0, 0, 1], port).into() };
+        let redis = Self { process, address };
         let deadline = Instant::now() + crate::process::LIMIT;
         while redis.command(&["PING"]).as_deref() != Some("+PONG\r\n") {
             assert!(Instant::now() < deadline, "redis-server does not answer");

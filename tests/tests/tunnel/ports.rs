@@ -3,34 +3,31 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::cluster::Redis;
-use crate::process::{LIMIT, Program, Server, agent_of, directory, until};
+use crate::process::{LIMIT, Network, Program, Server, agent_of, directory, until};
 use crate::web;
 
 /// The servers of a test, which have everything in common but the address of their ports.
 struct Servers {
     redis: Redis,
     directory: PathBuf,
-    /// No other test listens at addresses of this network. A port that is free at one of the servers
-    /// could otherwise be that of another test's service at the next one.
-    network: u8,
+    /// A port that is free at one of the servers could be that of another test's service at the next
+    /// one, if the addresses were those of all tests.
+    network: Network,
 }
 
 impl Servers {
     /// `None` if there is no Redis.
     fn new(name: &str) -> Option<Self> {
-        static NETWORK: AtomicU8 = AtomicU8::new(1);
         let redis = Redis::start()?;
-        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
-        Some(Self { redis, directory: directory(name), network })
+        Some(Self { redis, directory: directory(name), network: Network::new() })
     }
 
     /// The address of the ports of a server.
     fn ip(&self, number: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, 0, self.network, number + 1)
+        self.network.address(number)
     }
 
     fn start(&self, number: u8) -> Server {

@@ -1,10 +1,11 @@
 //! Servers and agents as processes.
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -162,6 +163,22 @@ pub fn directory(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).expect("the directory can be made");
     path
+}
+
+/// Addresses of this machine at which no other test listens.
+#[derive(Clone, Copy)]
+pub struct Network(u8);
+
+impl Network {
+    /// Another one for each caller.
+    pub fn new() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn address(self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, 0, self.0, number + 1)
+    }
 }
 
 impl Server {
