@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -90,10 +91,28 @@ impl Status {
     }
 }
 
+/// Whether any server has accepted the agent. One server may refuse what another accepts, as a port
+/// that a program of its machine has.
+struct Acceptance {
+    accepted: AtomicBool,
+    /// Sessions that were refused for good.
+    refused: AtomicU16,
+    sessions: u16,
+}
+
+impl Acceptance {
+    /// Counts a session that was refused for good for the first time; returns whether all of them were,
+    /// and none was accepted.
+    fn refuse(&self) -> bool {
+        let refused = self.refused.fetch_add(1, Ordering::SeqCst) + 1;
+        refused == self.sessions && !self.accepted.load(Ordering::SeqCst)
+    }
+}
+
 /// Runs until `stop`, then finishes open connections.
 ///
-/// After a server has accepted it, the agent reconnects after every error. Before that, a permanent
-/// error ends it.
+/// After a server has accepted it, the agent reconnects after every error. Before that, it ends when
+/// each of its sessions was refused for good.
 pub async fn run(
     options: Options,
     stop: CancellationToken,
@@ -104,9 +123,16 @@ pub async fn run(
     let threads = Threads::start(options.sessions.into())?;
     // Agents and their sessions spread over the servers.
     let first = crate::random() as usize;
+    let acceptance = Arc::new(Acceptance {
+        accepted: AtomicBool::new(false),
+        refused: AtomicU16::new(0),
+        sessions: options.sessions,
+    });
     for number in 0..options.sessions {
         let turn = first.wrapping_add(number.into());
-        let session = keep_session(options.clone(), number, turn, stop.clone(), status.clone());
+        let (stop, status) = (stop.clone(), status.clone());
+        let session =
+            keep_session(options.clone(), number, turn, Arc::clone(&acceptance), stop, status);
         sessions.spawn_on(session, threads.quietest());
     }
     while let Some(ended) = sessions.join_next().await {
@@ -119,11 +145,12 @@ async fn keep_session(
     options: Options,
     number: u16,
     mut turn: usize,
+    acceptance: Arc<Acceptance>,
     stop: CancellationToken,
     status: watch::Sender<Status>,
 ) -> Result<()> {
     let mut agent = Agent::new(options)?;
-    let mut was_welcome = false;
+    let mut was_refused = false;
     let mut waits = backoff();
     while !stop.is_cancelled() {
         let server = agent.servers[turn % agent.servers.len()].clone();
@@ -134,7 +161,7 @@ async fn keep_session(
         };
         match attempt.unwrap_or_else(|_| Err(Failure::passing("no answer"))) {
             Ok(session) => {
-                was_welcome = true;
+                acceptance.accepted.store(true, Ordering::SeqCst);
                 waits = backoff();
                 status.send_modify(|status| {
                     status.sessions += 1;
@@ -145,8 +172,15 @@ async fn keep_session(
                 status.send_modify(|status| drop(status.open.remove(&number)));
                 info!("{server}: {why}");
             }
-            Err(failure) if failure.for_good && !was_welcome => return Err(failure.text.into()),
-            Err(failure) => warn!("{server}: {}", failure.text),
+            Err(failure) => {
+                if failure.for_good && !was_refused {
+                    was_refused = true;
+                    if acceptance.refuse() {
+                        return Err(failure.text.into());
+                    }
+                }
+                warn!("{server}: {}", failure.text);
+            }
         }
         let wait = waits.next().expect("it is endless");
         tokio::select! {

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use crate::process::{Server, TOKEN, directory};
+use crate::process::{self, Network, Server, TOKEN, directory, until};
 use crate::web;
 
 /// Runs an agent that is refused, and checks its last output.
@@ -69,11 +69,12 @@ fn an_agent_has_two_sessions_and_says_once_what_it_serves() {
 
 #[test]
 fn any_port_is_one_that_agents_may_have() {
-    let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = foreign.local_addr().expect("it listens").port().to_string();
+    let network = Network::new();
+    let foreign = network.free();
+    let port = process::address(&foreign).port().to_string();
     let (ports, any) = (format!("{port}-{port}"), ["--tcp", "0=127.0.0.1:1"]);
-    let server =
-        Server::with(&directory("any"), "127.0.0.1:0", "127.0.0.1:0", &["--ports", &ports]);
+    let more = ["--ports", &ports, "--tcp", &network.address(0).to_string()];
+    let server = Server::with(&directory("any"), "127.0.0.1:0", "127.0.0.1:0", &more);
     let none_is_free = format!("no port from {port} to {port} is free");
     let mut first = server.agent("first", &any);
     first.wait_for(&none_is_free);
@@ -97,7 +98,8 @@ fn the_certificate_stays_the_same() {
 #[test]
 fn an_agent_returns_when_its_server_does() {
     let directory = directory("returns");
-    let server = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &[]);
+    let own = format!("{}:0", Network::new().address(0));
+    let server = Server::with(&directory, &own, &own, &[]);
     let offer = format!("app.example={}", web::says("hello"));
     let mut agent = server.agent("a", &["--http", &offer]);
     agent.wait_for("serves http://app.example");
@@ -105,10 +107,12 @@ fn an_agent_returns_when_its_server_does() {
     drop(server); // killed
     agent.wait_for("transport");
 
+    // The agent says again what it serves only if it has noticed the loss of all its sessions before.
     let server = Server::with(&directory, &agents, &http, &[]);
-    agent.wait_for("serves http://app.example");
-    let answer = web::get(server.http, "app.example", "/").expect("an answer");
-    assert_eq!(answer, (200, "hello".to_owned()));
+    let answer = until("the agent is back", || {
+        web::get(server.http, "app.example", "/").ok().filter(|(status, _)| *status == 200)
+    });
+    assert_eq!(answer.1, "hello");
 }
 
 /// A service that holds every answer until the test releases it, and signals every request.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{Network, Program, Server, agent_of, directory};
+use crate::process::{self, Network, Program, Server, agent_of, directory};
 use crate::web;
 
 /// A Redis server for one test. Dropping it ends it.
@@ -21,10 +21,8 @@ impl Redis {
     /// `None` if Redis is not installed, unless it is required.
     pub fn start() -> Option<Self> {
         // At an address of its own: no other test takes the port before Redis has it.
-        let ip = Network::new().address(0);
-        let address = TcpListener::bind((ip, 0)).and_then(|free| free.local_addr());
-        let address = address.expect("a free port");
-        let (ip, port) = (ip.to_string(), address.port().to_string());
+        let address = process::address(&Network::new().free());
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let started = Command::new("redis-server")
             .args(["--port", &port, "--bind", &ip, "--save", ""])
             .current_dir(directory(&format!("redis-{ip}")))
@@ -42,13 +40,20 @@ impl Redis {
         let deadline = Instant::now() + crate::process::LIMIT;
         while redis.command(&["PING"]).as_deref() != Some("+PONG\r\n") {
             assert!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
         Some(redis)
     }
 
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// Makes a server believe in another, with offers. The other comes last: one without offers is
+    /// removed.
+    pub fn pretend(&self, address: &str, offers: &str) {
+        self.command(&["SET", &format!("tunnel:server:{address}"), offers]).expect("it answers");
+        self.command(&["SADD", "tunnel:servers", address]).expect("it answers");
     }
 
     /// Sends one command; returns the beginning of the answer.
@@ -130,7 +135,7 @@ fn agents_of_a_server_that_is_killed_return_to_the_others() {
         .collect();
 
     while done.load(Ordering::Relaxed) < REQUESTS / 2 {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5)); // the cores are needed
     }
     let killed = servers.remove(0);
     killed.program.signal("KILL");
@@ -222,9 +227,7 @@ fn what_the_registry_says_leads_no_request_astray() {
     prisoner.wait_for("serves http://");
     let pretend = |address: &str, host: &str, agent: &str| {
         let offers = format!(r#"[{{"public":{{"http":"{host}"}},"agent":"{agent}"}}]"#);
-        redis.command(&["SADD", "tunnel:servers", address]).expect("it answers");
-        let key = format!("tunnel:server:{address}");
-        redis.command(&["SET", &key, &offers]).expect("it answers");
+        redis.pretend(address, &offers);
     };
     pretend(&foreign.agents.to_string(), "trap.example", "trap");
     // The registry claims that a server, under another address, has a service that it does not

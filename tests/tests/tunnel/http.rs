@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::SocketAddr;
 
-use crate::process::{Program, Server};
+use crate::process::{Program, Server, nobody};
 use crate::web;
 
 /// Offers a service under the name `app.example`.
@@ -87,7 +87,12 @@ fn a_request_with_two_lengths_is_refused() {
 #[test]
 fn requests_before_one_that_is_refused_are_answered() {
     let server = Server::start("before");
-    let service = web::says("done");
+    // One that closes before it has read everything would reset, and that could overtake its answer.
+    let service = web::service(|mut request| {
+        let mut body = String::new();
+        while !body.ends_with("0\r\n\r\n") && request.connection.read_line(&mut body)? > 0 {}
+        request.answer("done")
+    });
     let _agent = offer(&server, service);
     let good = "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n\
         3\r\nabc\r\n0\r\n\r\n";
@@ -156,13 +161,24 @@ fn an_answer_that_is_cut_short_does_not_look_whole() {
 }
 
 #[test]
+fn an_answer_without_a_length_that_breaks_off_ends_with_a_reset() {
+    let service = web::service(|mut request| {
+        let part = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+        request.connection.get_mut().write_all(part)
+    });
+    let server = Server::start("broken");
+    let _agent = offer(&server, service);
+    // For a client of HTTP/1.0 the end of the connection is that of the answer.
+    let mut client = web::connect(server.http).expect("it listens");
+    client.write_all(b"GET / HTTP/1.0\r\nHost: app.example\r\n\r\n").expect("it takes that");
+    let error = client.read_to_end(&mut Vec::new()).expect_err("it is not the whole answer");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn a_service_that_cannot_be_reached_is_a_bad_gateway() {
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it listens")
-    };
     let server = Server::start("gateway");
-    let _agent = offer(&server, nobody);
+    let _agent = offer(&server, nobody());
     let (status, text) = web::get(server.http, "app.example", "/").expect("an answer");
     assert_eq!(status, 502, "{text}");
     assert!(text.contains("stream refused"), "{text}");
@@ -184,7 +200,7 @@ fn a_connection_can_change_its_protocol() {
         }
     });
     let server = Server::start("upgrade");
-    let _agent = offer(&server, service);
+    let agent = offer(&server, service);
     let mut client = web::connect(server.http).expect("it listens");
     let request =
         b"GET / HTTP/1.1\r\nHost: app.example\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -201,4 +217,8 @@ fn a_connection_can_change_its_protocol() {
         reader.read_exact(&mut back).expect("it comes back");
         assert_eq!(&back, word);
     }
+    // Nothing tells the client of another protocol where it should end, so a loss is no end.
+    drop(agent); // killed
+    let error = reader.read(&mut [0]).expect_err("the connection was lost");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }

@@ -1,8 +1,8 @@
 //! Servers and agents whose output nobody reads any more, as after the end of a log collector.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use crate::process::{Program, Server, TOKEN, directory, until};
+use crate::process::{self, Network, Program, Server, TOKEN, directory, until};
 use crate::web;
 
 /// A server prints four lines at its start.
@@ -36,10 +36,7 @@ fn a_server_whose_output_is_closed_serves_and_ends_when_it_is_told_to() {
 
 #[test]
 fn a_server_whose_output_is_closed_at_its_start_serves_too() {
-    // If another process takes the port in between, the test fails, but never passes wrongly.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it listens");
-    drop(listener);
+    let address = process::address(&Network::new().free());
     let (directory, http) = (directory("unread-start"), address.to_string());
     let arguments = Server::arguments(&directory, "127.0.0.1:0", &http, &[]);
     let mut server = Program::run_unread(&arguments, [0, 0]);

@@ -104,7 +104,7 @@ fn the_numbers_are_those_of_the_traffic() {
 
 #[test]
 fn only_who_is_admitted_sees_it() {
-    let (_server, _agent, admin) = busy("token", &["--admin-token", "secret"]);
+    let (_server, _agent, admin) = busy("admin-token", &["--admin-token", "secret"]);
     for path in ["/", "/status.json", "/metrics"] {
         assert_eq!(get(admin, path, "").0, 403);
         assert_eq!(get(admin, path, "Authorization: Bearer secre\r\n").0, 403);

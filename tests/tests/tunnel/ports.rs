@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
 use crate::cluster::Redis;
-use crate::process::{LIMIT, Network, Program, Server, agent_of, directory, until};
+use crate::process::{self, LIMIT, Network, Program, Server, agent_of, directory, until};
 use crate::web;
 
 /// The servers of a test, which have everything in common but the address of their ports.
@@ -129,7 +129,7 @@ fn a_port_belongs_to_one_agent_at_all_servers() {
     // It does not stay taken.
     drop(first);
     let mut second = until("the port is given to another agent", || {
-        let mut agent = two.agent("second", &["--tcp", &offer]);
+        let mut agent = two.agent("second", &["--sessions", "1", "--tcp", &offer]);
         agent.prints_or_ends("serves tcp port").then_some(agent)
     });
     assert!(second.is_running());
@@ -153,6 +153,20 @@ fn a_server_where_a_port_is_taken_says_so_and_opens_it_later() {
 }
 
 #[test]
+fn an_agent_stays_though_one_of_its_servers_refuses_it() {
+    let Some(shared) = Servers::new("port-refused") else { return };
+    let servers = [0, 1].map(|number| shared.start(number));
+    let foreign = TcpListener::bind((shared.ip(1), 0)).expect("a free port");
+    let port = process::address(&foreign).port();
+    // One session begins at each server, whichever answers first.
+    let offer = format!("{port}={}", shouts());
+    let mut agent = agent(&[&servers[0], &servers[1]], "a", &offer);
+    agent.wait_for(&format!("{}: port {port} is taken", servers[1].agents));
+    ask_until_answered((shared.ip(0), port).into());
+    assert!(agent.is_running());
+}
+
+#[test]
 fn a_port_of_which_only_the_registry_knows_is_reset() {
     let Some(shared) = Servers::new("port-lies") else { return };
     let mut server = shared.start(0);
@@ -165,9 +179,7 @@ fn a_port_of_which_only_the_registry_knows_is_reset() {
     // Port 22 is not for agents, whatever the registry says.
     let forbidden = r#"[{"public":{"tcp":22},"agent":"trap"}]"#;
     for (address, offers) in [(&*address, &*offers), ("127.0.0.1:1", forbidden)] {
-        shared.redis.command(&["SADD", "tunnel:servers", address]).expect("it answers");
-        let key = format!("tunnel:server:{address}");
-        shared.redis.command(&["SET", &key, offers]).expect("it answers");
+        shared.redis.pretend(address, offers);
     }
     server.program.wait_for("tcp port 22 of the agent \"trap\" at 127.0.0.1:1 is closed here");
     let mut client =
@@ -271,7 +283,11 @@ fn five_hundred_connections_at_once_through_two_servers() {
     });
     let mut agent = one.agent("a", &["--tcp", &format!("0={echo}")]);
     let address = (shared.ip(1), port(&mut agent)).into();
-    until("the port is open", || web::connect(address).ok());
+    until("an echo", || {
+        let mut tcp = web::connect(address).ok()?;
+        tcp.write_all(b"?").ok()?;
+        tcp.read_exact(&mut [0]).ok()
+    });
     let mut clients: Vec<_> = (0..500_u32)
         .map(|number| {
             let mut tcp = web::connect(address).expect("it listens");

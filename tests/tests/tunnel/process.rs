@@ -1,7 +1,7 @@
 //! Servers and agents as processes.
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -179,6 +179,20 @@ impl Network {
     pub fn address(self, number: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, 0, self.0, number + 1)
     }
+
+    /// A port that is free, and stays so until the caller uses it.
+    pub fn free(self) -> TcpListener {
+        TcpListener::bind((self.address(0), 0)).expect("a free port")
+    }
+}
+
+/// An address at which nobody listens, now or later.
+pub fn nobody() -> SocketAddr {
+    address(&Network::new().free())
+}
+
+pub fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("it listens")
 }
 
 impl Server {

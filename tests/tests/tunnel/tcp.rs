@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
-use crate::process::Server;
+use crate::process::{Server, nobody};
 use crate::web;
 
 /// Offers a service at any port of the server; returns its public address.
@@ -37,12 +37,8 @@ fn a_service_may_speak_first_and_both_may_half_close() {
 
 #[test]
 fn a_service_that_cannot_be_reached_resets_the_connection() {
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it listens")
-    };
     let server = Server::start("nobody");
-    let (_agent, address) = offer(&server, nobody);
+    let (_agent, address) = offer(&server, nobody());
     let mut client = web::connect(address).expect("it listens");
     let error = client.read(&mut [0]).expect_err("an end would look like a service that is done");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
 use super::Shared;
+use super::client::{Client, Cut};
 use super::directory::Miss;
 use super::framing::Framed;
 use crate::protocol::Public;
@@ -53,12 +54,13 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     let _ = tcp.set_nodelay(true);
+    let (client, cut) = Client::new(tcp);
     let stop = shared.stop.clone();
     let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
+        let (shared, cut) = (Arc::clone(&shared), cut.clone());
         async move {
             let is_last = is_last(&request);
-            let mut answer = handle(request, from, &shared).await.unwrap_or_else(|fault| {
+            let mut answer = handle(request, from, &shared, cut).await.unwrap_or_else(|fault| {
                 shared.counters.http_errors.fetch_add(1, Ordering::Relaxed);
                 debug!("{from}: {fault:?}");
                 fault.into()
@@ -71,7 +73,7 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    let connection = TokioIo::new(Framed::new(tcp));
+    let connection = TokioIo::new(Framed::new(client));
     let connection = builder.serve_connection(connection, service).with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
@@ -83,6 +85,10 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     };
     if let Err(error) = result {
         debug!("{from}: {error}");
+        // The service's answer broke off. A client of HTTP/1.0 knows its end by that of the connection.
+        if error.is_user() {
+            cut.set();
+        }
     }
 }
 
@@ -111,6 +117,7 @@ async fn handle(
     mut request: Request<Incoming>,
     from: SocketAddr,
     shared: &Shared,
+    cut: Cut,
 ) -> Result<Answer, Fault> {
     shared.counters.http_requests.fetch_add(1, Ordering::Relaxed);
     if request.method() == Method::CONNECT {
@@ -156,6 +163,9 @@ async fn handle(
             let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
             let ended = copy_bidirectional(&mut client, &mut service).await;
             debug!("an upgraded connection has ended: {ended:?}");
+            if ended.is_err() {
+                cut.set();
+            }
         });
     }
     *response.version_mut() = Version::HTTP_11;

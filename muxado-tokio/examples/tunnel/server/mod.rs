@@ -1,6 +1,7 @@
 //! The server: clients connect to it from outside, agents from the networks of the services.
 
 mod admin;
+mod client;
 mod directory;
 mod framing;
 mod http;

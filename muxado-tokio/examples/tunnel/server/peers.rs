@@ -55,6 +55,8 @@ impl Peers {
         timeout(LIMIT, async {
             let session = self.session(address).await?;
             let mut stream = session.open_typed(FORWARD).await?;
+            // Should it take too long, the service must not see a connection that ends.
+            stream.set_reset_on_drop(true);
             let message = serde_json::to_vec(offer)?;
             stream.write_u16(message.len().try_into()?).await?;
             stream.write_all(&message).await?;
@@ -133,6 +135,7 @@ async fn forward(mut stream: Stream, shared: &Shared) -> Result<()> {
         stream.reset(UNREACHABLE);
         return Err(format!("{} is not here", offer.public).into());
     };
+    to.set_reset_on_drop(true);
     stream.write_u8(HERE).await?;
     relay(stream, to).await?;
     Ok(())

@@ -219,6 +219,7 @@ async fn connection(
         Err(error) => {
             debug!("{public}, {from}: {error}");
             shared.counters.tcp_errors.fetch_add(1, Ordering::Relaxed);
+            let _ = tcp.set_zero_linger();
             return;
         }
     };
