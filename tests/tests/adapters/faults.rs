@@ -220,12 +220,14 @@ async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
     // The client can write, even if the peer's end waits long for a processor.
     let config = (*config(true)).clone().into_builder();
     let config = Arc::new(config.write_stall_timeout(Duration::from_secs(30)).build().unwrap());
+    let patient = (*config).clone().into_builder();
+    let patient = Arc::new(patient.frame_stall_timeout(Duration::from_secs(30)).build().unwrap());
     let (near, far) = pipe(32);
     let near = faults.spoil(near);
     let token = near.token();
     let (client, driver) = R::with_driver(near, Role::Client, Arc::clone(&config));
     let driver = R::spawn(driver);
-    let server = R::session(far, Role::Server, Arc::clone(&config));
+    let server = R::session(far, Role::Server, patient);
     let echo = R::spawn(async move {
         while let Ok(mut stream) = server.accept().await {
             if let Ok(text) = read_to_end(&mut stream).await {

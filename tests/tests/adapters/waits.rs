@@ -248,6 +248,8 @@ async fn l11_an_abort_is_bounded_in_time<R: Runtime>() {
 
 async fn l13_a_stream_opened_in_the_turn_in_which_the_peer_closes_is_refused<R: Runtime>() {
     let config = Config::builder().drain_timeout(NEVER).drain_limit(NEVER).linger_timeout(NEVER);
+    // However long this task waits for a processor, the client does not know yet.
+    let config = config.announce_close(false);
     let (client, server) = R::pair(4096, config.build().unwrap());
     let (mut near, mut far) = streams::<R>(&client, &server).await.unwrap();
     let closer = server.clone();

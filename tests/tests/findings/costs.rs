@@ -23,7 +23,7 @@ fn shortest(mut prepare: impl FnMut() -> Peer, mut work: impl FnMut(&mut Peer)) 
 /// Asserts that the time for one stream is about the same with few and with many streams.
 fn is_flat(few: Duration, many: Duration) {
     let [few, many] = [few, many].map(|time| time.as_secs_f64());
-    assert!(many < few * f64::from(MANY) / 4.0, "{few} s with few streams, {many} s with many");
+    assert!(many < few * f64::from(MANY) / 2.0, "{few} s with few streams, {many} s with many");
 }
 
 #[test]

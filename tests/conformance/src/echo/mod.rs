@@ -12,6 +12,7 @@ mod tokio;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use example::Example;
 use muxado_proto::{Config, Heartbeat, Role};
@@ -39,7 +40,9 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with default settings, which sends heartbeats if streams have types.
     pub fn new(runtime: Runtime, role: Role, typed: bool) -> Self {
-        let heartbeat = typed.then(Heartbeat::default);
+        // A session may wait long until the suite accepts its connection.
+        let patient = || Heartbeat::default().with_tolerance(Duration::from_secs(600));
+        let heartbeat = typed.then(patient);
         let config = Config::builder().typed(typed).heartbeat(heartbeat).build();
         let config = config.expect("the defaults are valid");
         Self { runtime, role, config: Arc::new(config) }
