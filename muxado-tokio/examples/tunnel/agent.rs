@@ -91,18 +91,17 @@ impl Status {
     }
 }
 
-/// Whether any server has accepted the agent. One server may refuse what another accepts, as a port
-/// that a program of its machine has.
+/// Whether any server has accepted the agent. One server may refuse what another accepts, for example a
+/// port that another program on its machine uses.
 struct Acceptance {
     accepted: AtomicBool,
-    /// Sessions that were refused for good.
+    /// Sessions that have tried all servers, and were refused for good.
     refused: AtomicU16,
     sessions: u16,
 }
 
 impl Acceptance {
-    /// Counts a session that was refused for good for the first time; returns whether all of them were,
-    /// and none was accepted.
+    /// Counts another session that has no hope; returns whether there is none for any session.
     fn refuse(&self) -> bool {
         let refused = self.refused.fetch_add(1, Ordering::SeqCst) + 1;
         refused == self.sessions && !self.accepted.load(Ordering::SeqCst)
@@ -111,8 +110,8 @@ impl Acceptance {
 
 /// Runs until `stop`, then finishes open connections.
 ///
-/// After a server has accepted it, the agent reconnects after every error. Before that, it ends when
-/// each of its sessions was refused for good.
+/// After a server has accepted it, the agent reconnects after every error. Until then, it ends when each
+/// of its sessions has tried all servers, and was refused for good.
 pub async fn run(
     options: Options,
     stop: CancellationToken,
@@ -150,7 +149,8 @@ async fn keep_session(
     status: watch::Sender<Status>,
 ) -> Result<()> {
     let mut agent = Agent::new(options)?;
-    let mut was_refused = false;
+    // Of the attempts since the start.
+    let (mut failed, mut refusal, mut counted) = (0, None, false);
     let mut waits = backoff();
     while !stop.is_cancelled() {
         let server = agent.servers[turn % agent.servers.len()].clone();
@@ -173,13 +173,17 @@ async fn keep_session(
                 info!("{server}: {why}");
             }
             Err(failure) => {
-                if failure.for_good && !was_refused {
-                    was_refused = true;
+                warn!("{server}: {}", failure.text);
+                failed += 1;
+                if failure.for_good {
+                    refusal.get_or_insert(failure.text);
+                }
+                if failed >= agent.servers.len() && refusal.is_some() && !counted {
+                    counted = true;
                     if acceptance.refuse() {
-                        return Err(failure.text.into());
+                        return Err(refusal.unwrap_or_default().into());
                     }
                 }
-                warn!("{server}: {}", failure.text);
             }
         }
         let wait = waits.next().expect("it is endless");

@@ -3,6 +3,7 @@
 use std::io;
 use std::thread;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -47,7 +48,11 @@ impl Threads {
     }
 }
 
-/// Moves a connection to the thread of the caller, which then learns first of its input.
+/// Moves a connection to the thread of the caller, which then learns first of its input. If that fails,
+/// the connection is reset.
 pub fn adopt(tcp: TcpStream) -> io::Result<TcpStream> {
-    TcpStream::from_std(tcp.into_std()?)
+    tcp.set_zero_linger()?;
+    let tcp = TcpStream::from_std(tcp.into_std()?)?;
+    SockRef::from(&tcp).set_linger(None)?;
+    Ok(tcp)
 }

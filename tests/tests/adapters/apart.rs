@@ -258,7 +258,8 @@ impl AsyncWrite for Abyss {
 #[test]
 fn w5_bulk_beside_small_messages_does_not_keep_a_runtime_from_its_input() {
     const BULK: usize = 32 << 20;
-    // Small messages are expected for a time after each, which must not pass meanwhile.
+    // After a small message, the session expects more for some time. The clock is paused, so that this
+    // time does not pass.
     TokioPaused::run(async {
         let config = Config::builder().send_window(64 << 20).build().unwrap();
         let abyss = Abyss::default();

@@ -227,7 +227,7 @@ async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
     let token = near.token();
     let (client, driver) = R::with_driver(near, Role::Client, Arc::clone(&config));
     let driver = R::spawn(driver);
-    let server = R::session(far, Role::Server, patient);
+    let server = R::session(far, Role::Server, Arc::clone(&patient));
     let echo = R::spawn(async move {
         while let Ok(mut stream) = server.accept().await {
             if let Ok(text) = read_to_end(&mut stream).await {
@@ -247,7 +247,10 @@ async fn stuck_reading<R: Runtime>(faults: Faults) -> CloseReason {
     assert_eq!(driver.await, reason);
     let _any_cause = echo.await;
     drop(client);
-    while token.upgrade().is_some() || Arc::strong_count(&config) > 1 {
+    while token.upgrade().is_some()
+        || Arc::strong_count(&config) > 1
+        || Arc::strong_count(&patient) > 1
+    {
         yield_now().await;
     }
     reason

@@ -139,7 +139,7 @@ async fn an_urgent_stream_overtakes_what_is_not_sent_yet<R: Runtime>() {
         [(5, 3), (3, behind)] => (0, behind),
         _ => panic!("{heard:?}"),
     };
-    // The first frame, and one batch: 261 760 bytes, rounded up to whole frames.
+    // The first frame, and one batch of 16 frames.
     assert!(begin[0].1 + before <= 17 * 16_360, "{before} bytes before, {behind} behind");
 }
 

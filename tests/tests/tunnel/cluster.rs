@@ -49,8 +49,8 @@ impl Redis {
         format!("redis://{}", self.address)
     }
 
-    /// Makes a server believe in another, with offers. The other comes last: one without offers is
-    /// removed.
+    /// Makes a server believe that there is another, with offers. SADD comes last, because a server
+    /// removes a listed server that has no offers.
     pub fn pretend(&self, address: &str, offers: &str) {
         self.command(&["SET", &format!("tunnel:server:{address}"), offers]).expect("it answers");
         self.command(&["SADD", "tunnel:servers", address]).expect("it answers");

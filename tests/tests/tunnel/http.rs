@@ -1,9 +1,9 @@
 //! HTTP by host name, and what the server does to requests.
 
-use std::io::{BufRead as _, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use crate::process::{Program, Server, nobody};
+use crate::process::{Program, Server, directory, nobody};
 use crate::web;
 
 /// Offers a service under the name `app.example`.
@@ -161,17 +161,20 @@ fn an_answer_that_is_cut_short_does_not_look_whole() {
 }
 
 #[test]
-fn an_answer_without_a_length_that_breaks_off_ends_with_a_reset() {
+fn only_a_whole_answer_without_a_length_ends_in_order() {
     let service = web::service(|mut request| {
-        let part = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
-        request.connection.get_mut().write_all(part)
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+        let rest = if request.head.starts_with("GET /whole") { "0\r\n\r\n" } else { "" };
+        request.connection.get_mut().write_all(format!("{head}{rest}").as_bytes())
     });
     let server = Server::start("broken");
     let _agent = offer(&server, service);
     // For a client of HTTP/1.0 the end of the connection is that of the answer.
-    let mut client = web::connect(server.http).expect("it listens");
-    client.write_all(b"GET / HTTP/1.0\r\nHost: app.example\r\n\r\n").expect("it takes that");
-    let error = client.read_to_end(&mut Vec::new()).expect_err("it is not the whole answer");
+    let ask =
+        |path| web::ask(server.http, &format!("GET {path} HTTP/1.0\r\nHost: app.example\r\n\r\n"));
+    let whole = ask("/whole").expect("a whole answer");
+    assert!(whole.ends_with("\r\n\r\nhalf"), "{whole}");
+    let error = ask("/broken").expect_err("it is not the whole answer");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
@@ -184,9 +187,9 @@ fn a_service_that_cannot_be_reached_is_a_bad_gateway() {
     assert!(text.contains("stream refused"), "{text}");
 }
 
-#[test]
-fn a_connection_can_change_its_protocol() {
-    let service = web::service(|mut request| {
+/// A service of another protocol, which sends back what it receives.
+fn echoes() -> SocketAddr {
+    web::service(|mut request| {
         assert!(request.head.to_ascii_lowercase().contains("upgrade: echo"));
         let tcp = request.connection.get_mut();
         tcp.write_all(b"HTTP/1.1 101 .\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")?;
@@ -198,15 +201,17 @@ fn a_connection_can_change_its_protocol() {
             }
             request.connection.get_mut().write_all(&buffer[..count])?;
         }
-    });
-    let server = Server::start("upgrade");
-    let agent = offer(&server, service);
+    })
+}
+
+/// A connection that has changed its protocol, and a reader of it.
+fn changed(server: &Server) -> (TcpStream, BufReader<TcpStream>) {
     let mut client = web::connect(server.http).expect("it listens");
     let request =
         b"GET / HTTP/1.1\r\nHost: app.example\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     client.write_all(request).expect("it takes that");
     let mut head = String::new();
-    let mut reader = std::io::BufReader::new(client.try_clone().expect("one more handle"));
+    let mut reader = BufReader::new(client.try_clone().expect("one more handle"));
     while !head.ends_with("\r\n\r\n") {
         assert!(reader.read_line(&mut head).expect("an answer") > 0, "{head}");
     }
@@ -217,8 +222,34 @@ fn a_connection_can_change_its_protocol() {
         reader.read_exact(&mut back).expect("it comes back");
         assert_eq!(&back, word);
     }
-    // Nothing tells the client of another protocol where it should end, so a loss is no end.
-    drop(agent); // killed
+    (client, reader)
+}
+
+/// The client cannot see from another protocol that data is missing.
+fn is_reset(mut reader: BufReader<TcpStream>) {
     let error = reader.read(&mut [0]).expect_err("the connection was lost");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_connection_can_change_its_protocol() {
+    let server = Server::start("upgrade");
+    let agent = offer(&server, echoes());
+    let (client, mut reader) = changed(&server);
+    client.shutdown(Shutdown::Write).expect("it takes that");
+    assert_eq!(reader.read(&mut [0]).expect("an end in order"), 0);
+
+    let (_client, reader) = changed(&server);
+    drop(agent); // killed
+    is_reset(reader);
+}
+
+#[test]
+fn a_connection_of_another_protocol_that_a_server_cuts_is_reset() {
+    let directory = directory("cut");
+    let server = Server::with(&directory, "127.0.0.1:0", "127.0.0.1:0", &["--grace", "0"]);
+    let _agent = offer(&server, echoes());
+    let (_client, reader) = changed(&server);
+    server.program.signal("TERM");
+    is_reset(reader);
 }

@@ -13,8 +13,8 @@ use crate::web;
 struct Servers {
     redis: Redis,
     directory: PathBuf,
-    /// A port that is free at one of the servers could be that of another test's service at the next
-    /// one, if the addresses were those of all tests.
+    /// If tests shared addresses, a service of another test could have the port that is free at one of
+    /// the servers at the address of the next.
     network: Network,
 }
 
@@ -158,12 +158,19 @@ fn an_agent_stays_though_one_of_its_servers_refuses_it() {
     let servers = [0, 1].map(|number| shared.start(number));
     let foreign = TcpListener::bind((shared.ip(1), 0)).expect("a free port");
     let port = process::address(&foreign).port();
-    // One session begins at each server, whichever answers first.
+    // Each of the two sessions begins at a server of its own. Whichever answers first, the agent stays.
     let offer = format!("{port}={}", shouts());
     let mut agent = agent(&[&servers[0], &servers[1]], "a", &offer);
     agent.wait_for(&format!("{}: port {port} is taken", servers[1].agents));
     ask_until_answered((shared.ip(0), port).into());
     assert!(agent.is_running());
+    // One session begins at either server.
+    let one = ["--sessions", "1", "--tcp", &offer];
+    let known = servers.each_ref();
+    let mut others: Vec<_> = (0..4).map(|_| agent_of(&known, "a", &one)).collect();
+    for other in &mut others {
+        other.wait_for("serves tcp port ");
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ pub fn directory(name: &str) -> PathBuf {
     path
 }
 
-/// Addresses of this machine at which no other test listens.
+/// Addresses of this machine at which no other test listens. Linux has all that begin with 127.
 #[derive(Clone, Copy)]
 pub struct Network(u8);
 
@@ -173,14 +173,16 @@ impl Network {
     /// Another one for each caller.
     pub fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(number, 0, "there are too many networks");
+        Self(number)
     }
 
     pub fn address(self, number: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, 0, self.0, number + 1)
     }
 
-    /// A port that is free, and stays so until the caller uses it.
+    /// Listens at a free port. No other test takes it after the listener is dropped.
     pub fn free(self) -> TcpListener {
         TcpListener::bind((self.address(0), 0)).expect("a free port")
     }

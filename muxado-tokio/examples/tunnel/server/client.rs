@@ -1,4 +1,4 @@
-//! The connection of a client, which can be cut.
+//! The connection of a client, which ends by a reset if something was lost.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,34 +9,35 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection that is reset when it is dropped, if something was lost. By an end, a client would
-/// take what it has for everything: an answer without a length, another protocol.
+/// The connection of a client. While something is missing, dropping it resets the connection. After an
+/// orderly end, the client would take an answer without a length, or the data of another protocol, for
+/// complete.
 pub struct Client {
     tcp: TcpStream,
-    cut: Cut,
+    missing: Missing,
 }
 
-/// Tells a [`Client`] that something was lost, wherever it is by then.
+/// Says of a [`Client`], which hyper owns, whether something is missing.
 #[derive(Clone, Default)]
-pub struct Cut(Arc<AtomicBool>);
+pub struct Missing(Arc<AtomicBool>);
 
-impl Cut {
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Missing {
+    pub fn set(&self, missing: bool) {
+        self.0.store(missing, Ordering::Relaxed);
     }
 }
 
 impl Client {
-    pub fn new(tcp: TcpStream) -> (Self, Cut) {
-        let cut = Cut::default();
-        (Self { tcp, cut: cut.clone() }, cut)
+    pub fn new(tcp: TcpStream) -> (Self, Missing) {
+        let missing = Missing::default();
+        (Self { tcp, missing: missing.clone() }, missing)
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if self.cut.0.load(Ordering::Relaxed) {
-            // It fails if the connection has ended already; then no reset is needed.
+        if self.missing.0.load(Ordering::Relaxed) {
+            // If it fails, the connection has already ended.
             let _ = self.tcp.set_zero_linger();
         }
     }

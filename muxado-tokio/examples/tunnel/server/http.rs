@@ -6,12 +6,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
 use super::Shared;
-use super::client::{Client, Cut};
+use super::client::{Client, Missing};
 use super::directory::Miss;
 use super::framing::Framed;
 use crate::protocol::Public;
@@ -54,19 +54,27 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     let _ = tcp.set_nodelay(true);
-    let (client, cut) = Client::new(tcp);
+    let (client, missing) = Client::new(tcp);
+    // Whether there is an answer that ends with the connection.
+    let unframed = AtomicBool::new(false);
     let stop = shared.stop.clone();
-    let service = service_fn(|request| {
-        let (shared, cut) = (Arc::clone(&shared), cut.clone());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (shared, missing, unframed) = (Arc::clone(&shared), missing.clone(), &unframed);
         async move {
-            let is_last = is_last(&request);
-            let mut answer = handle(request, from, &shared, cut).await.unwrap_or_else(|fault| {
-                shared.counters.http_errors.fetch_add(1, Ordering::Relaxed);
-                debug!("{from}: {fault:?}");
-                fault.into()
-            });
+            let (is_last, version) = (is_last(&request), request.version());
+            let mut answer =
+                handle(request, from, &shared, &missing).await.unwrap_or_else(|fault| {
+                    shared.counters.http_errors.fetch_add(1, Ordering::Relaxed);
+                    debug!("{from}: {fault:?}");
+                    fault.into()
+                });
             if is_last && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            // HTTP/1.0 has no chunks.
+            if version == Version::HTTP_10 && answer.body().size_hint().exact().is_none() {
+                unframed.store(true, Ordering::Relaxed);
+                missing.set(true);
             }
             Ok::<_, std::convert::Infallible>(answer)
         }
@@ -83,12 +91,10 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
             connection.await
         }
     };
-    if let Err(error) = result {
-        debug!("{from}: {error}");
-        // The service's answer broke off. A client of HTTP/1.0 knows its end by that of the connection.
-        if error.is_user() {
-            cut.set();
-        }
+    match result {
+        Ok(()) if unframed.load(Ordering::Relaxed) => missing.set(false),
+        Ok(()) => (),
+        Err(error) => debug!("{from}: {error}"),
     }
 }
 
@@ -117,7 +123,7 @@ async fn handle(
     mut request: Request<Incoming>,
     from: SocketAddr,
     shared: &Shared,
-    cut: Cut,
+    missing: &Missing,
 ) -> Result<Answer, Fault> {
     shared.counters.http_requests.fetch_add(1, Ordering::Relaxed);
     if request.method() == Method::CONNECT {
@@ -156,6 +162,8 @@ async fn handle(
         let protocol = upgrade.ok_or_else(|| bad_gateway("it changes the protocol unasked"))?;
         set_upgrade(response.headers_mut(), &protocol);
         let service_upgrade = hyper::upgrade::on(&mut response);
+        missing.set(true);
+        let missing = missing.clone();
         shared.connections.spawn(async move {
             let (Ok(client), Ok(service)) = tokio::join!(client_upgrade, service_upgrade) else {
                 return;
@@ -163,9 +171,8 @@ async fn handle(
             let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
             let ended = copy_bidirectional(&mut client, &mut service).await;
             debug!("an upgraded connection has ended: {ended:?}");
-            if ended.is_err() {
-                cut.set();
-            }
+            // As at a TCP port, an error of one direction ends both.
+            missing.set(ended.is_err());
         });
     }
     *response.version_mut() = Version::HTTP_11;

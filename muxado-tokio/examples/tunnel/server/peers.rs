@@ -55,7 +55,7 @@ impl Peers {
         timeout(LIMIT, async {
             let session = self.session(address).await?;
             let mut stream = session.open_typed(FORWARD).await?;
-            // Should it take too long, the service must not see a connection that ends.
+            // If it takes too long, the service must see a reset, and not an end.
             stream.set_reset_on_drop(true);
             let message = serde_json::to_vec(offer)?;
             stream.write_u16(message.len().try_into()?).await?;
@@ -135,7 +135,7 @@ async fn forward(mut stream: Stream, shared: &Shared) -> Result<()> {
         stream.reset(UNREACHABLE);
         return Err(format!("{} is not here", offer.public).into());
     };
-    to.set_reset_on_drop(true);
+    to.set_reset_on_drop(true); // if the other server is lost now
     stream.write_u8(HERE).await?;
     relay(stream, to).await?;
     Ok(())
