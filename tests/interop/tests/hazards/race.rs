@@ -2,12 +2,14 @@
 //! writes first.
 //!
 //! It happens to about one stream in a thousand, if both writers begin at once, and to none on one
-//! processor: the race window is a few instructions.
+//! processor: the race window is a few instructions. On a machine where other programs keep the
+//! processors, it may not happen before the peer's time is up. Then these tests show nothing, and say so.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use muxado_conformance::wire::{self, SYN, rst};
-use muxado_interop::process::Kind;
+use muxado_interop::process::{Kind, LIMIT};
 use muxado_tokio::{Config, ErrorCode};
 use tokio::io::AsyncReadExt as _;
 
@@ -30,15 +32,23 @@ pub(crate) const HAZARDS: &[Hazard] = &[
 /// seldom run at the same time, and then it takes more streams, each of which takes longer.
 const STREAMS: usize = 1_000_000;
 
+/// Says that there was no race, in the time that the peer has.
+fn no_race(began: Instant, streams: usize) {
+    assert!(began.elapsed() > LIMIT / 2, "the session has ended early, after {streams} streams");
+    eprintln!("skipped: no race in {streams} streams, the processors are busy");
+}
+
 /// What the peer sends when there was no race in any of them.
 const NO_RACE: &[u8] = b"no race";
 
 fn data_before_syn(lab: &Lab, kind: Kind) {
     let (mut peer, mut raw) = lab.control(kind);
     peer.call("race", "", count(STREAMS));
-    let mut seen = BTreeSet::new();
+    let (mut seen, began) = (BTreeSet::new(), Instant::now());
     let id = loop {
-        let frame = raw.next_frame().expect("the session lives");
+        let Some(frame) = raw.next_frame() else {
+            return no_race(began, seen.len());
+        };
         assert_ne!(frame.payload, NO_RACE);
         if frame.header.kind == wire::DATA && seen.insert(frame.header.id) {
             if frame.header.flags & SYN == 0 {
@@ -67,7 +77,19 @@ fn fails_alone(lab: &Lab, kind: Kind) {
             drop(stream);
         }
     });
+    let began = Instant::now();
     ours.peer.call("race", "", count(STREAMS));
+    let session = ours.session.clone();
+    let stats = ours.wait(async {
+        let ended = || session.close_reason().is_some() || began.elapsed() > LIMIT * 3 / 4;
+        while session.stats().resets_sent == 0 && !ended() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        session.stats()
+    });
+    if stats.resets_sent == 0 {
+        return no_race(began, usize::try_from(stats.streams_accepted).expect("it fits"));
+    }
     let rst = ours.sends("an RST", |frame| frame.header.kind == wire::RST);
     assert_eq!(rst.u32_at(0), Some(ErrorCode::STREAM_CLOSED.0));
     let first = ours.receives("its first frame", data_of(rst.header.id));
