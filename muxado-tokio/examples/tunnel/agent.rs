@@ -95,16 +95,15 @@ impl Status {
 /// port that another program on its machine uses.
 struct Acceptance {
     accepted: AtomicBool,
-    /// Sessions that have tried all servers, and were refused for good.
-    refused: AtomicU16,
-    sessions: u16,
+    /// Sessions that were not refused for good yet, or have servers left to try.
+    hopeful: AtomicU16,
 }
 
 impl Acceptance {
-    /// Counts another session that has no hope; returns whether there is none for any session.
+    /// Another session has no hope; returns whether there is none for any session.
     fn refuse(&self) -> bool {
-        let refused = self.refused.fetch_add(1, Ordering::SeqCst) + 1;
-        refused == self.sessions && !self.accepted.load(Ordering::SeqCst)
+        let was_last = self.hopeful.fetch_sub(1, Ordering::SeqCst) == 1;
+        was_last && !self.accepted.load(Ordering::SeqCst)
     }
 }
 
@@ -124,8 +123,7 @@ pub async fn run(
     let first = crate::random() as usize;
     let acceptance = Arc::new(Acceptance {
         accepted: AtomicBool::new(false),
-        refused: AtomicU16::new(0),
-        sessions: options.sessions,
+        hopeful: AtomicU16::new(options.sessions),
     });
     for number in 0..options.sessions {
         let turn = first.wrapping_add(number.into());

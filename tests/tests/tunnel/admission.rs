@@ -43,7 +43,7 @@ fn a_name_or_a_port_that_another_has_is_refused() {
     refused(server.agent("second", &name), "http://app.example is taken by the agent \"first\"");
 
     let foreign = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = foreign.local_addr().expect("it listens").port();
+    let port = process::address(&foreign).port();
     let offer = format!("{port}=127.0.0.1:1");
     refused(server.agent("second", &["--tcp", &offer]), &format!("port {port} is taken"));
     refused(
@@ -70,7 +70,7 @@ fn an_agent_has_two_sessions_and_says_once_what_it_serves() {
 #[test]
 fn any_port_is_one_that_agents_may_have() {
     let network = Network::new();
-    let foreign = network.free();
+    let foreign = network.free(0);
     let port = process::address(&foreign).port().to_string();
     let (ports, any) = (format!("{port}-{port}"), ["--tcp", "0=127.0.0.1:1"]);
     let more = ["--ports", &ports, "--tcp", &network.address(0).to_string()];

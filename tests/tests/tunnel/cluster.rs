@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{self, Network, Program, Server, agent_of, directory};
+use crate::process::{self, Network, Program, Server, agent_of, directory, until};
 use crate::web;
 
 /// A Redis server for one test. Dropping it ends it.
@@ -21,7 +21,7 @@ impl Redis {
     /// `None` if Redis is not installed, unless it is required.
     pub fn start() -> Option<Self> {
         // At an address of its own: no other test takes the port before Redis has it.
-        let address = process::address(&Network::new().free());
+        let address = process::address(&Network::new().free(0));
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let started = Command::new("redis-server")
             .args(["--port", &port, "--bind", &ip, "--save", ""])
@@ -37,11 +37,9 @@ impl Redis {
             Err(error) => panic!("redis-server: {error}"),
         };
         let redis = Self { process, address };
-        let deadline = Instant::now() + crate::process::LIMIT;
-        while redis.command(&["PING"]).as_deref() != Some("+PONG\r\n") {
-            assert!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("an answer of redis-server", || {
+            redis.command(&["PING"]).filter(|answer| answer == "+PONG\r\n")
+        });
         Some(redis)
     }
 
@@ -236,7 +234,7 @@ fn what_the_registry_says_leads_no_request_astray() {
     pretend(&alias, "missing.example", "a");
     // It also claims that a process that never answers has a service of another server.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    pretend(&listener.local_addr().expect("it listens").to_string(), "app.example", "a");
+    pretend(&process::address(&listener).to_string(), "app.example", "a");
     let refused = |host: &str| {
         let deadline = Instant::now() + crate::process::LIMIT;
         // 404 until the server has read the false claim, then 503: it knows the host, but no server

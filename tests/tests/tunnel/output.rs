@@ -36,7 +36,7 @@ fn a_server_whose_output_is_closed_serves_and_ends_when_it_is_told_to() {
 
 #[test]
 fn a_server_whose_output_is_closed_at_its_start_serves_too() {
-    let address = process::address(&Network::new().free());
+    let address = process::address(&Network::new().free(0));
     let (directory, http) = (directory("unread-start"), address.to_string());
     let arguments = Server::arguments(&directory, "127.0.0.1:0", &http, &[]);
     let mut server = Program::run_unread(&arguments, [0, 0]);

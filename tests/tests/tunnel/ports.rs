@@ -140,8 +140,8 @@ fn a_port_belongs_to_one_agent_at_all_servers() {
 fn a_server_where_a_port_is_taken_says_so_and_opens_it_later() {
     let Some(shared) = Servers::new("port-taken") else { return };
     let [one, mut two] = [0, 1].map(|number| shared.start(number));
-    let foreign = TcpListener::bind((shared.ip(1), 0)).expect("a free port");
-    let port = foreign.local_addr().expect("it listens").port();
+    let foreign = shared.network.free(1);
+    let port = process::address(&foreign).port();
     let mut agent = one.agent("a", &["--tcp", &format!("{port}={}", shouts())]);
     agent.wait_for("serves tcp port ");
     let why = two.program.wait_for(&format!("tcp port {port} of the agent \"a\" at "));
@@ -156,7 +156,7 @@ fn a_server_where_a_port_is_taken_says_so_and_opens_it_later() {
 fn an_agent_stays_though_one_of_its_servers_refuses_it() {
     let Some(shared) = Servers::new("port-refused") else { return };
     let servers = [0, 1].map(|number| shared.start(number));
-    let foreign = TcpListener::bind((shared.ip(1), 0)).expect("a free port");
+    let foreign = shared.network.free(1);
     let port = process::address(&foreign).port();
     // Each of the two sessions begins at a server of its own. Whichever answers first, the agent stays.
     let offer = format!("{port}={}", shouts());
@@ -191,8 +191,7 @@ fn a_port_of_which_only_the_registry_knows_is_reset() {
     server.program.wait_for("tcp port 22 of the agent \"trap\" at 127.0.0.1:1 is closed here");
     let mut client =
         until("it believes the registry", || web::connect((shared.ip(0), port).into()).ok());
-    let error = client.read(&mut [0]).expect_err("an end would look like a service that is done");
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    web::is_reset(client.read(&mut [0]), "an end would look like a service that is done");
 }
 
 #[test]
@@ -249,16 +248,12 @@ fn both_ends_see_a_reset_if_what_is_between_them_dies() {
     let (service, ends) = watched();
     let mut agent = one.agent("a", &["--tcp", &format!("0={service}")]);
     let port = port(&mut agent);
-    let is_reset = |result: io::Result<usize>, who: &str| {
-        let kind = result.expect_err(who).kind();
-        assert_eq!(kind, io::ErrorKind::ConnectionReset, "{who}");
-    };
 
     // The agent dies: both clients learn it, also the one at the server without the agent.
     let [mut near, mut far] = [0, 1].map(|number| greeted((shared.ip(number), port).into()));
     agent.signal("KILL");
-    is_reset(near.read(&mut [0]), "the client of the agent's server");
-    is_reset(far.read(&mut [0]), "the client of the other server");
+    web::is_reset(near.read(&mut [0]), "the client of the agent's server");
+    web::is_reset(far.read(&mut [0]), "the client of the other server");
     // The system ends the connections of a dead process, by an end and not by a reset.
     for _ in 0..2 {
         let _ = ends.recv_timeout(LIMIT).expect("the service learns of the end");
@@ -271,13 +266,16 @@ fn both_ends_see_a_reset_if_what_is_between_them_dies() {
     while ends.try_recv().is_ok() {} // of attempts that came too early
     two.program.signal("KILL");
     let _ = far.read(&mut [0]); // the system ends it
-    is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the far server");
+    web::is_reset(
+        ends.recv_timeout(LIMIT).expect("it learns"),
+        "the service, without the far server",
+    );
 
     // The agent's server dies.
     let mut near = greeted((shared.ip(0), port).into());
     one.program.signal("KILL");
     let _ = near.read(&mut [0]);
-    is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the server");
+    web::is_reset(ends.recv_timeout(LIMIT).expect("it learns"), "the service, without the server");
 }
 
 #[test]

@@ -183,14 +183,14 @@ impl Network {
     }
 
     /// Listens at a free port. No other test takes it after the listener is dropped.
-    pub fn free(self) -> TcpListener {
-        TcpListener::bind((self.address(0), 0)).expect("a free port")
+    pub fn free(self, number: u8) -> TcpListener {
+        TcpListener::bind((self.address(number), 0)).expect("a free port")
     }
 }
 
 /// An address at which nobody listens, now or later.
 pub fn nobody() -> SocketAddr {
-    address(&Network::new().free())
+    address(&Network::new().free(0))
 }
 
 pub fn address(listener: &TcpListener) -> SocketAddr {

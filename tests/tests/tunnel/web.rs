@@ -1,14 +1,21 @@
 //! HTTP by hand, to control and see every byte.
 
+use std::fmt::Debug;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use crate::process::LIMIT;
+use crate::process::{self, LIMIT};
 
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(LIMIT))?;
     Ok(tcp)
+}
+
+/// Asserts that a connection was reset.
+pub fn is_reset<T: Debug>(result: io::Result<T>, what: &str) {
+    let error = result.expect_err(what);
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{what}");
 }
 
 /// Sends bytes and reads the answer up to the end of the connection.
@@ -72,7 +79,7 @@ pub fn says(text: impl Into<String>) -> SocketAddr {
 /// A TCP service that handles every connection in its own thread.
 pub fn listen(handle: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it listens");
+    let address = process::address(&listener);
     std::thread::spawn(move || {
         for tcp in listener.incoming().map_while(Result::ok) {
             let handle = handle.clone();

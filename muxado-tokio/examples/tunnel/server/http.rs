@@ -5,6 +5,7 @@
 //! is refused before hyper sees it: see [`Framed`].
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -81,7 +82,7 @@ async fn connection(tcp: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
-    let connection = TokioIo::new(Framed::new(client));
+    let connection = TokioIo::new(Framed::new(Pin::new(client)));
     let connection = builder.serve_connection(connection, service).with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {

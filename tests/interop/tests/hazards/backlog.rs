@@ -1,9 +1,7 @@
 //! Too many streams that were not accepted.
 
-use std::time::Duration;
-
 use muxado_conformance::wire::{self, SYN, data, rst};
-use muxado_interop::process::Kind;
+use muxado_interop::process::{Kind, LIMIT};
 use muxado_tokio::{Config, ErrorCode, ReadError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -95,7 +93,7 @@ fn respects_backlog(lab: &Lab, kind: Kind) {
     let (config, backlog) =
         if kind == NGROK { (Config::for_ngrok(), 64) } else { (Config::for_go(), 128) };
     // However long it takes to open them, all of them count.
-    let config = config.unanswered_timeout(Duration::from_secs(60));
+    let config = config.unanswered_timeout(LIMIT);
     let mut ours = lab.ours(kind, &["--app", "control"], config);
     let mut streams = Vec::new();
     for _ in 0..backlog {
